@@ -1,0 +1,26 @@
+#pragma once
+/* Text that comes from outside: UTF-8, control characters, numbers. */
+
+#include "base/macro.h"
+
+/** Is it well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
+bool text_is_utf8(const char *text, size_t size);
+
+/**
+ * A copy that is valid UTF-8: each byte that is not becomes U+FFFD, NUL ends it. Cut at @max bytes, never
+ * inside a character. Caller frees.
+ *
+ * Return: 0; -ENOMEM.
+ */
+int text_sanitize(const char *text, size_t size, size_t max, char **ret_text);
+
+/** For a terminal: a copy with C0, DEL, C1 controls and newlines as \xNN or \n, \t. Caller frees; NULL: no memory. */
+char *text_escape_terminal(const char *text);
+
+/** Whole-text decimal numbers, no sign (u64), no blanks. Return: 0; -EINVAL; -ERANGE. */
+int text_to_u64(const char *text, uint64_t *ret_value);
+int text_to_i64(const char *text, int64_t *ret_value);
+
+bool text_starts_with(const char *text, const char *prefix);
+/** strcmp()==0 where NULL equals only NULL. */
+bool text_equal(const char *a, const char *b);
