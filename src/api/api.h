@@ -1,0 +1,36 @@
+#pragma once
+/* What the faces get to see. They translate and decide nothing; all is borrowed from the manager and read on the loop
+ * thread. */
+
+#include "base/macro.h"
+
+#include <systemd/sd-event.h>
+
+struct counters;
+struct feed;
+struct journal;
+struct tracker;
+
+struct api_source_stats {
+        uint64_t raw_events, malformed, reconnects, dropped;
+};
+
+struct api_context {
+        sd_event *event;
+        struct tracker *tracker;   /* inventory, sources */
+        struct feed *feed;
+        struct journal *journal;
+        struct counters *counters;
+        const char *node_name;
+        uint64_t started_us;       /* CLOCK_MONOTONIC */
+        uint64_t heartbeat_us;     /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s */
+        bool stopping;
+        const char *const *features; /* NULL-terminated: what this build and config offer */
+        int (*reload)(void *userdata);
+        /** Numbers of the source of that name; -ENOENT. */
+        int (*source_stats)(const char *name, struct api_source_stats *ret_stats, void *userdata);
+        void *userdata;
+};
+
+/** 0 when every required source is up and the store writes; else how many are not. */
+unsigned int api_not_ready(const struct api_context *api);

@@ -1,0 +1,30 @@
+#pragma once
+/* The HTTP server: libmicrohttpd on its epoll descriptor, listeners on TCP and on a unix socket, routes, authorisation,
+ * limits. One thread: the loop's. */
+
+#include "api/api.h"
+
+#define HTTP_LISTENERS_MAX 8
+
+struct http_config {
+        const char *addresses[HTTP_LISTENERS_MAX]; /* "127.0.0.1:9887" "[::1]:0" "unix:/run/virtwatch/http.sock" */
+        size_t n_addresses;
+        const char *token;            /* bearer token; NULL: only the socket's root and group may read */
+        unsigned int connections_max; /* default 4096 */
+        unsigned int per_ip_max;      /* default 0: none (loopback); */
+        unsigned int sse_readers_max; /* default 2048 */
+        size_t body_max;              /* bytes, default 1 MiB */
+        uint64_t header_timeout_us;   /* default 10 s */
+        uint64_t sse_heartbeat_us;    /* default 15 s */
+};
+
+struct http;
+
+/** Bind and serve. Return: 0; -EADDRINUSE, -EACCES … with the address in *ret_address (borrowed from @config). */
+int http_new(const struct http_config *config, const struct api_context *api, struct http **ret_http,
+                const char **ret_address);
+struct http *http_free(struct http *http);
+DEFINE_FREEP(struct http, http_free);
+
+/** "127.0.0.1:41234": where listener @i really listens (port 0 resolved); NULL past the last. */
+const char *http_address(const struct http *http, size_t i);
