@@ -1,17 +1,18 @@
 #pragma once
-/* A growing byte buffer with a hard limit. Empty: data may be NULL. Text in it is always followed by a
- * NUL that size does not count. Model: curl's dynbuf. */
+/* A growing byte buffer with a hard limit. Empty: data may be NULL. Text in it is always followed
+ * by a NUL that size does not count. Model: curl's dynbuf. */
 
 #include "base/macro.h"
 
 struct buf {
-        char *data;       /* size bytes, then NUL; NULL while nothing was ever appended */
+        char *data; /* size bytes, then NUL; NULL while nothing was ever appended */
         size_t size;
         size_t allocated; /* private */
         size_t max;       /* bytes; appends beyond it fail and change nothing */
 };
 
-#define BUF_INIT(limit) { .max = (limit) }
+#define BUF_INIT(limit) \
+        { .max = (limit) }
 
 void buf_done(struct buf *buf);
 /** Forget the content, keep the memory. */

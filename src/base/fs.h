@@ -3,8 +3,8 @@
 
 #include "base/macro.h"
 
-/** Read a whole file of at most @max bytes relative to @dir_fd (AT_FDCWD allowed). Caller frees; NUL-terminated.
- * Return: 0; -EFBIG past @max; any errno of open or read. */
+/** Read a whole file of at most @max bytes relative to @dir_fd (AT_FDCWD allowed). Caller frees;
+ * NUL-terminated. Return: 0; -EFBIG past @max; any errno of open or read. */
 int fs_read_text(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_size);
 
 /** mkdir -p with @mode for the parts that are made. Return: 0 or negative errno. */

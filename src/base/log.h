@@ -13,8 +13,9 @@ enum log_level {
 };
 
 enum log_target {
-        LOG_TARGET_TEXT,    /* 2026-03-07T10:30:00.000Z  INFO virtwatchd: sentence key=value, to stderr */
-        LOG_TARGET_JSON,    /* {"timestamp","level","target","message",...}, a line each, to stderr */
+        LOG_TARGET_TEXT, /* 2026-03-07T10:30:00.000Z  INFO virtwatchd: sentence key=value, to stderr
+                          */
+        LOG_TARGET_JSON, /* {"timestamp","level","target","message",...}, a line each, to stderr */
         LOG_TARGET_JOURNAL, /* sd_journal_sendv() with native fields */
         LOG_TARGET_AUTO,    /* journal if stderr is connected to it (JOURNAL_STREAM), else text */
 };
@@ -50,33 +51,36 @@ int log_write(enum log_level level, int error, const char *file, int line,
                 const struct log_field *fields, size_t n_fields, const char *format, ...)
                 PRINTF_LIKE(7, 8);
 
-#define log_at(level, error, ...)                                                               \
-        ({                                                                                      \
-                int _e = (error);                                                               \
-                if ((level) <= log_get_level())                                                 \
+#define log_at(level, error, ...)                                                                \
+        ({                                                                                       \
+                int _e = (error);                                                                \
+                if ((level) <= log_get_level())                                                  \
                         (void) log_write((level), _e, __FILE__, __LINE__, NULL, 0, __VA_ARGS__); \
-                _e;                                                                             \
+                _e;                                                                              \
         })
-#define log_error(...)             ((void) log_at(LOG_LEVEL_ERROR, 0, __VA_ARGS__))
-#define log_warn(...)              ((void) log_at(LOG_LEVEL_WARN, 0, __VA_ARGS__))
-#define log_info(...)              ((void) log_at(LOG_LEVEL_INFO, 0, __VA_ARGS__))
-#define log_debug(...)             ((void) log_at(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
-#define log_trace(...)             ((void) log_at(LOG_LEVEL_TRACE, 0, __VA_ARGS__))
-#define log_error_errno(r, ...)    log_at(LOG_LEVEL_ERROR, r, __VA_ARGS__)
-#define log_warn_errno(r, ...)     log_at(LOG_LEVEL_WARN, r, __VA_ARGS__)
-#define log_debug_errno(r, ...)    log_at(LOG_LEVEL_DEBUG, r, __VA_ARGS__)
+#define log_error(...)          ((void) log_at(LOG_LEVEL_ERROR, 0, __VA_ARGS__))
+#define log_warn(...)           ((void) log_at(LOG_LEVEL_WARN, 0, __VA_ARGS__))
+#define log_info(...)           ((void) log_at(LOG_LEVEL_INFO, 0, __VA_ARGS__))
+#define log_debug(...)          ((void) log_at(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
+#define log_trace(...)          ((void) log_at(LOG_LEVEL_TRACE, 0, __VA_ARGS__))
+#define log_error_errno(r, ...) log_at(LOG_LEVEL_ERROR, r, __VA_ARGS__)
+#define log_warn_errno(r, ...)  log_at(LOG_LEVEL_WARN, r, __VA_ARGS__)
+#define log_debug_errno(r, ...) log_at(LOG_LEVEL_DEBUG, r, __VA_ARGS__)
 
-/* The same with fields: log_with(LOG_LEVEL_INFO, FIELDS({"VIRTWATCH_WORKLOAD", id}), "VM %s died", name); */
-#define FIELDS(...)                ((const struct log_field[]){ __VA_ARGS__ }),                 \
-                        (sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
-#define log_with(level, ...)       log_with_(level, __VA_ARGS__)
-#define log_with_(level, fields, n, ...)                                                        \
-        ((level) <= log_get_level()                                                             \
-                                        ? (void) log_write((level), 0, __FILE__, __LINE__, fields, n, \
-                                                          __VA_ARGS__)                          \
-                                        : (void) 0)
+/* The same with fields: log_with(LOG_LEVEL_INFO, FIELDS({"VIRTWATCH_WORKLOAD", id}), "VM %s died",
+ * name); */
+#define FIELDS(...)                                                          \
+        ((const struct log_field[]){ __VA_ARGS__ }),                         \
+                        (sizeof((const struct log_field[]){ __VA_ARGS__ }) / \
+                                        sizeof(struct log_field))
+#define log_with(level, ...) log_with_(level, __VA_ARGS__)
+#define log_with_(level, fields, n, ...)                                                          \
+        ((level) <= log_get_level() ? (void) log_write((level), 0, __FILE__, __LINE__, fields, n, \
+                                                      __VA_ARGS__)                                \
+                                    : (void) 0)
 
-/* Folds repeats: at most @burst lines in @interval_us; says how many it held back with the next one. */
+/* Folds repeats: at most @burst lines in @interval_us; says how many it held back with the next
+ * one. */
 struct log_ratelimit {
         uint64_t interval_us;
         unsigned int burst;
@@ -85,7 +89,8 @@ struct log_ratelimit {
         unsigned int held; /* private */
 };
 
-#define LOG_RATELIMIT_DEFAULT { .interval_us = 5 * USEC_PER_SEC, .burst = 5 }
+#define LOG_RATELIMIT_DEFAULT \
+        { .interval_us = 5 * USEC_PER_SEC, .burst = 5 }
 
 /**
  * May a line be written now?

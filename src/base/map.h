@@ -1,10 +1,10 @@
 #pragma once
-/* A hash map from text to pointer: json-c's lh_table (seeded, so that hostile names cannot pile up in
- * one bucket) behind four verbs. Keys are copied, values are borrowed. */
-
-#include "base/macro.h"
+/* A hash map from text to pointer: json-c's lh_table (seeded, so that hostile names cannot pile up
+ * in one bucket) behind four verbs. Keys are copied, values are borrowed. */
 
 #include <json-c/linkhash.h>
+
+#include "base/macro.h"
 
 struct map;
 
@@ -26,7 +26,7 @@ size_t map_size(const struct map *map);
 struct lh_table *map_table(const struct map *map);
 
 /* Walk all values; @value is a pointer variable. The current entry may be removed. */
-#define map_for_each(value, map)                                                            \
-        for (struct lh_entry *_entry = map_table(map)->head, *_next = NULL;                 \
+#define map_for_each(value, map)                                                              \
+        for (struct lh_entry *_entry = map_table(map)->head, *_next = NULL;                   \
                         _entry && (_next = _entry->next, (value) = lh_entry_v(_entry), true); \
                         _entry = _next)

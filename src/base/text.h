@@ -7,14 +7,15 @@
 bool text_is_utf8(const char *text, size_t size);
 
 /**
- * A copy that is valid UTF-8: each byte that is not becomes U+FFFD, NUL ends it. Cut at @max bytes, never
- * inside a character. Caller frees.
+ * A copy that is valid UTF-8: each byte that is not becomes U+FFFD, NUL ends it. Cut at @max bytes,
+ * never inside a character. Caller frees.
  *
  * Return: 0; -ENOMEM.
  */
 int text_sanitize(const char *text, size_t size, size_t max, char **ret_text);
 
-/** For a terminal: a copy with C0, DEL, C1 controls and newlines as \xNN or \n, \t. Caller frees; NULL: no memory. */
+/** For a terminal: a copy with C0, DEL, C1 controls and newlines as \xNN or \n, \t. Caller frees;
+ * NULL: no memory. */
 char *text_escape_terminal(const char *text);
 
 /** Whole-text decimal numbers, no sign (u64), no blanks. Return: 0; -EINVAL; -ERANGE. */

@@ -1,0 +1,15 @@
+/* One complaint about something a person wrote. */
+
+#include "base/diag.h"
+
+#include <stdarg.h>
+
+void diag_set(struct diag *diag, unsigned int line, unsigned int column, const char *format, ...) {
+        va_list args;
+
+        diag->line = line;
+        diag->column = column;
+        va_start(args, format);
+        (void) vsnprintf(diag->text, sizeof(diag->text), format, args);
+        va_end(args);
+}

@@ -1,0 +1,202 @@
+/* One line to the journal, or as text or JSON to stderr. Hostile text stays on its line. */
+
+#define SD_JOURNAL_SUPPRESS_LOCATION
+
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+
+#define LINE_MAX_BYTES 8192
+
+static atomic_int log_level = LOG_LEVEL_INFO;
+static atomic_int log_target = LOG_TARGET_AUTO;
+
+static const char *const levels[] = { "error", "warn", "info", "debug", "trace" };
+static const char *const targets[] = { "text", "json", "journal", "auto" };
+
+void log_set_level(enum log_level level) {
+        atomic_store_explicit(&log_level, (int) level, memory_order_relaxed);
+}
+
+enum log_level log_get_level(void) {
+        return (enum log_level) atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+/* JOURNAL_STREAM holds device and inode of the stream that systemd made for us (systemd.exec(5)).
+ */
+static bool stderr_is_journal(void) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        char own[64];
+        struct stat st;
+
+        if (!stream || fstat(STDERR_FILENO, &st) < 0)
+                return false;
+        (void) snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino);
+        return strcmp(own, stream) == 0;
+}
+
+void log_set_target(enum log_target target) {
+        if (target == LOG_TARGET_AUTO)
+                target = stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_TEXT;
+        atomic_store_explicit(&log_target, (int) target, memory_order_relaxed);
+}
+
+enum log_target log_get_target(void) {
+        return (enum log_target) atomic_load_explicit(&log_target, memory_order_relaxed);
+}
+
+const char *log_level_to_string(enum log_level level) {
+        return levels[level];
+}
+
+const char *log_target_to_string(enum log_target target) {
+        return targets[target];
+}
+
+static int word_index(const char *const *words, size_t n, const char *text) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(words[i], text) == 0)
+                        return (int) i;
+        return -EINVAL;
+}
+
+int log_level_from_string(const char *text) {
+        return word_index(levels, ARRAY_SIZE(levels), text);
+}
+
+int log_target_from_string(const char *text) {
+        return word_index(targets, ARRAY_SIZE(targets), text);
+}
+
+static void write_line(struct buf *line) {
+        if (buf_append_str(line, "\n") < 0 && line->size > 0)
+                line->data[line->size - 1] = '\n';
+        if (line->data && write(STDERR_FILENO, line->data, line->size) < 0)
+                return; /* nowhere left to say it */
+}
+
+/* "VIRTWATCH_SOURCE" is printed as "source". */
+static void short_name(const char *name, char text[static 64]) {
+        size_t n = 0;
+
+        if (text_starts_with(name, "VIRTWATCH_"))
+                name += strlen("VIRTWATCH_");
+        for (; name[n] && n < 63; n++)
+                text[n] = (char) (name[n] >= 'A' && name[n] <= 'Z' ? name[n] - 'A' + 'a' : name[n]);
+        text[n] = '\0';
+}
+
+static void write_text(enum log_level level, const struct log_field *fields, size_t n_fields,
+                const char *message) {
+        static const char *const padded[] = { "ERROR", " WARN", " INFO", "DEBUG", "TRACE" };
+        _cleanup_(buf_done) struct buf line = BUF_INIT(LINE_MAX_BYTES);
+        _cleanup_(freep) char *clean = text_escape_terminal(message);
+        char time[CLOCK_RFC3339_MAX], name[64];
+
+        (void) buf_printf(&line, "%s %s %s: %s", clock_format_rfc3339(clock_realtime_us(), time),
+                        padded[level], program_invocation_short_name, clean ? clean : "");
+        for (size_t i = 0; i < n_fields; i++) {
+                _cleanup_(freep) char *value = text_escape_terminal(fields[i].value);
+
+                short_name(fields[i].name, name);
+                (void) buf_printf(&line, " %s=%s", name, value ? value : "");
+        }
+        write_line(&line);
+}
+
+static void write_json(enum log_level level, const struct log_field *fields, size_t n_fields,
+                const char *message) {
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        _cleanup_(buf_done) struct buf line = BUF_INIT(4 * LINE_MAX_BYTES);
+        char time[CLOCK_RFC3339_MAX], name[64];
+
+        (void) json_add_string(
+                        object, "timestamp", clock_format_rfc3339(clock_realtime_us(), time));
+        (void) json_add_string(object, "level", levels[level]);
+        (void) json_add_string(object, "target", program_invocation_short_name);
+        (void) json_add_string(object, "message", message);
+        for (size_t i = 0; i < n_fields; i++) {
+                short_name(fields[i].name, name);
+                (void) json_add_string(object, name, fields[i].value);
+        }
+        if (buf_append_str(&line, json_text(object)) >= 0)
+                write_line(&line);
+}
+
+static void write_journal(enum log_level level, int error, const char *file, int code_line,
+                const struct log_field *fields, size_t n_fields, const char *message) {
+        static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG };
+        struct iovec iov[LOG_FIELDS_MAX + 6];
+        char *texts[LOG_FIELDS_MAX + 6];
+        size_t n = 0;
+
+#define ADD(...)                                                                                 \
+        do {                                                                                     \
+                int _n = asprintf(&texts[n], __VA_ARGS__);                                       \
+                if (_n >= 0) {                                                                   \
+                        iov[n] = (struct iovec){ .iov_base = texts[n], .iov_len = (size_t) _n }; \
+                        n++;                                                                     \
+                }                                                                                \
+        } while (0)
+        ADD("MESSAGE=%s", message);
+        ADD("PRIORITY=%i", priorities[level]);
+        ADD("CODE_FILE=%s", file);
+        ADD("CODE_LINE=%i", code_line);
+        ADD("SYSLOG_IDENTIFIER=%s", program_invocation_short_name);
+        if (error < 0)
+                ADD("ERRNO=%i", -error);
+        for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++)
+                ADD("%s=%s", fields[i].name, fields[i].value);
+#undef ADD
+        (void) sd_journal_sendv(iov, (int) n);
+        for (size_t i = 0; i < n; i++)
+                free(texts[i]);
+}
+
+int log_write(enum log_level level, int error, const char *file, int line,
+                const struct log_field *fields, size_t n_fields, const char *format, ...) {
+        enum log_target target = log_get_target();
+        char message[LINE_MAX_BYTES / 2];
+        int saved_errno = errno;
+        va_list args;
+
+        errno = error < 0 ? -error : saved_errno;
+        va_start(args, format);
+        (void) vsnprintf(message, sizeof(message), format, args);
+        va_end(args);
+
+        if (target == LOG_TARGET_JOURNAL)
+                write_journal(level, error, file, line, fields, n_fields, message);
+        else if (target == LOG_TARGET_JSON)
+                write_json(level, fields, n_fields, message);
+        else
+                write_text(level, fields, n_fields, message);
+        errno = saved_errno;
+        return error;
+}
+
+bool log_ratelimit_pass(struct log_ratelimit *limit, uint64_t now_us, unsigned int *ret_held) {
+        if (limit->begin_us == 0 || now_us - limit->begin_us >= limit->interval_us) {
+                limit->begin_us = now_us;
+                limit->used = 0;
+        }
+        if (limit->used >= limit->burst) {
+                limit->held++;
+                return false;
+        }
+        limit->used++;
+        *ret_held = limit->held;
+        limit->held = 0;
+        return true;
+}

@@ -1,0 +1,123 @@
+/* UTF-8 by the table of RFC 3629, control characters, numbers. */
+
+#include "base/text.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+/* The length of the well-formed character at @c, 0 if there is none within @n bytes. */
+static size_t character_size(const unsigned char *c, size_t n) {
+        static const struct {
+                unsigned char first, last, second_min, second_max;
+                size_t size;
+        } forms[] = {
+                { 0x00, 0x7f, 0, 0, 1 },
+                { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+                { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+                { 0xe1, 0xec, 0x80, 0xbf, 3 },
+                { 0xed, 0xed, 0x80, 0x9f, 3 },
+                { 0xee, 0xef, 0x80, 0xbf, 3 },
+                { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+                { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+                { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+                if (c[0] < forms[i].first || c[0] > forms[i].last)
+                        continue;
+                if (forms[i].size > n)
+                        return 0;
+                if (forms[i].size > 1 && (c[1] < forms[i].second_min || c[1] > forms[i].second_max))
+                        return 0;
+                for (size_t j = 2; j < forms[i].size; j++)
+                        if (c[j] < 0x80 || c[j] > 0xbf)
+                                return 0;
+                return forms[i].size;
+        }
+        return 0;
+}
+
+bool text_is_utf8(const char *text, size_t size) {
+        for (size_t i = 0, n; i < size; i += n) {
+                n = character_size((const unsigned char *) text + i, size - i);
+                if (n == 0)
+                        return false;
+        }
+        return true;
+}
+
+int text_sanitize(const char *text, size_t size, size_t max, char **ret_text) {
+        _cleanup_(buf_done) struct buf buf = BUF_INIT(max);
+        size_t n;
+        int r;
+
+        r = buf_append(&buf, "", 0);
+        for (size_t i = 0; r >= 0 && i < size && text[i]; i += n ? n : 1) {
+                n = character_size((const unsigned char *) text + i, size - i);
+                r = n ? buf_append(&buf, text + i, n) : buf_append_str(&buf, "\xef\xbf\xbd");
+        }
+        if (r < 0 && r != -ENOSPC)
+                return r;
+
+        *ret_text = buf_take(&buf);
+        return 0;
+}
+
+char *text_escape_terminal(const char *text) {
+        _cleanup_(buf_done) struct buf buf = BUF_INIT(SIZE_MAX / 2);
+        const unsigned char *c = (const unsigned char *) text;
+        int r;
+
+        r = buf_append(&buf, "", 0);
+        for (; r >= 0 && *c; c++)
+                if (*c == '\n')
+                        r = buf_append_str(&buf, "\\n");
+                else if (*c == '\t')
+                        r = buf_append_str(&buf, "\\t");
+                else if (*c < 0x20 || *c == 0x7f)
+                        r = buf_printf(&buf, "\\x%02x", *c);
+                else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+                        r = buf_printf(&buf, "\\x%02x", *++c); /* a C1 control */
+                else
+                        r = buf_append(&buf, c, 1);
+        return r < 0 ? NULL : buf_take(&buf);
+}
+
+int text_to_u64(const char *text, uint64_t *ret_value) {
+        uint64_t value = 0;
+
+        if (!*text)
+                return -EINVAL;
+        for (const char *c = text; *c; c++) {
+                if (!isdigit((unsigned char) *c))
+                        return -EINVAL;
+                if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
+                                __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
+                        return -ERANGE;
+        }
+        *ret_value = value;
+        return 0;
+}
+
+int text_to_i64(const char *text, int64_t *ret_value) {
+        uint64_t value, limit = (uint64_t) INT64_MAX + (text[0] == '-');
+        int r;
+
+        r = text_to_u64(text + (text[0] == '-'), &value);
+        if (r < 0)
+                return r;
+        if (value > limit)
+                return -ERANGE;
+        *ret_value = text[0] == '-' ? (int64_t) -value : (int64_t) value;
+        return 0;
+}
+
+bool text_starts_with(const char *text, const char *prefix) {
+        return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool text_equal(const char *a, const char *b) {
+        return a && b ? strcmp(a, b) == 0 : a == b;
+}
