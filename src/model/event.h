@@ -1,32 +1,34 @@
 #pragma once
-/* One event: what every face prints and the journal stores. Built once, then shared by reference; has a sequence
- * number, given when it is handed to the journal, and is shown only once it is durable. */
-
-#include "model/word.h"
+/* One event: what every face prints and the journal stores. Built once, then shared by reference;
+ * has a sequence number, given when it is handed to the journal, and is shown only once it is
+ * durable. */
 
 #include <json-c/json.h>
 
-#define EVENT_NAME_MAX    512  /* bytes; longer text is cut at a character */
+#include "model/word.h"
+
+#define EVENT_NAME_MAX    512 /* bytes; longer text is cut at a character */
 #define EVENT_MESSAGE_MAX 1024
 #define EVENT_ACTION_MAX  64
 #define EVENT_DETAILS_MAX 16384 /* bytes of JSON text */
 
 struct event {
-        unsigned int refs;     /* private; atomic */
-        uint64_t seq;          /* from 1, no gaps; 0 until event_set_seq() */
-        uint64_t time_us;      /* CLOCK_REALTIME when it happened */
+        unsigned int refs; /* private; atomic */
+        uint64_t seq;      /* from 1, no gaps; 0 until event_set_seq() */
+        uint64_t time_us;  /* CLOCK_REALTIME when it happened */
         enum event_kind kind;
         enum severity severity;
-        bool synthetic;        /* found by comparing lists, not told by the source */
-        char *name;            /* none of the texts is ever NULL; valid UTF-8 */
-        char *action;          /* "started" "died" "OOMKilled" … */
+        bool synthetic; /* found by comparing lists, not told by the source */
+        char *name;     /* none of the texts is ever NULL; valid UTF-8 */
+        char *action;   /* "started" "died" "OOMKilled" … */
         char *message;
-        char *workload;        /* id, or "" */
-        char *slug;            /* app, or "" */
-        char *source;          /* "docker" "libvirt:qemu:///system" …, or "" for our own */
-        char *origin;          /* stable id of the raw event within its source, for de-duplication; or "" */
-        struct json_object *details; /* owned, an object, never NULL: exit_code, reason, evidence, … */
-        char *json;            /* the SSE/REST object on one line, no newline; made by event_set_seq() */
+        char *workload; /* id, or "" */
+        char *slug;     /* app, or "" */
+        char *source;   /* "docker" "libvirt:qemu:///system" …, or "" for our own */
+        char *origin; /* stable id of the raw event within its source, for de-duplication; or "" */
+        struct json_object
+                        *details; /* owned, an object, never NULL: exit_code, reason, evidence, … */
+        char *json; /* the SSE/REST object on one line, no newline; made by event_set_seq() */
         size_t json_size;
 };
 
@@ -49,15 +51,16 @@ struct event_fields {
 /** Return: 0; -ENOMEM; -E2BIG when details pass EVENT_DETAILS_MAX. */
 int event_new(const struct event_fields *fields, struct event **ret_event);
 struct event *event_ref(struct event *event);
-/** Takes NULL; returns NULL. Any thread; details is touched only by event_new, event_set_seq and the last unref. */
+/** Takes NULL; returns NULL. Any thread; details is touched only by event_new, event_set_seq and
+ * the last unref. */
 struct event *event_unref(struct event *event);
 DEFINE_FREEP(struct event, event_unref);
 
 /**
  * Number it and render its JSON (the frozen SSE shape with fields added):
  * {"timestamp","kind","name","action","message","seq","severity","id","source","slug"?,"synthetic"?,…details}
- * details' members follow inline and never replace one of the above; id is the workload's. Only while nobody else holds
- * a reference. Return: 0; -ENOMEM.
+ * details' members follow inline and never replace one of the above; id is the workload's. Only
+ * while nobody else holds a reference. Return: 0; -ENOMEM.
  */
 int event_set_seq(struct event *event, uint64_t seq);
 

@@ -1,6 +1,6 @@
 #pragma once
-/* The kernel's OOM lines, of kernels 4.19 to 6.18. COMM and cgroup names are the attacker's: the lines are read
- * from the right (FACTS 6.2). Pure. */
+/* The kernel's OOM lines, of kernels 4.19 to 6.18. COMM and cgroup names are the attacker's: the
+ * lines are read from the right (FACTS 6.2). Pure. */
 
 #include "model/exit.h"
 
@@ -10,15 +10,17 @@
 enum oom_line_type {
         OOM_LINE_NONE,    /* not one of ours */
         OOM_LINE_SUMMARY, /* oom-kill:constraint=…: everything is known */
-        OOM_LINE_KILL,    /* [Memory cgroup out|Out] of memory: Killed process PID (COMM)…: pid and kind of kill */
-        OOM_LINE_TASK_IN, /* "Task in PATH killed as a result of limit of PATH" (before 5.0): cgroups, no pid */
+        OOM_LINE_KILL, /* [Memory cgroup out|Out] of memory: Killed process PID (COMM)…: pid and
+                          kind of kill */
+        OOM_LINE_TASK_IN, /* "Task in PATH killed as a result of limit of PATH" (before 5.0):
+                             cgroups, no pid */
 };
 
 struct oom_line {
         enum oom_line_type type;
         enum oom_constraint constraint;
-        bool global;                      /* global_oom, or "Out of memory:" */
-        uint32_t pid;                     /* in the initial pid namespace; 0: the line has none */
+        bool global;  /* global_oom, or "Out of memory:" */
+        uint32_t pid; /* in the initial pid namespace; 0: the line has none */
         uint32_t uid;
         bool has_uid;
         char comm[OOM_COMM_MAX];          /* raw bytes, NUL-terminated */

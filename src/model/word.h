@@ -1,6 +1,6 @@
 #pragma once
-/* The closed sets of words that every face prints. The text of a value is the same on D-Bus, HTTP, metrics,
- * CLI and in the database. */
+/* The closed sets of words that every face prints. The text of a value is the same on D-Bus, HTTP,
+ * metrics, CLI and in the database. */
 
 #include "base/macro.h"
 
@@ -23,14 +23,14 @@ enum event_kind {
 };
 
 enum workload_state {
-        STATE_UNKNOWN,  /* the source cannot be reached, or never said; never shown as stopped */
-        STATE_CREATED,  /* exists, never ran as far as we know */
+        STATE_UNKNOWN, /* the source cannot be reached, or never said; never shown as stopped */
+        STATE_CREATED, /* exists, never ran as far as we know */
         STATE_STARTING,
         STATE_RUNNING,
         STATE_PAUSED,
         STATE_STOPPING,
-        STATE_STOPPED,  /* ended by itself or on request with success */
-        STATE_FAILED,   /* ended otherwise: died, crashed, OOMKilled */
+        STATE_STOPPED, /* ended by itself or on request with success */
+        STATE_FAILED,  /* ended otherwise: died, crashed, OOMKilled */
         WORKLOAD_STATE_MAX_,
 };
 
@@ -48,8 +48,9 @@ enum source_state {
         SOURCE_STATE_MAX_,
 };
 
-/* Words: "vm" "container" "unit"; "vm" … "app"; "unknown" "created" "starting" "running" "paused" "stopping"
- * "stopped" "failed"; "info" "warning" "error"; "connecting" "up" "down". From text: -EINVAL for other words. */
+/* Words: "vm" "container" "unit"; "vm" … "app"; "unknown" "created" "starting" "running" "paused"
+ * "stopping" "stopped" "failed"; "info" "warning" "error"; "connecting" "up" "down". From text:
+ * -EINVAL for other words. */
 const char *workload_kind_to_string(enum workload_kind kind);
 int workload_kind_from_string(const char *text);
 const char *event_kind_to_string(enum event_kind kind);

@@ -1,0 +1,385 @@
+/* The inventory's look-ups: by public id, by source and native id, by pid, by cgroup. */
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/workload.h"
+
+#define NAME_MAX_BYTES 512
+#define TEXT_MAX_BYTES 4096
+
+struct inventory {
+        struct map *by_id;
+        struct map *by_native; /* "SOURCE\nNATIVE" */
+        struct map *by_pid;
+        struct list all;
+        size_t max;
+        uint64_t refused;
+};
+
+int inventory_new(size_t max, struct inventory **ret_inventory) {
+        _cleanup_(inventory_freep) struct inventory *inventory = NULL;
+        int r;
+
+        inventory = calloc(1, sizeof(*inventory));
+        if (!inventory)
+                return -ENOMEM;
+
+        inventory->max = max;
+        list_init(&inventory->all);
+        r = map_new(&inventory->by_id);
+        if (r >= 0)
+                r = map_new(&inventory->by_native);
+        if (r >= 0)
+                r = map_new(&inventory->by_pid);
+        if (r < 0)
+                return r;
+
+        *ret_inventory = TAKE_PTR(inventory);
+        return 0;
+}
+
+static void workload_free(struct workload *workload) {
+        free(workload->id);
+        free(workload->source);
+        free(workload->native_id);
+        free(workload->name);
+        free(workload->uuid);
+        free(workload->runtime);
+        free(workload->image);
+        free(workload->uri);
+        free(workload->cgroup);
+        free(workload->job);
+        free(workload->state_reason);
+        (void) json_object_put(workload->labels);
+        free(workload);
+}
+
+struct inventory *inventory_free(struct inventory *inventory) {
+        struct workload *workload, *next;
+
+        if (!inventory)
+                return NULL;
+
+        list_for_each_safe(workload, next, &inventory->all, by_age)
+                workload_free(workload);
+        map_free(inventory->by_id);
+        map_free(inventory->by_native);
+        map_free(inventory->by_pid);
+        free(inventory);
+        return NULL;
+}
+
+static char *native_key(const char *source, const char *native_id) {
+        char *key;
+
+        return asprintf(&key, "%s\n%s", source, native_id) < 0 ? NULL : key;
+}
+
+static void index_pid(struct inventory *inventory, struct workload *workload, uint32_t pid) {
+        char key[16];
+
+        if (workload->pid) {
+                (void) snprintf(key, sizeof(key), "%u", workload->pid);
+                if (map_get(inventory->by_pid, key) == workload)
+                        (void) map_remove(inventory->by_pid, key);
+        }
+        workload->pid = pid;
+        if (pid) {
+                (void) snprintf(key, sizeof(key), "%u", pid);
+                (void) map_remove(inventory->by_pid, key); /* a number used again */
+                (void) map_put(inventory->by_pid, key, workload);
+        }
+}
+
+void inventory_remove(struct inventory *inventory, struct workload *workload) {
+        _cleanup_(freep) char *key = native_key(workload->source, workload->native_id);
+
+        list_remove(&workload->by_age);
+        (void) map_remove(inventory->by_id, workload->id);
+        if (key)
+                (void) map_remove(inventory->by_native, key);
+        index_pid(inventory, workload, 0);
+        workload_free(workload);
+}
+
+struct workload *inventory_find(const struct inventory *inventory, const char *id) {
+        return map_get(inventory->by_id, id);
+}
+
+struct workload *inventory_find_native(
+                const struct inventory *inventory, const char *source, const char *native_id) {
+        _cleanup_(freep) char *key = NULL;
+
+        if (!native_id)
+                return NULL;
+        key = native_key(source, native_id);
+        return key ? map_get(inventory->by_native, key) : NULL;
+}
+
+struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t pid) {
+        char key[16];
+
+        (void) snprintf(key, sizeof(key), "%u", pid);
+        return map_get(inventory->by_pid, key);
+}
+
+struct workload *inventory_find_any(const struct inventory *inventory, const char *text) {
+        struct workload *workload = inventory_find(inventory, text), *named = NULL,
+                        *prefixed = NULL;
+        size_t n_named = 0, n_prefixed = 0;
+
+        if (workload)
+                return workload;
+        list_for_each(workload, &inventory->all, by_age) {
+                if (strcmp(workload->name, text) == 0) {
+                        named = workload;
+                        n_named++;
+                } else if (strlen(text) >= 4 && text_starts_with(workload->id, text)) {
+                        prefixed = workload;
+                        n_prefixed++;
+                }
+        }
+        if (n_named > 0)
+                return n_named == 1 ? named : NULL;
+        return n_prefixed == 1 ? prefixed : NULL;
+}
+
+/* The 64 hex digits that name a container, anywhere in a cgroup's path. */
+static struct workload *find_by_hex(const struct inventory *inventory, const char *path) {
+        char id[65];
+        size_t run = 0;
+
+        for (const char *c = path;; c++) {
+                if (isxdigit((unsigned char) *c)) {
+                        run++;
+                        continue;
+                }
+                if (run == 64) {
+                        struct workload *workload;
+
+                        memcpy(id, c - 64, 64);
+                        id[64] = '\0';
+                        workload = inventory_find(inventory, id);
+                        if (workload)
+                                return workload;
+                }
+                run = 0;
+                if (!*c)
+                        return NULL;
+        }
+}
+
+/* "machine-qemu\x2d3\x2dweb.scope" or "qemu-3-web.libvirt-qemu" in the path: domain 3, its name, or
+ * the beginning of it. */
+static bool names_domain(const char *path, const struct workload *workload) {
+        char begin[48];
+        const char *at;
+        size_t n;
+
+        for (size_t i = 0; i < 2; i++) {
+                if (i == 0)
+                        (void) snprintf(begin, sizeof(begin), "/machine-qemu\\x2d%d\\x2d",
+                                        workload->domain_id);
+                else
+                        (void) snprintf(begin, sizeof(begin), "/qemu-%d-", workload->domain_id);
+                at = strstr(path, begin);
+                if (!at)
+                        continue;
+                at += strlen(begin);
+                n = strcspn(at, "./\\");
+                if (n > 0 && strncmp(at, workload->name, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path) {
+        struct workload *workload = find_by_hex(inventory, path);
+        size_t n;
+
+        if (workload)
+                return workload;
+        list_for_each(workload, &inventory->all, by_age) {
+                n = strlen(workload->cgroup);
+                if (n > 1 && strncmp(path, workload->cgroup, n) == 0 &&
+                                (path[n] == '\0' || path[n] == '/'))
+                        return workload;
+                if (workload->kind == WORKLOAD_VM && workload->domain_id > 0 &&
+                                names_domain(path, workload))
+                        return workload;
+        }
+        return NULL;
+}
+
+static int take_text(char **field, const char *text, size_t max) {
+        char *copy;
+        int r;
+
+        if (!text || (*field && strcmp(*field, text) == 0))
+                return 0;
+        r = text_sanitize(text, strlen(text), max, &copy);
+        if (r < 0)
+                return r;
+        free(*field);
+        *field = copy;
+        return 0;
+}
+
+static int take_info(struct inventory *inventory, struct workload *workload,
+                const struct workload_info *info) {
+        int r;
+
+        r = take_text(&workload->name, info->name, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->uuid, info->uuid, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->runtime, info->runtime, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->image, info->image, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->uri, info->uri, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->cgroup, info->cgroup, TEXT_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->job, info->job, NAME_MAX_BYTES);
+        if (r < 0)
+                return r;
+
+        if (info->labels && info->labels != workload->labels) {
+                (void) json_object_put(workload->labels);
+                workload->labels = json_object_get(info->labels);
+        }
+        if (info->domain_id >= 0)
+                workload->domain_id = info->domain_id;
+        if (info->pid && info->pid != workload->pid)
+                index_pid(inventory, workload, info->pid);
+        if (info->created_us)
+                workload->created_us = info->created_us;
+        if (info->started_us)
+                workload->started_us = info->started_us;
+        if (info->finished_us)
+                workload->finished_us = info->finished_us;
+        if (info->restarts >= 0)
+                workload->restarts = info->restarts;
+        workload->transient = info->transient;
+        return 0;
+}
+
+static int empty_texts(struct workload *workload) {
+        char **const fields[] = { &workload->name, &workload->uuid, &workload->runtime,
+                &workload->image, &workload->uri, &workload->cgroup, &workload->job,
+                &workload->state_reason };
+
+        for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+                *fields[i] = strdup("");
+                if (!*fields[i])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int workload_new(struct inventory *inventory, const char *source,
+                const struct workload_info *info, struct workload **ret_workload) {
+        struct workload *workload;
+        char *key = NULL;
+        int r = -ENOMEM;
+
+        workload = calloc(1, sizeof(*workload));
+        if (!workload)
+                return -ENOMEM;
+
+        list_init(&workload->by_age);
+        workload->kind = info->kind;
+        workload->domain_id = -1;
+        workload->source = strdup(source);
+        if (take_text(&workload->native_id, info->native_id, NAME_MAX_BYTES) < 0 ||
+                        !workload->source)
+                goto fail;
+        if (empty_texts(workload) < 0)
+                goto fail;
+        if (map_get(inventory->by_id, workload->native_id)) {
+                if (asprintf(&workload->id, "%s@%s", workload->native_id, source) < 0)
+                        workload->id = NULL;
+        } else {
+                workload->id = strdup(workload->native_id);
+        }
+        key = native_key(source, workload->native_id);
+        if (!workload->id || !key)
+                goto fail;
+
+        r = map_put(inventory->by_native, key, workload);
+        if (r < 0)
+                goto fail;
+        r = map_put(inventory->by_id, workload->id, workload);
+        if (r < 0) {
+                (void) map_remove(inventory->by_native, key);
+                goto fail;
+        }
+        free(key);
+        list_append(&inventory->all, &workload->by_age);
+        *ret_workload = workload;
+        return 0;
+
+fail:
+        free(key);
+        workload_free(workload);
+        return r;
+}
+
+int inventory_update(struct inventory *inventory, const char *source,
+                const struct workload_info *info, struct workload **ret_workload) {
+        struct workload *workload;
+        int r, made = 0;
+
+        if (!info->native_id || !info->native_id[0])
+                return -EINVAL;
+
+        workload = inventory_find_native(inventory, source, info->native_id);
+        if (!workload) {
+                if (map_size(inventory->by_id) >= inventory->max) {
+                        inventory->refused++;
+                        return -ENOSPC;
+                }
+                r = workload_new(inventory, source, info, &workload);
+                if (r < 0)
+                        return r;
+                made = 1;
+        }
+        r = take_info(inventory, workload, info);
+        if (r < 0)
+                return r;
+        if (!workload->name[0])
+                (void) take_text(&workload->name, workload->native_id, NAME_MAX_BYTES);
+
+        *ret_workload = workload;
+        return made;
+}
+
+bool workload_set_state(struct workload *workload, enum workload_state state, const char *reason,
+                uint64_t now_us) {
+        bool changed = workload->state != state;
+
+        if (state == WORKLOAD_STATE_MAX_)
+                return false;
+        if (reason)
+                (void) take_text(&workload->state_reason, reason, NAME_MAX_BYTES);
+        if (workload->last_known != state || workload->since_us == 0)
+                workload->since_us = now_us;
+        workload->state = state;
+        workload->last_known = state;
+        return changed;
+}
+
+size_t inventory_size(const struct inventory *inventory) {
+        return map_size(inventory->by_id);
+}
+
+uint64_t inventory_refused(const struct inventory *inventory) {
+        return inventory->refused;
+}
+
+struct list *inventory_list(const struct inventory *inventory) {
+        return (struct list *) (uintptr_t) &inventory->all;
+}
