@@ -1,32 +1,37 @@
 #pragma once
-/* libcurl's multi interface on sd-event: transfers that never block the loop. Model: systemd's curl-util. */
-
-#include "base/macro.h"
+/* libcurl's multi interface on sd-event: transfers that never block the loop. Model: systemd's
+ * curl-util. */
 
 #include <curl/curl.h>
 #include <systemd/sd-event.h>
+
+#include "base/macro.h"
 
 struct curl_glue;
 struct curl_call;
 
 struct curl_request {
         const char *url;
-        const char *unix_socket;  /* NULL: TCP */
-        const char *method;       /* NULL: GET, or POST with a body */
+        const char *unix_socket;    /* NULL: TCP */
+        const char *method;         /* NULL: GET, or POST with a body */
         const char *const *headers; /* NULL-terminated "Name: value"; may be NULL */
-        const void *body;         /* copied */
+        const void *body;           /* copied */
         size_t body_size;
         bool http2_prior_knowledge;
-        uint64_t timeout_us;      /* whole transfer; 0: none (streams) */
-        size_t body_max;          /* refuse longer answers when on_data is NULL */
-        /* A stream: called per piece; negative ends the transfer with that error. NULL: the answer is collected. */
+        uint64_t timeout_us; /* whole transfer; 0: none (streams) */
+        size_t body_max;     /* refuse longer answers when on_data is NULL */
+        /* A stream: called per piece; negative ends the transfer with that error. NULL: the answer
+         * is collected. */
         int (*on_data)(struct curl_call *call, const char *data, size_t size, void *userdata);
-        /* Called once when the response's headers are complete; may be NULL. Negative ends the transfer. */
+        /* Called once when the response's headers are complete; may be NULL. Negative ends the
+         * transfer. */
         int (*on_headers)(struct curl_call *call, long status, void *userdata);
-        /* Called once at the end, never from within curl_glue_start(). error: 0 and status, or negative errno
-         * (-ETIMEDOUT, -ECONNREFUSED, -ENOENT no socket, -ECONNRESET, -EFBIG, -EPROTO). body: valid during the call,
-         * NUL-terminated. The call is freed afterwards. */
-        void (*on_done)(struct curl_call *call, int error, long status, const char *body, size_t size, void *userdata);
+        /* Called once at the end, never from within curl_glue_start(). error: 0 and status, or
+         * negative errno
+         * (-ETIMEDOUT, -ECONNREFUSED, -ENOENT no socket, -ECONNRESET, -EFBIG, -EPROTO). body: valid
+         * during the call, NUL-terminated. The call is freed afterwards. */
+        void (*on_done)(struct curl_call *call, int error, long status, const char *body,
+                        size_t size, void *userdata);
         void *userdata;
 };
 
@@ -35,8 +40,7 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret_glue);
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
 DEFINE_FREEP(struct curl_glue, curl_glue_free);
 
-int curl_glue_start(struct curl_glue *glue, const struct curl_request *request, struct curl_call **ret_call);
+int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
+                struct curl_call **ret_call);
 /** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within its own on_data. */
 struct curl_call *curl_call_cancel(struct curl_call *call);
-/** A response trailer or header of the call ("grpc-status"); NULL: none. Valid in on_done. */
-const char *curl_call_header(struct curl_call *call, const char *name);
