@@ -1,0 +1,501 @@
+/* The queue, the writer thread, and the numbers. A batch is whatever came while the batch before it
+ * was being written; one transaction, one fsync. A batch that cannot be written is kept and tried
+ * again. */
+
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "loop/mailbox.h"
+#include "store/journal_internal.h"
+
+#define BATCH_MAX_DEFAULT  1000
+#define QUEUE_MAX_DEFAULT  65536
+#define RETRY_MIN_US       (100 * USEC_PER_MSEC)
+#define RETRY_MAX_US       (5 * USEC_PER_SEC)
+#define CLOSE_WAIT_US      (5 * USEC_PER_SEC)
+#define RETENTION_STEP     1000
+#define RETENTION_EVERY_US (10 * USEC_PER_SEC)
+
+static struct journal_item *item_free(struct journal_item *item) {
+        if (!item)
+                return NULL;
+        event_unref(item->event);
+        free(item->details);
+        free(item->source);
+        free(item->cursor);
+        free(item->workload_id);
+        free(item->workload_state);
+        free(item);
+        return NULL;
+}
+DEFINE_FREEP(struct journal_item, item_free);
+
+/* ---- the writer thread ---- */
+
+static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
+        (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
+}
+
+static int run(sqlite3_stmt *statement) {
+        int r;
+
+        r = journal_error(sqlite3_step(statement));
+        (void) sqlite3_reset(statement);
+        return r;
+}
+
+static int write_event(struct journal *journal, const struct event *event, const char *details) {
+        sqlite3_stmt *insert = journal->insert_event;
+
+        (void) sqlite3_bind_int64(insert, 1, (int64_t) event->seq);
+        (void) sqlite3_bind_int64(insert, 2, (int64_t) event->time_us);
+        bind_text(insert, 3, event_kind_to_string(event->kind));
+        bind_text(insert, 4, severity_to_string(event->severity));
+        (void) sqlite3_bind_int(insert, 5, event->synthetic);
+        bind_text(insert, 6, event->name);
+        bind_text(insert, 7, event->action);
+        bind_text(insert, 8, event->message);
+        bind_text(insert, 9, event->workload);
+        bind_text(insert, 10, event->slug);
+        bind_text(insert, 11, event->source);
+        bind_text(insert, 12, event->origin);
+        bind_text(insert, 13, details);
+        return run(insert);
+}
+
+static int write_item(struct journal *journal, const struct journal_item *item) {
+        int r = 0;
+
+        if (item->event)
+                r = write_event(journal, item->event, item->details);
+        if (r >= 0 && item->cursor) {
+                bind_text(journal->upsert_cursor, 1, item->source);
+                bind_text(journal->upsert_cursor, 2, item->cursor);
+                r = run(journal->upsert_cursor);
+        }
+        if (r >= 0 && item->workload_id && item->workload_state) {
+                bind_text(journal->upsert_workload, 1, item->workload_id);
+                bind_text(journal->upsert_workload, 2, item->workload_state);
+                r = run(journal->upsert_workload);
+        } else if (r >= 0 && item->workload_id) {
+                bind_text(journal->delete_workload, 1, item->workload_id);
+                r = run(journal->delete_workload);
+        }
+        return r;
+}
+
+static int exec_format(sqlite3 *db, const char *format, uint64_t value) {
+        char *sql = sqlite3_mprintf(format, (sqlite3_int64) value);
+        int r;
+
+        if (!sql)
+                return -ENOMEM;
+        r = journal_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
+        sqlite3_free(sql);
+        return r;
+}
+
+static int write_batch(struct journal *journal, struct list *batch, size_t *ret_events) {
+        struct journal_item *item;
+        uint64_t last_seq = 0;
+        size_t n = 0;
+        int r;
+
+        r = journal_error(sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
+        if (r < 0)
+                return r;
+        list_for_each(item, batch, list) {
+                r = write_item(journal, item);
+                if (r < 0)
+                        break;
+                if (item->event) {
+                        last_seq = item->event->seq;
+                        n++;
+                }
+        }
+        if (r >= 0 && last_seq)
+                r = exec_format(journal->db, "UPDATE meta SET value = %lld WHERE name = 'last_seq'",
+                                last_seq);
+        if (r >= 0)
+                r = journal_error(sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL));
+        if (r < 0) {
+                (void) sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+                return r;
+        }
+        *ret_events = n;
+        return 0;
+}
+
+static uint64_t file_bytes(const struct journal *journal) {
+        _cleanup_(freep) char *wal = NULL;
+        uint64_t bytes = 0;
+        struct stat st;
+
+        if (stat(journal->path, &st) >= 0)
+                bytes += (uint64_t) st.st_size;
+        if (asprintf(&wal, "%s-wal", journal->path) >= 0 && stat(wal, &st) >= 0)
+                bytes += (uint64_t) st.st_size;
+        return bytes;
+}
+
+/* Pages that hold data: what deleting rows gives back, while the file keeps its size. */
+static uint64_t used_bytes(sqlite3 *db) {
+        sqlite3_stmt *statement;
+        uint64_t bytes = 0;
+
+        if (sqlite3_prepare_v2(db,
+                            "SELECT (c.page_count - f.freelist_count) * s.page_size FROM pragma_page_count c,"
+                            " pragma_freelist_count f, pragma_page_size s",
+                            -1, &statement, NULL) != SQLITE_OK)
+                return 0;
+        if (sqlite3_step(statement) == SQLITE_ROW)
+                bytes = (uint64_t) sqlite3_column_int64(statement, 0);
+        (void) sqlite3_finalize(statement);
+        return bytes;
+}
+
+static int delete_oldest(struct journal *journal, uint64_t before_us) {
+        if (before_us)
+                return exec_format(journal->db,
+                                "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_us < %lld"
+                                " ORDER BY seq LIMIT 1000)",
+                                before_us);
+        return exec_format(journal->db,
+                        "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT %lld)",
+                        RETENTION_STEP);
+}
+
+static void keep_retention(struct journal *journal) {
+        const struct journal_config *config = &journal->config;
+        sqlite3_stmt *statement;
+        uint64_t first = 0;
+
+        if (config->retention_age_us)
+                while (delete_oldest(journal, clock_realtime_us() - config->retention_age_us) >=
+                                                0 &&
+                                sqlite3_changes(journal->db) == RETENTION_STEP)
+                        ;
+        if (config->retention_bytes)
+                while (used_bytes(journal->db) > config->retention_bytes &&
+                                delete_oldest(journal, 0) >= 0 && sqlite3_changes(journal->db) > 0)
+                        ;
+        if (sqlite3_prepare_v2(journal->db, "SELECT ifnull(min(seq), 0) FROM events", -1,
+                            &statement, NULL) == SQLITE_OK) {
+                if (sqlite3_step(statement) == SQLITE_ROW)
+                        first = (uint64_t) sqlite3_column_int64(statement, 0);
+                (void) sqlite3_finalize(statement);
+        }
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->first_seq = first;
+        (void) pthread_mutex_unlock(&journal->lock);
+}
+
+/* Hand a durable batch to the loop. No memory to say so: wait for some, since an event must not
+ * stay hidden. */
+static void announce(struct journal *journal, struct list *batch, size_t n) {
+        struct journal_letter *letter;
+        struct journal_item *item;
+
+        while (!(letter = calloc(1, sizeof(*letter))) ||
+                        !(letter->events = calloc(n + 1, sizeof(struct event *)))) {
+                free(letter);
+                (void) usleep(10000);
+        }
+        while ((item = list_first(batch, struct journal_item, list))) {
+                list_remove(&item->list);
+                if (item->event)
+                        letter->events[letter->n++] = TAKE_PTR(item->event);
+                item_free(item);
+        }
+        (void) mailbox_post(journal->mailbox, (struct letter *) letter);
+}
+
+static void note_commit(
+                struct journal *journal, size_t n, size_t n_items, uint64_t begin_us, int error) {
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->stats.failing = error < 0;
+        journal->stats.last_error = error;
+        if (error < 0) {
+                journal->stats.write_errors++;
+        } else {
+                journal->stats.committed += n;
+                journal->stats.transactions++;
+                journal->stats.queued -= n_items;
+                journal->stats.bytes = file_bytes(journal);
+                journal->stats.commit_us_sum += clock_monotonic_us() - begin_us;
+                if (n > 0 && journal->first_seq == 0)
+                        journal->first_seq = 1;
+        }
+        (void) pthread_mutex_unlock(&journal->lock);
+}
+
+static bool is_stopping(struct journal *journal) {
+        bool stopping;
+
+        (void) pthread_mutex_lock(&journal->lock);
+        stopping = journal->stopping;
+        (void) pthread_mutex_unlock(&journal->lock);
+        return stopping;
+}
+
+static void write_until_durable(struct journal *journal, struct list *batch, size_t n_items) {
+        uint64_t wait_us = RETRY_MIN_US, begin_us = clock_monotonic_us(), stop_us = 0;
+        size_t n = 0;
+        int r;
+
+        for (;;) {
+                r = write_batch(journal, batch, &n);
+                note_commit(journal, n, n_items, begin_us, r);
+                if (r >= 0) {
+                        announce(journal, batch, n);
+                        return;
+                }
+                if (is_stopping(journal)) {
+                        stop_us = stop_us ? stop_us : clock_monotonic_us();
+                        if (clock_monotonic_us() - stop_us > CLOSE_WAIT_US)
+                                return; /* the disk does not come back in time; the caller frees the
+                                           batch */
+                }
+                (void) usleep((useconds_t) wait_us);
+                wait_us = wait_us * 2 < RETRY_MAX_US ? wait_us * 2 : RETRY_MAX_US;
+        }
+}
+
+/* Take up to batch_max items; waits for the first. Return: how many; 0 at the end. */
+static size_t take_batch(struct journal *journal, struct list *batch) {
+        struct journal_item *item;
+        struct timespec deadline;
+        size_t n = 0;
+
+        (void) pthread_mutex_lock(&journal->lock);
+        while (list_is_empty(&journal->queue) && !journal->stopping) {
+                (void) clock_gettime(CLOCK_REALTIME, &deadline);
+                deadline.tv_sec += (time_t) (RETENTION_EVERY_US / USEC_PER_SEC);
+                if (pthread_cond_timedwait(&journal->wake, &journal->lock, &deadline) ==
+                                ETIMEDOUT) {
+                        (void) pthread_mutex_unlock(&journal->lock);
+                        keep_retention(journal);
+                        (void) pthread_mutex_lock(&journal->lock);
+                }
+        }
+        while (n < journal->config.batch_max &&
+                        (item = list_first(&journal->queue, struct journal_item, list))) {
+                list_remove(&item->list);
+                list_append(batch, &item->list);
+                n++;
+        }
+        (void) pthread_mutex_unlock(&journal->lock);
+        return n;
+}
+
+static void *writer_main(void *userdata) {
+        struct journal *journal = userdata;
+        uint64_t kept_us = 0;
+        struct journal_item *item;
+        struct list batch;
+        size_t n;
+
+        list_init(&batch);
+        keep_retention(journal);
+        while ((n = take_batch(journal, &batch)) > 0) {
+                write_until_durable(journal, &batch, n);
+                while ((item = list_first(&batch, struct journal_item, list))) {
+                        list_remove(&item->list);
+                        item_free(item);
+                }
+                if (clock_monotonic_us() - kept_us > RETENTION_EVERY_US) {
+                        keep_retention(journal);
+                        kept_us = clock_monotonic_us();
+                }
+        }
+        return NULL;
+}
+
+/* ---- the loop's side ---- */
+
+static void on_letter(struct letter *letter, void *userdata) {
+        struct journal_letter *news = (struct journal_letter *) letter;
+        struct journal *journal = userdata;
+
+        if (news->page) {
+                journal_page_deliver(news->page, news->error);
+        } else {
+                if (news->n > 0) {
+                        journal->last_seq = news->events[news->n - 1]->seq;
+                        journal->committed(news->events, news->n, journal->userdata);
+                }
+                for (size_t i = 0; i < news->n; i++)
+                        event_unref(news->events[i]);
+        }
+        free(news->events);
+        free(news);
+}
+
+static int start_threads(struct journal *journal) {
+        int r;
+
+        r = pthread_create(&journal->writer, NULL, writer_main, journal);
+        if (r > 0)
+                return -r;
+        journal->has_writer = true;
+        r = pthread_create(&journal->reader, NULL, journal_reader_main, journal);
+        if (r > 0)
+                return -r;
+        journal->has_reader = true;
+        return 0;
+}
+
+int journal_open(const struct journal_config *config, sd_event *event,
+                journal_committed_t committed, void *userdata, struct journal **ret_journal) {
+        _cleanup_(journal_closep) struct journal *journal = NULL;
+        int r, opened;
+
+        journal = calloc(1, sizeof(*journal));
+        if (!journal)
+                return -ENOMEM;
+
+        journal->config = *config;
+        if (!journal->config.batch_max)
+                journal->config.batch_max = BATCH_MAX_DEFAULT;
+        if (!journal->config.queue_max)
+                journal->config.queue_max = QUEUE_MAX_DEFAULT;
+        journal->committed = committed;
+        journal->userdata = userdata;
+        (void) pthread_mutex_init(&journal->lock, NULL);
+        (void) pthread_cond_init(&journal->wake, NULL);
+        (void) pthread_cond_init(&journal->wake_reader, NULL);
+        list_init(&journal->queue);
+        list_init(&journal->pages);
+        journal->path = strdup(config->path);
+        if (!journal->path)
+                return -ENOMEM;
+
+        opened = journal_schema_open(journal);
+        if (opened < 0 && opened != -EUCLEAN)
+                return opened;
+        r = journal_prepare(journal);
+        if (r >= 0)
+                r = mailbox_new(event, SIZE_MAX, on_letter, journal, &journal->mailbox);
+        if (r >= 0)
+                r = start_threads(journal);
+        if (r < 0)
+                return r;
+
+        *ret_journal = TAKE_PTR(journal);
+        return opened;
+}
+
+struct journal *journal_close(struct journal *journal) {
+        struct journal_item *item;
+
+        if (!journal)
+                return NULL;
+
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->stopping = true;
+        (void) pthread_cond_signal(&journal->wake);
+        (void) pthread_cond_signal(&journal->wake_reader);
+        (void) pthread_mutex_unlock(&journal->lock);
+        if (journal->has_writer)
+                (void) pthread_join(journal->writer, NULL);
+        if (journal->has_reader)
+                (void) pthread_join(journal->reader, NULL);
+
+        mailbox_free(journal->mailbox);
+        while ((item = list_first(&journal->queue, struct journal_item, list))) {
+                list_remove(&item->list);
+                item_free(item);
+        }
+        journal_schema_close(journal);
+        (void) pthread_cond_destroy(&journal->wake);
+        (void) pthread_cond_destroy(&journal->wake_reader);
+        (void) pthread_mutex_destroy(&journal->lock);
+        free(journal->path);
+        free(journal);
+        return NULL;
+}
+
+static int copy(char **to, const char *from) {
+        if (!from)
+                return 0;
+        *to = strdup(from);
+        return *to ? 0 : -ENOMEM;
+}
+
+static int item_new(const struct journal_entry *entry, struct journal_item **ret_item) {
+        struct journal_item *item;
+
+        item = calloc(1, sizeof(*item));
+        if (!item) {
+                event_unref(entry->event);
+                return -ENOMEM;
+        }
+        list_init(&item->list);
+        item->event = entry->event;
+        if (copy(&item->source, entry->source) < 0 ||
+                        copy(&item->cursor, entry->source ? entry->cursor : NULL) < 0 ||
+                        copy(&item->workload_id, entry->workload_id) < 0 ||
+                        copy(&item->workload_state, entry->workload_state) < 0 ||
+                        (entry->event &&
+                                        copy(&item->details, json_text(entry->event->details)) <
+                                                        0)) {
+                item_free(item);
+                return -ENOMEM;
+        }
+        *ret_item = item;
+        return 0;
+}
+
+int journal_append(struct journal *journal, const struct journal_entry *entry) {
+        _cleanup_(item_freep) struct journal_item *item = NULL;
+        int r;
+
+        r = item_new(entry, &item);
+        if (r < 0)
+                return r;
+        if (item->event) {
+                r = event_set_seq(item->event, journal->next_seq);
+                if (r < 0)
+                        return r;
+        }
+
+        (void) pthread_mutex_lock(&journal->lock);
+        if (journal->stats.queued >= journal->config.queue_max) {
+                journal->stats.dropped += item->event ? 1 : 0;
+                r = -ENOSPC;
+        } else {
+                journal->stats.appended += item->event ? 1 : 0;
+                journal->next_seq += item->event ? 1 : 0;
+                journal->stats.queued++;
+                list_append(&journal->queue, &item->list);
+                item = NULL;
+                (void) pthread_cond_signal(&journal->wake);
+        }
+        (void) pthread_mutex_unlock(&journal->lock);
+        return r;
+}
+
+uint64_t journal_last_seq(const struct journal *journal) {
+        return journal->last_seq;
+}
+
+uint64_t journal_first_seq(const struct journal *journal) {
+        pthread_mutex_t *lock = (pthread_mutex_t *) (uintptr_t) &journal->lock;
+        uint64_t first;
+
+        (void) pthread_mutex_lock(lock);
+        first = journal->first_seq;
+        (void) pthread_mutex_unlock(lock);
+        return first;
+}
+
+void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats) {
+        pthread_mutex_t *lock = (pthread_mutex_t *) (uintptr_t) &journal->lock;
+
+        (void) pthread_mutex_lock(lock);
+        *ret_stats = journal->stats;
+        (void) pthread_mutex_unlock(lock);
+}
