@@ -1,6 +1,7 @@
 #pragma once
-/* Counters of events that outlive the workloads they are about: for /metrics. Fed from the feed, so they count exactly
- * what readers saw. Labels are capped: what passes the cap goes to "_other". Loop thread only. */
+/* Counters of events that outlive the workloads they are about: for /metrics. Fed from the feed, so
+ * they count exactly what readers saw. Labels are capped: what passes the cap goes to "_other".
+ * Loop thread only. */
 
 #include "model/event.h"
 
@@ -12,7 +13,8 @@ int counters_new(struct counters **ret_counters);
 struct counters *counters_free(struct counters *counters);
 DEFINE_FREEP(struct counters, counters_free);
 
-/** Count one published event. Never fails (what cannot be counted by name is counted under "_other"). */
+/** Count one published event. Never fails (what cannot be counted by name is counted under
+ * "_other"). */
 void counters_add(struct counters *counters, const struct event *event);
 
 /* One series; text borrowed. family: see the enum. */
@@ -28,4 +30,5 @@ enum counters_family {
 const char *const *counters_label_names(enum counters_family family, size_t *ret_n);
 /** Call @each for every series of the family. */
 void counters_for_each(const struct counters *counters, enum counters_family family,
-                void (*each)(const char *const *label_values, uint64_t value, void *userdata), void *userdata);
+                void (*each)(const char *const *label_values, uint64_t value, void *userdata),
+                void *userdata);

@@ -1,7 +1,7 @@
 #pragma once
-/* The feed: the newest durable events in memory, in order of sequence, and any number of readers, each only a cursor
- * into it. A reader that falls out of the ring is told exactly how many events it missed: all events,
- * whether its filter would have let them pass or not. Loop thread only. */
+/* The feed: the newest durable events in memory, in order of sequence, and any number of readers,
+ * each only a cursor into it. A reader that falls out of the ring is told exactly how many events
+ * it missed: all events, whether its filter would have let them pass or not. Loop thread only. */
 
 #include "base/list.h"
 #include "model/event.h"
@@ -10,15 +10,17 @@ struct feed;
 
 /* Embedded in whoever reads. */
 struct feed_reader {
-        struct list list;                 /* private */
-        struct feed *feed;                /* private */
-        uint64_t next_seq;                /* the next event this reader is to get */
-        struct event_filter filter;       /* owned by the reader's owner; {} for all */
-        bool waiting;                     /* private: has nothing to read, wants on_ready */
-        void (*on_ready)(struct feed_reader *reader); /* events came; called at most once per feed_next() that gave 0 */
+        struct list list;           /* private */
+        struct feed *feed;          /* private */
+        uint64_t next_seq;          /* the next event this reader is to get */
+        struct event_filter filter; /* owned by the reader's owner; {} for all */
+        bool waiting;               /* private: has nothing to read, wants on_ready */
+        void (*on_ready)(struct feed_reader *reader); /* events came; called at most once per
+                                                         feed_next() that gave 0 */
 };
 
-/** Keep at most @max_events events of at most @max_bytes JSON in all; memory grows with what is in it. */
+/** Keep at most @max_events events of at most @max_bytes JSON in all; memory grows with what is in
+ * it. */
 int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed);
 struct feed *feed_free(struct feed *feed);
 DEFINE_FREEP(struct feed, feed_free);
@@ -39,13 +41,15 @@ void feed_reader_init(struct feed_reader *reader, struct feed *feed, uint64_t af
 void feed_reader_done(struct feed_reader *reader);
 
 /**
- * The next event for this reader, if any. O(1) but for events the filter skips (at most 1024 a call).
+ * The next event for this reader, if any. O(1) but for events the filter skips (at most 1024 a
+ * call).
  *
  * @ret_event:  borrowed until the loop's next turn; ref to keep
  * @ret_missed: how many events fell out of memory before this reader got to them; only with -ESTALE
  *
- * Return: 1 and an event; 0 nothing now (on_ready will be called); -ESTALE: *ret_missed events are gone from memory,
- * next_seq now is the oldest there is; -EAGAIN: only filtered events seen so far, call again.
+ * Return: 1 and an event; 0 nothing now (on_ready will be called); -ESTALE: *ret_missed events are
+ * gone from memory, next_seq now is the oldest there is; -EAGAIN: only filtered events seen so far,
+ * call again.
  */
 int feed_next(struct feed_reader *reader, struct event **ret_event, uint64_t *ret_missed);
 

@@ -1,54 +1,59 @@
 #pragma once
-/* The tracker: facts in, events out. It keeps the inventory, joins each exit with the evidence for it (waiting at most
- * evidence_wait), has it classified, makes up what was missed while a source was away, drops what comes twice, and hands
- * each event with its source's cursor and the workload's new state to the journal. Loop thread only. */
-
-#include "model/event.h"
-#include "model/fact.h"
+/* The tracker: facts in, events out. It keeps the inventory, joins each exit with the evidence for
+ * it (waiting at most evidence_wait), has it classified, makes up what was missed while a source
+ * was away, drops what comes twice, and hands each event with its source's cursor and the
+ * workload's new state to the journal. Loop thread only. */
 
 #include <systemd/sd-event.h>
+
+#include "base/list.h"
+#include "model/event.h"
+#include "model/fact.h"
 
 struct tracker;
 
 struct tracker_config {
         enum oom_rule oom_rule;
-        uint64_t evidence_wait_us;   /* 0..5 s; default 250 ms */
-        size_t workloads_max;        /* default 20000 */
-        size_t origins_max;          /* remembered for de-duplication; default 16384 */
+        uint64_t evidence_wait_us; /* 0..5 s; default 250 ms */
+        size_t workloads_max;      /* default 20000 */
+        size_t origins_max;        /* remembered for de-duplication; default 16384 */
 };
 
 /* One thing to store: the event may be NULL (only state or cursor changed). */
 struct tracker_output {
-        struct event *event;         /* taken */
+        struct event *event; /* taken */
         const char *source;
         const char *cursor;
         const struct workload *workload; /* NULL: none. Its state is to be stored */
-        const char *forget;          /* id of a workload that is gone; NULL */
+        const char *forget;              /* id of a workload that is gone; NULL */
 };
 
 /* One source as people see it. */
 struct tracker_source {
-        struct list list;            /* private */
+        struct list list; /* private */
         char *name;
         enum source_state state;
-        char *error;                 /* "" while up */
+        char *error; /* "" while up */
         uint64_t since_us;
         bool required;
         bool was_up;
-        bool listing;                /* private */
-        char *cursor;                /* private: newest cursor posted */
+        bool known;   /* private: listed before, by us or by an earlier run: what differs is news */
+        bool listing; /* private */
+        char *cursor; /* private: newest cursor posted */
 };
 
 struct tracker_hooks {
-        /** Store and, once durable, publish. Return: 0 or negative errno (the loss is counted there). */
+        /** Store and, once durable, publish. Return: 0 or negative errno (the loss is counted
+         * there). */
         int (*emit)(const struct tracker_output *output, void *userdata);
-        /** A workload began or ended a life, so evidence sources can watch or leave it. May be NULL. */
+        /** A workload began or ended a life, so evidence sources can watch or leave it. May be
+         * NULL. */
         void (*watch)(const struct workload *workload, bool running, void *userdata);
         void *userdata;
 };
 
-int tracker_new(const struct tracker_config *config, sd_event *event, const struct tracker_hooks *hooks,
-                struct tracker **ret_tracker);
+int tracker_new(const struct tracker_config *config, sd_event *event,
+                const struct tracker_hooks *hooks, struct tracker **ret_tracker);
 struct tracker *tracker_free(struct tracker *tracker);
 DEFINE_FREEP(struct tracker, tracker_free);
 

@@ -1,0 +1,161 @@
+/* Maps from joined label values to a number, one a family, each with a cap and an overflow series.
+ */
+
+#include "engine/counters.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/map.h"
+
+struct series {
+        uint64_t value;
+        char *labels[COUNTERS_LABELS_MAX];
+};
+
+struct counters {
+        struct map *families[COUNTERS_FAMILY_MAX_];
+};
+
+static const char *const label_names[COUNTERS_FAMILY_MAX_][COUNTERS_LABELS_MAX] = {
+        [COUNTERS_EVENTS] = { "kind", "action" },
+        [COUNTERS_CONTAINER_EVENTS] = { "event" },
+        [COUNTERS_EXITS] = { "kind", "source", "name", "reason", "oom_scope" },
+        [COUNTERS_OOM_KILLS] = { "kind", "source", "name" },
+};
+
+const char *const *counters_label_names(enum counters_family family, size_t *ret_n) {
+        size_t n = 0;
+
+        while (n < COUNTERS_LABELS_MAX && label_names[family][n])
+                n++;
+        *ret_n = n;
+        return label_names[family];
+}
+
+int counters_new(struct counters **ret_counters) {
+        _cleanup_(counters_freep) struct counters *counters = NULL;
+        int r;
+
+        counters = calloc(1, sizeof(*counters));
+        if (!counters)
+                return -ENOMEM;
+        for (size_t i = 0; i < COUNTERS_FAMILY_MAX_; i++) {
+                r = map_new(&counters->families[i]);
+                if (r < 0)
+                        return r;
+        }
+        *ret_counters = TAKE_PTR(counters);
+        return 0;
+}
+
+static struct series *series_free(struct series *series) {
+        for (size_t i = 0; i < COUNTERS_LABELS_MAX; i++)
+                free(series->labels[i]);
+        free(series);
+        return NULL;
+}
+
+struct counters *counters_free(struct counters *counters) {
+        struct series *series;
+
+        if (!counters)
+                return NULL;
+
+        for (size_t i = 0; i < COUNTERS_FAMILY_MAX_; i++) {
+                if (!counters->families[i])
+                        continue;
+                map_for_each(series, counters->families[i])
+                        series_free(series);
+                map_free(counters->families[i]);
+        }
+        free(counters);
+        return NULL;
+}
+
+static int series_new(struct map *family, const char *key, const char *const *values, size_t n) {
+        struct series *series;
+        int r;
+
+        series = calloc(1, sizeof(*series));
+        if (!series)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                series->labels[i] = strdup(values[i]);
+                if (!series->labels[i]) {
+                        series_free(series);
+                        return -ENOMEM;
+                }
+        }
+        r = map_put(family, key, series);
+        if (r < 0)
+                series_free(series);
+        return r;
+}
+
+static void count(struct counters *counters, enum counters_family family, const char *const *values,
+                size_t n) {
+        static const char *const others[] = { "_other", "_other", "_other", "_other", "_other" };
+        struct map *map = counters->families[family];
+        _cleanup_(buf_done) struct buf key = BUF_INIT(8192);
+        struct series *series;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = buf_printf(&key, "%s\n", values[i]);
+        series = r < 0 ? NULL : map_get(map, key.data);
+        if (r >= 0 && !series && map_size(map) >= COUNTERS_SERIES_MAX) {
+                values = others;
+                buf_reset(&key);
+                r = buf_append_str(&key, "_other");
+                series = r < 0 ? NULL : map_get(map, key.data);
+        }
+        if (r >= 0 && !series && series_new(map, key.data, values, n) >= 0)
+                series = map_get(map, key.data);
+        if (series)
+                series->value++;
+}
+
+static const char *text_or_empty(struct json_object *details, const char *name) {
+        const char *text = json_get_string(details, name);
+
+        return text ? text : "";
+}
+
+/* The contract's three words. */
+static const char *container_event(const struct event *event, bool is_exit) {
+        if (strcmp(event->action, "OOMKilled") == 0)
+                return "oom";
+        if (is_exit)
+                return "died";
+        return strcmp(event->action, "started") == 0 ? "started" : NULL;
+}
+
+void counters_add(struct counters *counters, const struct event *event) {
+        const char *kind = event_kind_to_string(event->kind), *word;
+        bool is_exit = json_get_string(event->details, "confidence");
+
+        count(counters, COUNTERS_EVENTS, (const char *const[]){ kind, event->action }, 2);
+        word = event->kind == EVENT_CONTAINER ? container_event(event, is_exit) : NULL;
+        if (word)
+                count(counters, COUNTERS_CONTAINER_EVENTS, (const char *const[]){ word }, 1);
+        if (is_exit)
+                count(counters, COUNTERS_EXITS,
+                                (const char *const[]){ kind, event->source, event->name,
+                                                text_or_empty(event->details, "reason"),
+                                                text_or_empty(event->details, "oom_scope") },
+                                5);
+        if (strcmp(event->action, "OOMKilled") == 0)
+                count(counters, COUNTERS_OOM_KILLS,
+                                (const char *const[]){ kind, event->source, event->name }, 3);
+}
+
+void counters_for_each(const struct counters *counters, enum counters_family family,
+                void (*each)(const char *const *label_values, uint64_t value, void *userdata),
+                void *userdata) {
+        struct series *series;
+
+        map_for_each(series, counters->families[family])
+                each((const char *const *) series->labels, series->value, userdata);
+}

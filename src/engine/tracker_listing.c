@@ -1,0 +1,191 @@
+/* What happened while nobody looked: a workload as it is now, compared with what was known.
+ * Whatever differs becomes the events that would have been seen, marked synthetic, with the times
+ * the runtime gives. */
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/tracker_internal.h"
+
+static bool is_alive(enum workload_state state) {
+        return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING ||
+                        state == STATE_STOPPING;
+}
+
+static bool is_over(enum workload_state state) {
+        return state == STATE_STOPPED || state == STATE_FAILED;
+}
+
+void tracker_listing_begin(struct tracker *tracker, struct tracker_source *source) {
+        struct workload *workload;
+
+        source->listing = true;
+        inventory_for_each(workload,
+                        tracker->inventory) if (strcmp(workload->source, source->name) == 0)
+                        workload->listed = false;
+}
+
+static bool differs(uint64_t a_us, uint64_t b_us) {
+        return a_us && b_us && (a_us > b_us ? a_us - b_us : b_us - a_us) > SAME_TIME_US;
+}
+
+static void made_up_start(struct tracker *tracker, struct tracker_source *source,
+                struct workload *workload, const struct fact *listed, const char *action) {
+        struct fact fact = *listed;
+
+        fact.synthetic = true;
+        fact.severity = SEVERITY_INFO;
+        fact.origin = NULL;
+        fact.details = NULL;
+        fact.message = NULL;
+        if (listed->workload.started_us)
+                fact.time_us = listed->workload.started_us;
+        if (strcmp(action, "started") == 0)
+                life_begin(tracker, workload, fact.time_us);
+        (void) workload_set_state(workload,
+                        listed->workload.state == STATE_PAUSED ? STATE_PAUSED : STATE_RUNNING,
+                        listed->workload.state_reason, fact.time_us);
+        tracker_emit_action(tracker, source, workload, &fact, action);
+}
+
+static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
+                struct workload *workload, const struct fact *listed, enum exit_how how) {
+        struct fact fact = *listed;
+
+        fact.type = FACT_EXIT;
+        fact.synthetic = true;
+        fact.origin = NULL;
+        fact.how = how;
+        fact.code = how == EXIT_VANISHED ? -1 : listed->workload.exit_code;
+        fact.runtime_oom = listed->workload.oom_killed == 1 && fact.code == 137;
+        fact.workload.state = WORKLOAD_STATE_MAX_;
+        if (listed->workload.finished_us && how != EXIT_VANISHED)
+                fact.time_us = listed->workload.finished_us;
+        tracker_exit(tracker, source, workload, &fact);
+}
+
+/* What was known, and what is: make up what lies between. */
+static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
+                struct workload *workload, const struct fact *fact, uint64_t old_started_us,
+                int old_domain_id) {
+        const struct workload_info *info = &fact->workload;
+        enum workload_state old = workload->last_known;
+        bool other_life = differs(old_started_us, info->started_us) ||
+                        (old_domain_id > 0 && info->domain_id > 0 &&
+                                        old_domain_id != info->domain_id);
+
+        if (is_alive(old) && is_alive(info->state)) {
+                if (other_life) {
+                        made_up_exit(tracker, source, workload, fact, EXIT_VANISHED);
+                        made_up_start(tracker, source, workload, fact, "started");
+                } else if (old == STATE_PAUSED && info->state == STATE_RUNNING) {
+                        made_up_start(tracker, source, workload, fact, "resumed");
+                } else if (old != STATE_PAUSED && info->state == STATE_PAUSED) {
+                        made_up_start(tracker, source, workload, fact, "paused");
+                }
+        } else if (is_alive(info->state)) {
+                made_up_start(tracker, source, workload, fact, "started");
+        } else if (is_over(info->state) && (is_alive(old) || info->how == EXIT_START_FAILED) &&
+                        !is_over(old)) {
+                made_up_exit(tracker, source, workload, fact, info->how);
+                return; /* its state follows the verdict */
+        } else if (is_over(info->state) && other_life) {
+                made_up_start(tracker, source, workload, fact, "started");
+                made_up_exit(tracker, source, workload, fact, info->how);
+                return;
+        } else if (is_over(info->state) && is_over(old)) {
+                workload->state = old; /* known before the source was lost: the verdict stands */
+                return;
+        }
+        (void) workload_set_state(workload, info->state, info->state_reason, fact->time_us);
+}
+
+/* The first time we ever see this source: what is there is how it is, not news. */
+static void tracker_baseline(
+                struct tracker *tracker, struct workload *workload, const struct fact *fact) {
+        const struct workload_info *info = &fact->workload;
+
+        if (is_alive(info->state))
+                life_begin(tracker, workload, info->started_us ? info->started_us : fact->time_us);
+        (void) workload_set_state(workload, info->state, info->state_reason,
+                        info->started_us ? info->started_us : fact->time_us);
+}
+
+static void tracker_quiet(
+                struct tracker *tracker, struct workload *workload, const struct fact *fact) {
+        const struct workload_info *info = &fact->workload;
+        struct life *life = life_get(tracker, workload);
+
+        if (!is_alive(workload->state) || !life)
+                return;
+        if (info->pid || info->cgroup) {
+                if (info->pid)
+                        life->pid = info->pid;
+                if (tracker->hooks.watch)
+                        tracker->hooks.watch(workload, true, tracker->hooks.userdata);
+        }
+}
+
+void tracker_workload(
+                struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
+        uint64_t old_started_us = 0;
+        int old_domain_id = -1;
+        struct workload *workload;
+        struct life *life;
+        int r;
+
+        if (!fact->workload.native_id)
+                return;
+        workload = inventory_find_native(
+                        tracker->inventory, source->name, fact->workload.native_id);
+        if (workload) {
+                old_started_us = workload->started_us;
+                old_domain_id = workload->domain_id;
+        }
+
+        r = inventory_update(tracker->inventory, source->name, &fact->workload, &workload);
+        if (r < 0)
+                return; /* counted by the inventory */
+        workload->listed = true;
+        life = life_get(tracker, workload);
+        if (!life)
+                return;
+
+        if (fact->quiet || fact->workload.state == WORKLOAD_STATE_MAX_)
+                tracker_quiet(tracker, workload, fact);
+        else if (r == 1 && !source->known)
+                tracker_baseline(tracker, workload, fact);
+        else if (r == 1 && !is_alive(fact->workload.state))
+                tracker_baseline(tracker, workload,
+                                fact); /* its life, if any, was before our time */
+        else if (!life->pending)
+                tracker_diff(tracker, source, workload, fact, old_started_us, old_domain_id);
+
+        tracker_store(tracker, source, workload);
+}
+
+void tracker_listing_end(struct tracker *tracker, struct tracker_source *source) {
+        struct fact gone = FACT_INIT(FACT_REMOVED);
+        struct workload *workload, *next;
+        struct life *life;
+
+        if (!source->listing)
+                return;
+
+        source->listing = false;
+        source->known = true;
+        gone.synthetic = true;
+        gone.time_us = clock_realtime_us();
+        list_for_each_safe(workload, next, inventory_list(tracker->inventory), by_age) {
+                if (workload->listed || strcmp(workload->source, source->name) != 0)
+                        continue;
+
+                life = life_get(tracker, workload);
+                if (life && !life->pending && is_alive(workload->last_known))
+                        made_up_exit(tracker, source, workload, &gone, EXIT_VANISHED);
+                if (life && life->pending)
+                        life->pending->remove_after = true;
+                else
+                        tracker_remove(tracker, source, workload, &gone);
+        }
+}
