@@ -1,0 +1,44 @@
+#pragma once
+/* What docker's and podman's files share: docker.c (connection, streams, listing), docker_event.c
+ * (one event line, pure) and docker_inspect.c (one inspect answer, pure). One API, two dialects:
+ * struct docker_flavour. */
+
+#include "source/source.h"
+
+struct docker_flavour {
+        const char *runtime; /* "docker" "podman" */
+        bool runtime_tells;  /* State.OOMKilled and the oom event can be believed (podman 4: never
+                                true) */
+        const char *replay_until; /* what ends a replay: docker takes until=, podman stream=false */
+};
+
+extern const struct docker_flavour docker_flavour, podman_flavour;
+
+/* A fact and the memory its texts live in. */
+struct docker_fact {
+        struct fact fact;
+        struct json_object *object; /* the parsed text; put with docker_fact_done() */
+        struct json_object *labels;
+        struct json_object *details;
+        char origin[512];
+        char cursor[32];
+        char cgroup[256];
+        uint64_t time_nano;
+        bool look;    /* the container should be inspected: started, or its health changed */
+        bool created; /* it exists and has not started: look again later */
+};
+
+void docker_fact_done(struct docker_fact *fact);
+
+/**
+ * Read one line of GET /events.
+ *
+ * Return: 1 and *ret_fact; 0 an event that means nothing to us; -EINVAL not JSON, or not an event;
+ * -ENOMEM.
+ */
+int docker_event_parse(const struct docker_flavour *flavour, const char *line, size_t size,
+                struct docker_fact *ret_fact);
+
+/** Read one answer of GET /containers/ID/json as FACT_WORKLOAD. Return: 0; -EINVAL; -ENOMEM. */
+int docker_inspect_parse(const struct docker_flavour *flavour, const char *text, size_t size,
+                struct docker_fact *ret_fact);

@@ -1,0 +1,170 @@
+/* One event line of docker or podman as a fact. Pure. What matters is told from what does not by
+ * one table. */
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "source/docker.h"
+
+const struct docker_flavour docker_flavour = {
+        .runtime = "docker", .runtime_tells = true, .replay_until = "until"
+};
+const struct docker_flavour podman_flavour = {
+        .runtime = "podman", .runtime_tells = false, .replay_until = "stream"
+};
+
+/* clang-format off */
+static const struct meaning {
+        const char *action;      /* of the runtime; up to ':' */
+        enum fact_type type;
+        const char *word;        /* ours, for FACT_ACTION */
+        enum workload_state state;
+        bool quiet, look;
+} meanings[] = {
+        { "create",  FACT_ACTION,  "created",   STATE_CREATED, false, true },
+        { "start",   FACT_ACTION,  "started",   STATE_RUNNING, false, true },
+        { "die",     FACT_EXIT,    NULL,        WORKLOAD_STATE_MAX_, false, false },
+        { "died",    FACT_EXIT,    NULL,        WORKLOAD_STATE_MAX_, false, false },
+        { "oom",     FACT_OOM,     NULL,        WORKLOAD_STATE_MAX_, false, false },
+        { "kill",    FACT_KILL,    NULL,        WORKLOAD_STATE_MAX_, false, false },
+        { "pause",   FACT_ACTION,  "paused",    STATE_PAUSED, false, false },
+        { "unpause", FACT_ACTION,  "resumed",   STATE_RUNNING, false, false },
+        { "rename",  FACT_ACTION,  "renamed",   WORKLOAD_STATE_MAX_, false, false },
+        { "update",  FACT_ACTION,  "updated",   WORKLOAD_STATE_MAX_, false, true },
+        { "restart", FACT_ACTION,  "restarted", WORKLOAD_STATE_MAX_, true, true },
+        { "checkpoint", FACT_ACTION, "checkpointed", WORKLOAD_STATE_MAX_, false, false },
+        { "health_status", FACT_ACTION, "health", WORKLOAD_STATE_MAX_, false, false },
+        { "destroy", FACT_REMOVED, NULL,        WORKLOAD_STATE_MAX_, false, false },
+        { "remove",  FACT_REMOVED, NULL,        WORKLOAD_STATE_MAX_, false, false },
+};
+/* clang-format on */
+
+static const struct meaning *find_meaning(const char *action) {
+        size_t n = strcspn(action, ":");
+
+        for (size_t i = 0; i < ARRAY_SIZE(meanings); i++)
+                if (strlen(meanings[i].action) == n && memcmp(meanings[i].action, action, n) == 0)
+                        return &meanings[i];
+        return NULL;
+}
+
+void docker_fact_done(struct docker_fact *fact) {
+        (void) json_object_put(fact->object);
+        (void) json_object_put(fact->labels);
+        (void) json_object_put(fact->details);
+        *fact = (struct docker_fact){};
+}
+
+static int number_of(struct json_object *attributes, const char *name, int otherwise) {
+        const char *text = json_get_string(attributes, name);
+        int64_t value;
+
+        if (!text || text_to_i64(text, &value) < 0 || value < -1 || value > 255)
+                return otherwise;
+        return (int) value;
+}
+
+/* docker gives a number, or a name where the caller gave one. */
+static int signal_of(struct json_object *attributes) {
+        const char *text = json_get_string(attributes, "signal");
+        uint64_t value;
+
+        if (!text)
+                return 0;
+        if (text_to_u64(text, &value) >= 0)
+                return value <= (uint64_t) SIGRTMAX ? (int) value : 0;
+        if (text_starts_with(text, "SIG"))
+                text += 3;
+        for (int i = 1; i < NSIG; i++)
+                if (sigabbrev_np(i) && strcmp(sigabbrev_np(i), text) == 0)
+                        return i;
+        return 0;
+}
+
+static int set_health(struct docker_fact *out, struct json_object *object, const char *action) {
+        const char *colon = strchr(action, ':'), *health;
+
+        health = colon ? colon + 1 + strspn(colon + 1, " ")
+                       : json_get_string(object, "HealthStatus");
+        if (!health || strcmp(health, "starting") == 0)
+                return 0;
+        out->fact.action = strcmp(health, "healthy") == 0  ? "healthy"
+                        : strcmp(health, "unhealthy") == 0 ? "unhealthy"
+                                                           : NULL;
+        if (strcmp(health, "unhealthy") == 0)
+                out->fact.severity = SEVERITY_WARNING;
+        return out->fact.action ? 1 : 0;
+}
+
+static int fill(const struct docker_flavour *flavour, const struct meaning *meaning,
+                const char *action, struct docker_fact *out) {
+        struct json_object *attributes = json_get(out->object, "Actor/Attributes");
+        struct fact *fact = &out->fact;
+
+        fact->action = meaning->word;
+        fact->quiet = meaning->quiet;
+        fact->workload.state = meaning->state;
+        fact->workload.name = json_get_string(attributes, "name");
+        fact->workload.image = json_get_string(attributes, "image");
+        fact->workload.job = json_get_string(attributes, "com.docker.compose.service");
+        out->look = meaning->look;
+        out->created = strcmp(meaning->action, "create") == 0;
+        if (meaning->type == FACT_EXIT) {
+                fact->how = EXIT_PROCESS;
+                fact->code = number_of(attributes, "exitCode",
+                                number_of(attributes, "containerExitCode", -1));
+                fact->runtime_tells = flavour->runtime_tells;
+        } else if (meaning->type == FACT_KILL) {
+                fact->kill_signal = signal_of(attributes);
+        } else if (meaning->type == FACT_OOM) {
+                fact->oom_source = OOM_FROM_RUNTIME;
+        } else if (meaning->word && strcmp(meaning->word, "health") == 0) {
+                return set_health(out, out->object, action);
+        }
+        return 1;
+}
+
+int docker_event_parse(const struct docker_flavour *flavour, const char *line, size_t size,
+                struct docker_fact *ret_fact) {
+        struct docker_fact out = { .fact = FACT_INIT(FACT_ACTION) };
+        const char *action, *type, *id;
+        const struct meaning *meaning;
+        int64_t nano;
+        int r;
+
+        r = json_parse(line, size, &out.object);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EINVAL;
+
+        type = json_get_string(out.object, "Type");
+        action = json_get_string(out.object, "Action");
+        id = json_get_string(out.object, "Actor/ID");
+        nano = json_get_int(out.object, "timeNano", -1);
+        if (!type || !action || !id || nano < 0) {
+                docker_fact_done(&out);
+                return -EINVAL;
+        }
+        meaning = strcmp(type, "container") == 0 ? find_meaning(action) : NULL;
+        if (!meaning || !id[0]) {
+                docker_fact_done(&out);
+                return 0;
+        }
+
+        out.time_nano = (uint64_t) nano;
+        out.fact.type = meaning->type;
+        out.fact.time_us = (uint64_t) nano / NSEC_PER_USEC;
+        out.fact.workload.kind = WORKLOAD_CONTAINER;
+        out.fact.workload.native_id = id;
+        out.fact.workload.runtime = flavour->runtime;
+        (void) snprintf(out.origin, sizeof(out.origin), "%ju/%s/%s", (uintmax_t) nano, id, action);
+        (void) snprintf(out.cursor, sizeof(out.cursor), "%ju", (uintmax_t) nano);
+        r = fill(flavour, meaning, action, &out);
+        if (r <= 0)
+                docker_fact_done(&out);
+        else
+                *ret_fact = out;
+        return r; /* origin and cursor are pointed at by the caller, once the struct has its place
+                   */
+}
