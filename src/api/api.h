@@ -1,10 +1,10 @@
 #pragma once
-/* What the faces get to see. They translate and decide nothing; all is borrowed from the manager and read on the loop
- * thread. */
-
-#include "base/macro.h"
+/* What the faces get to see. They translate and decide nothing; all is borrowed from the manager
+ * and read on the loop thread. */
 
 #include <systemd/sd-event.h>
+
+#include "base/macro.h"
 
 struct counters;
 struct feed;
@@ -17,13 +17,14 @@ struct api_source_stats {
 
 struct api_context {
         sd_event *event;
-        struct tracker *tracker;   /* inventory, sources */
+        struct tracker *tracker; /* inventory, sources */
         struct feed *feed;
         struct journal *journal;
         struct counters *counters;
         const char *node_name;
-        uint64_t started_us;       /* CLOCK_MONOTONIC */
-        uint64_t heartbeat_us;     /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s */
+        uint64_t started_us;   /* CLOCK_MONOTONIC */
+        uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s
+                                */
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
         int (*reload)(void *userdata);

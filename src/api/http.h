@@ -1,15 +1,16 @@
 #pragma once
-/* The HTTP server: libmicrohttpd on its epoll descriptor, listeners on TCP and on a unix socket, routes, authorisation,
- * limits. One thread: the loop's. */
+/* The HTTP server: libmicrohttpd on its epoll descriptor, listeners on TCP and on a unix socket,
+ * routes, authorisation, limits. One thread: the loop's. */
 
 #include "api/api.h"
 
 #define HTTP_LISTENERS_MAX 8
 
 struct http_config {
-        const char *addresses[HTTP_LISTENERS_MAX]; /* "127.0.0.1:9887" "[::1]:0" "unix:/run/virtwatch/http.sock" */
+        const char *addresses[HTTP_LISTENERS_MAX]; /* "127.0.0.1:9887" "[::1]:0"
+                                                      "unix:/run/virtwatch/http.sock" */
         size_t n_addresses;
-        const char *token;            /* bearer token; NULL: only the socket's root and group may read */
+        const char *token; /* bearer token; NULL: only the socket's root and group may read */
         unsigned int connections_max; /* default 4096 */
         unsigned int per_ip_max;      /* default 0: none (loopback); */
         unsigned int sse_readers_max; /* default 2048 */
@@ -20,9 +21,10 @@ struct http_config {
 
 struct http;
 
-/** Bind and serve. Return: 0; -EADDRINUSE, -EACCES … with the address in *ret_address (borrowed from @config). */
-int http_new(const struct http_config *config, const struct api_context *api, struct http **ret_http,
-                const char **ret_address);
+/** Bind and serve. Return: 0; -EADDRINUSE, -EACCES … with the address in *ret_address (borrowed
+ * from @config). */
+int http_new(const struct http_config *config, const struct api_context *api,
+                struct http **ret_http, const char **ret_address);
 struct http *http_free(struct http *http);
 DEFINE_FREEP(struct http, http_free);
 

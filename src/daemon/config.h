@@ -1,6 +1,7 @@
 #pragma once
-/* The daemon's settings: plain data, filled from the file, conf.d, the environment and the options in that order, checked
- * before the manager exists, read-only afterwards. One table of key, parser and offset drives all of it. */
+/* The daemon's settings: plain data, filled from the file, conf.d, the environment and the options
+ * in that order, checked before the manager exists, read-only afterwards. One table of key, parser
+ * and offset drives all of it. */
 
 #include "base/diag.h"
 #include "base/log.h"
@@ -18,45 +19,50 @@ struct config_list {
 struct config_runtime {
         bool enabled;
         bool required;
-        char *socket;              /* path */
+        char *socket; /* path */
 };
 
 struct config {
-        char *node_name;           /* node.name; default: the host's name */
-        char *state_dir;           /* store.path; default /var/lib/virtwatch */
+        char *node_name; /* node.name; default: the host's name */
+        char *state_dir; /* store.path; default /var/lib/virtwatch */
 
         enum oom_rule oom_rule;    /* events.oom_rule: exit-137 (default) | evidence */
         uint64_t evidence_wait_us; /* events.evidence_wait: 0..5s, default 250ms */
         uint64_t retention_age_us; /* events.retention_age: default 30d; 0: keep */
-        uint64_t retention_bytes;  /* events.retention_size: bytes, or with K M G; default 1G; 0: no limit */
+        uint64_t retention_bytes;  /* events.retention_size: bytes, or with K M G; default 1G; 0: no
+                                      limit */
 
         struct {
-                bool enabled;      /* sources.libvirt.enabled, default true */
+                bool enabled; /* sources.libvirt.enabled, default true */
                 bool required;
-                bool write;        /* sources.libvirt.write: read-write connection, default false */
+                bool write; /* sources.libvirt.write: read-write connection, default false */
                 struct config_list uris; /* sources.libvirt.uris, default [qemu:///system] */
         } libvirt;
-        struct config_runtime docker;     /* sources.docker.{enabled,required,socket}: /run/docker.sock */
+        struct config_runtime
+                        docker; /* sources.docker.{enabled,required,socket}: /run/docker.sock */
         struct config_runtime podman;     /* /run/podman/podman.sock */
         struct config_runtime containerd; /* /run/containerd/containerd.sock; default disabled */
-        struct config_list containerd_namespaces; /* sources.containerd.namespaces: default all but moby */
-        struct config_runtime machined;   /* default disabled */
-        struct config_runtime units;      /* default disabled */
+        struct config_list containerd_namespaces; /* sources.containerd.namespaces: default all but
+                                                     moby */
+        struct config_runtime machined;           /* default disabled */
+        struct config_runtime units;              /* default disabled */
         struct config_list unit_patterns; /* sources.units.patterns: globs, default [*.service] */
         struct {
-                bool enabled;      /* sources.kernel.enabled, default true */
-                char *from;        /* sources.kernel.from: auto (default) | journal | kmsg | a socket's path */
+                bool enabled; /* sources.kernel.enabled, default true */
+                char *from;   /* sources.kernel.from: auto (default) | journal | kmsg | a socket's
+                                 path */
         } kernel;
 
-        struct config_list listen; /* http.listen, default [127.0.0.1:9887, unix:/run/virtwatch/http.sock] */
-        char *token;               /* http.token, or credential virtwatch.token; NULL: none */
+        struct config_list listen;    /* http.listen, default [127.0.0.1:9887,
+                                         unix:/run/virtwatch/http.sock] */
+        char *token;                  /* http.token, or credential virtwatch.token; NULL: none */
         unsigned int connections_max; /* http.connections_max: 16..65536, default 4096 */
         unsigned int sse_readers_max; /* http.sse_readers_max: 1..65536, default 2048 */
 
-        char *bus;                 /* dbus.bus: system (default) | user | none */
-        char *bus_address;         /* dbus.address; wins over bus */
+        char *bus;         /* dbus.bus: system (default) | user | none */
+        char *bus_address; /* dbus.address; wins over bus */
 
-        enum log_level log_level;  /* logging.level */
+        enum log_level log_level;   /* logging.level */
         enum log_target log_target; /* logging.format: auto | text | json | journal */
 };
 
@@ -65,15 +71,16 @@ int config_init(struct config *config);
 void config_done(struct config *config);
 
 /**
- * Read @path, then PATH's folder's conf.d/ *.yaml in order of name, then VIRTWATCH_SECTION__KEY of the environment, then
- * $CREDENTIALS_DIRECTORY/virtwatch.token; check the whole.
+ * Read @path, then PATH's folder's conf.d/ *.yaml in order of name, then VIRTWATCH_SECTION__KEY of
+ * the environment, then $CREDENTIALS_DIRECTORY/virtwatch.token; check the whole.
  *
  * @path: NULL: only environment and credentials; a file that is not there is -ENOENT
  *
- * Return: 0; -EINVAL with @diag (unknown and duplicate keys, values out of range, with a suggestion for a near miss);
- * -ENOENT, -EACCES … with diag->path set.
+ * Return: 0; -EINVAL with @diag (unknown and duplicate keys, values out of range, with a suggestion
+ * for a near miss); -ENOENT, -EACCES … with diag->path set.
  */
 int config_load(struct config *config, const char *path, struct diag *diag);
 
-/** Set one key from text, as the environment and --set KEY=VALUE do. Return: 0; -EINVAL with @diag. */
+/** Set one key from text, as the environment and --set KEY=VALUE do. Return: 0; -EINVAL with @diag.
+ */
 int config_set(struct config *config, const char *key, const char *value, struct diag *diag);

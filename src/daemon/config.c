@@ -1,0 +1,212 @@
+/* Defaults, and the order in which file, conf.d, environment and credentials are laid over them. */
+
+#include "daemon/config.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "daemon/config_keys.h"
+#include "virtwatch/virtwatch.h"
+
+extern char **environ;
+
+#define TOKEN_MAX 4096
+
+static int list_of(struct config_list *list, const char *a, const char *b) {
+        list->items[0] = strdup(a);
+        if (!list->items[0])
+                return -ENOMEM;
+        list->n = 1;
+        if (!b)
+                return 0;
+        list->items[1] = strdup(b);
+        if (!list->items[1])
+                return -ENOMEM;
+        list->n = 2;
+        return 0;
+}
+
+int config_init(struct config *config) {
+        _cleanup_(config_done) struct config new = {
+                .oom_rule = OOM_RULE_EXIT_137,
+                .evidence_wait_us = 250 * USEC_PER_MSEC,
+                .retention_age_us = UINT64_C(30) * 86400 * USEC_PER_SEC,
+                .retention_bytes = UINT64_C(1) << 30,
+                .libvirt = { .enabled = true },
+                .docker = { .enabled = true },
+                .podman = { .enabled = true },
+                .kernel = { .enabled = true },
+                .connections_max = 4096,
+                .sse_readers_max = 2048,
+                .log_level = LOG_LEVEL_INFO,
+                .log_target = LOG_TARGET_AUTO,
+        };
+        char host[256] = "localhost";
+
+        (void) gethostname(host, sizeof(host) - 1);
+        new.node_name = strdup(host);
+        new.state_dir = strdup(VW_STATE_DIR_DEFAULT);
+        new.docker.socket = strdup("/run/docker.sock");
+        new.podman.socket = strdup("/run/podman/podman.sock");
+        new.containerd.socket = strdup("/run/containerd/containerd.sock");
+        new.kernel.from = strdup("auto");
+        new.bus = strdup("system");
+        if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
+                        !new.containerd.socket || !new.kernel.from || !new.bus)
+                return -ENOMEM;
+        if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
+                        list_of(&new.unit_patterns, "*.service", NULL) < 0 ||
+                        list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
+                                        "unix:" VW_HTTP_SOCKET_DEFAULT) < 0)
+                return -ENOMEM;
+
+        *config = new;
+        new = (struct config){};
+        return 0;
+}
+
+void config_done(struct config *config) {
+        free(config->node_name);
+        free(config->state_dir);
+        free(config->docker.socket);
+        free(config->podman.socket);
+        free(config->containerd.socket);
+        free(config->machined.socket);
+        free(config->units.socket);
+        free(config->kernel.from);
+        free(config->token);
+        free(config->bus);
+        free(config->bus_address);
+        config_list_clear(&config->libvirt.uris);
+        config_list_clear(&config->containerd_namespaces);
+        config_list_clear(&config->unit_patterns);
+        config_list_clear(&config->listen);
+        *config = (struct config){};
+}
+
+int config_set(struct config *config, const char *key, const char *value, struct diag *diag) {
+        const struct config_key *found = config_key_find(key);
+
+        if (!found)
+                return config_unknown_key(key, diag);
+        return config_key_set(config, found, value, diag);
+}
+
+static int load_conf_d(struct config *config, const char *path, struct diag *diag) {
+        _cleanup_(freep) char *pattern = NULL;
+        const char *slash = strrchr(path, '/');
+        glob_t found = {};
+        int r;
+
+        if (asprintf(&pattern, "%.*s/conf.d/*.yaml", slash ? (int) (slash - path) : 1,
+                            slash ? path : ".") < 0)
+                return -ENOMEM;
+
+        r = glob(pattern, 0, NULL, &found);
+        if (r == GLOB_NOSPACE)
+                return -ENOMEM;
+        r = 0;
+        for (size_t i = 0; r >= 0 && i < found.gl_pathc; i++)
+                r = config_file_load(config, found.gl_pathv[i], diag);
+        globfree(&found);
+        return r;
+}
+
+/* VIRTWATCH_EVENTS__OOM_RULE is events.oom_rule: two underscores are a dot. */
+static int load_variable(struct config *config, const char *variable, struct diag *diag) {
+        char key[128];
+        const char *c = variable + strlen("VIRTWATCH_");
+        size_t n = 0;
+
+        for (; *c && *c != '=' && n + 1 < sizeof(key); c++) {
+                if (c[0] == '_' && c[1] == '_') {
+                        key[n++] = '.';
+                        c++;
+                } else {
+                        key[n++] = (char) (*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+                }
+        }
+        key[n] = '\0';
+        if (*c != '=' || !strchr(key, '.'))
+                return 0; /* VIRTWATCH_HOST, VIRTWATCH_TOKEN: the client's */
+
+        (void) snprintf(diag->path, sizeof(diag->path), "environment");
+        return config_set(config, key, c + 1, diag);
+}
+
+static int load_credential(struct config *config, struct diag *diag) {
+        _cleanup_(freep) char *path = NULL, *text = NULL;
+        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+        size_t size;
+        int r;
+
+        if (!dir)
+                return 0;
+        if (asprintf(&path, "%s/virtwatch.token", dir) < 0)
+                return -ENOMEM;
+
+        r = fs_read_text(AT_FDCWD, path, TOKEN_MAX, &text, &size);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0) {
+                (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+                return r;
+        }
+        text[strcspn(text, "\r\n")] = '\0';
+        return config_set(config, "http.token", text, diag);
+}
+
+static int config_check(const struct config *config, struct diag *diag) {
+        if (config->libvirt.enabled && config->libvirt.uris.n == 0) {
+                diag_set(diag, 0, 0,
+                                "sources.libvirt.uris is empty; set sources.libvirt.enabled to false instead");
+                return -EINVAL;
+        }
+        if (config->token && strlen(config->token) < 16) {
+                diag_set(diag, 0, 0, "http.token is shorter than 16 characters");
+                return -EINVAL;
+        }
+        if (config->state_dir[0] != '/') {
+                diag_set(diag, 0, 0, "store.path must be absolute, not '%s'", config->state_dir);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* A file with a secret in it that others may read is refused (RELIABILITY B, secrets). */
+static int check_mode(const struct config *config, const char *path, struct diag *diag) {
+        struct stat st;
+
+        if (!config->token || stat(path, &st) < 0 || (st.st_mode & 0037) == 0)
+                return 0;
+        diag_set(diag, 0, 0,
+                        "it holds http.token and others may read it; chmod 0640 or less, or use a credential");
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        return -EACCES;
+}
+
+int config_load(struct config *config, const char *path, struct diag *diag) {
+        int r = 0;
+
+        if (path) {
+                r = config_file_load(config, path, diag);
+                if (r >= 0)
+                        r = load_conf_d(config, path, diag);
+                if (r >= 0)
+                        r = check_mode(config, path, diag);
+        }
+        for (char **variable = environ; r >= 0 && *variable; variable++)
+                if (text_starts_with(*variable, "VIRTWATCH_"))
+                        r = load_variable(config, *variable, diag);
+        if (r >= 0)
+                r = load_credential(config, diag);
+        if (r >= 0) {
+                diag->path[0] = '\0';
+                r = config_check(config, diag);
+        }
+        return r < 0 ? r : 0;
+}

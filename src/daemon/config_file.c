@@ -1,0 +1,184 @@
+/* One YAML file, read with libyaml's document parser: mappings of mappings down to keys of the
+ * table. Every complaint has a line and a column. */
+
+#include <stdarg.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "base/text.h"
+#include "daemon/config_keys.h"
+
+#define SECTION_DEPTH_MAX 4
+#define KEYS_MAX          128
+
+struct walk {
+        yaml_document_t *document;
+        struct config *config;
+        struct diag *diag;
+        bool seen[KEYS_MAX]; /* by index of the key */
+        struct {
+                yaml_node_t *node;
+                yaml_node_pair_t *next;
+                char prefix[128];
+        } stack[SECTION_DEPTH_MAX];
+        size_t depth;
+};
+
+static void mark(struct walk *walk, const yaml_node_t *node) {
+        walk->diag->line = (unsigned int) node->start_mark.line + 1;
+        walk->diag->column = (unsigned int) node->start_mark.column + 1;
+}
+
+PRINTF_LIKE(3, 4)
+static int complain(struct walk *walk, const yaml_node_t *node, const char *format, ...) {
+        char text[sizeof(walk->diag->text)];
+        va_list args;
+
+        va_start(args, format);
+        (void) vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        mark(walk, node);
+        diag_set(walk->diag, walk->diag->line, walk->diag->column, "%s", text);
+        return -EINVAL;
+}
+
+static int set_list(struct walk *walk, const struct config_key *key, const yaml_node_t *node) {
+        int r;
+
+        config_list_clear((struct config_list *) (void *) ((char *) walk->config + key->offset));
+        for (yaml_node_item_t *item = node->data.sequence.items.start;
+                        item < node->data.sequence.items.top; item++) {
+                yaml_node_t *value = yaml_document_get_node(walk->document, *item);
+
+                if (value->type != YAML_SCALAR_NODE)
+                        return complain(walk, value, "%s is a list of texts", key->name);
+                mark(walk, value);
+                r = config_list_add(key, walk->config, (const char *) value->data.scalar.value,
+                                walk->diag);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int set_key(struct walk *walk, const struct config_key *key, const yaml_node_t *name,
+                const yaml_node_t *value) {
+        size_t i = config_key_index(key);
+
+        if (walk->seen[i])
+                return complain(walk, name, "%s is given twice", key->name);
+        walk->seen[i] = true;
+
+        if (key->is_list && value->type == YAML_SEQUENCE_NODE)
+                return set_list(walk, key, value);
+        if (value->type != YAML_SCALAR_NODE)
+                return complain(walk, value, "%s is not a section", key->name);
+        mark(walk, value);
+        if (strlen((const char *) value->data.scalar.value) != value->data.scalar.length)
+                return complain(walk, value, "%s has a NUL in it", key->name);
+        return config_key_set(
+                        walk->config, key, (const char *) value->data.scalar.value, walk->diag);
+}
+
+static int push(struct walk *walk, yaml_node_t *node, const char *prefix) {
+        if (walk->depth >= SECTION_DEPTH_MAX)
+                return complain(walk, node, "%s is nested too deep", prefix);
+        walk->stack[walk->depth].node = node;
+        walk->stack[walk->depth].next = node->data.mapping.pairs.start;
+        (void) snprintf(walk->stack[walk->depth].prefix, sizeof(walk->stack[0].prefix), "%s",
+                        prefix);
+        walk->depth++;
+        return 0;
+}
+
+static int step(struct walk *walk) {
+        const char *prefix = walk->stack[walk->depth - 1].prefix;
+        yaml_node_pair_t *pair = walk->stack[walk->depth - 1].next++;
+        yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(walk->document, pair->value);
+        const struct config_key *key;
+        char path[128];
+        int n;
+
+        if (name->type != YAML_SCALAR_NODE)
+                return complain(walk, name, "a key must be a text");
+        n = snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "",
+                        (const char *) name->data.scalar.value);
+        if (n < 0 || (size_t) n >= sizeof(path))
+                return complain(walk, name, "key too long after '%s'", prefix);
+
+        key = config_key_find(path);
+        if (key)
+                return set_key(walk, key, name, value);
+        if (!config_key_is_section(path)) {
+                mark(walk, name);
+                return config_unknown_key(path, walk->diag);
+        }
+        if (value->type == YAML_MAPPING_NODE)
+                return push(walk, value, path);
+        if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
+                return 0; /* a section with every key commented out */
+        return complain(walk, value, "%s is a section: keys belong below it", path);
+}
+
+static int walk_document(struct walk *walk) {
+        yaml_node_t *root = yaml_document_get_root_node(walk->document);
+        int r;
+
+        if (!root)
+                return 0; /* an empty file */
+        if (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0)
+                return 0;
+        if (root->type != YAML_MAPPING_NODE)
+                return complain(walk, root, "the file must be a mapping of sections");
+
+        r = push(walk, root, "");
+        while (r >= 0 && walk->depth > 0) {
+                if (walk->stack[walk->depth - 1].next >=
+                                walk->stack[walk->depth - 1].node->data.mapping.pairs.top)
+                        walk->depth--;
+                else
+                        r = step(walk);
+        }
+        return r;
+}
+
+static int parse_file(struct config *config, FILE *file, struct diag *diag) {
+        struct walk walk = { .config = config, .diag = diag };
+        yaml_document_t document;
+        yaml_parser_t parser;
+        int r;
+
+        assert(config_key_count() <= KEYS_MAX);
+
+        if (!yaml_parser_initialize(&parser))
+                return -ENOMEM;
+        yaml_parser_set_input_file(&parser, file);
+        if (yaml_parser_load(&parser, &document)) {
+                walk.document = &document;
+                r = walk_document(&walk);
+                yaml_document_delete(&document);
+        } else {
+                diag_set(diag, (unsigned int) parser.problem_mark.line + 1,
+                                (unsigned int) parser.problem_mark.column + 1, "not YAML: %s",
+                                parser.problem ? parser.problem : "unreadable");
+                r = -EINVAL;
+        }
+        yaml_parser_delete(&parser);
+        return r;
+}
+
+int config_file_load(struct config *config, const char *path, struct diag *diag) {
+        _cleanup_(file_closep) FILE *file = NULL;
+        int r;
+
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        file = fopen(path, "re");
+        if (!file)
+                return -errno;
+
+        r = parse_file(config, file, diag);
+        if (r >= 0)
+                diag->line = diag->column = 0;
+        return r;
+}

@@ -1,0 +1,365 @@
+/* Builds bottom-up, frees backwards. What flows: a source posts facts, the tracker makes events of
+ * them, the journal makes them durable, the feed hands them to the faces. */
+
+#include "daemon/manager.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "api/dbus.h"
+#include "api/http.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+
+#define HEARTBEAT_US    (500 * USEC_PER_MSEC)
+#define FEED_EVENTS_MAX 65536
+#define FEED_BYTES_MAX  (16U << 20)
+#define ORIGINS_MAX     16384
+#define WORKLOADS_MAX   20000
+
+/* ---- hooks between the layers ---- */
+
+static void on_fact(struct source *source, const struct fact *fact, void *userdata) {
+        struct manager *manager = userdata;
+
+        tracker_post(manager->tracker, source->name, fact);
+        manager_sources_changed(manager, source->name);
+}
+
+static int on_emit(const struct tracker_output *output, void *userdata) {
+        _cleanup_(json_putp) struct json_object *frozen = NULL;
+        struct manager *manager = userdata;
+        struct journal_entry entry = {
+                .event = output->event,
+                .source = output->cursor ? output->source : NULL,
+                .cursor = output->cursor,
+                .workload_id = output->forget,
+        };
+
+        if (output->workload) {
+                frozen = workload_freeze(output->workload);
+                entry.workload_id = output->workload->id;
+                entry.workload_state = frozen ? json_text(frozen) : NULL;
+                if (!entry.workload_state)
+                        entry.workload_id =
+                                        NULL; /* no memory: the stored state stays the old one */
+        }
+        manager_workload_changed(manager, output);
+        return journal_append(manager->journal, &entry);
+}
+
+static void on_watch(const struct workload *workload, bool running, void *userdata) {
+        struct manager *manager = userdata;
+
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                struct source *source = manager->sources[i];
+
+                if (running && source->ops->watch)
+                        source->ops->watch(source, workload);
+                else if (!running && source->ops->unwatch)
+                        source->ops->unwatch(source, workload);
+        }
+}
+
+static void on_committed(struct event *const *events, size_t n, void *userdata) {
+        struct manager *manager = userdata;
+
+        for (size_t i = 0; i < n; i++)
+                counters_add(manager->counters, events[i]);
+        feed_publish(manager->feed, events, n);
+}
+
+/* ---- loop ---- */
+
+static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata) {
+        struct manager *manager = userdata;
+
+        manager->api.heartbeat_us = clock_monotonic_us();
+        (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
+        (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int manager_reload(struct manager *manager) {
+        struct config config = {};
+        int r;
+
+        (void) sd_notify(0, "RELOADING=1");
+        r = manager->reload.load(&config, manager->reload.userdata);
+        if (r >= 0) {
+                tracker_configure(manager->tracker,
+                                &(struct tracker_config){
+                                                .oom_rule = config.oom_rule,
+                                                .evidence_wait_us = config.evidence_wait_us,
+                                });
+                log_set_level(config.log_level);
+                log_set_target(config.log_target);
+                config_done(&manager->config);
+                manager->config = config;
+                log_info("Configuration reloaded; sources and listeners keep theirs until a restart");
+        } else {
+                log_error_errno(r, "Configuration not reloaded, the old one stays");
+        }
+        (void) sd_notify(0, "READY=1");
+        return r < 0 ? r : 0;
+}
+
+static int api_reload(void *userdata) {
+        return manager_reload(userdata);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        (void) manager_reload(userdata);
+        return 0;
+}
+
+static int on_terminate(
+                sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        struct manager *manager = userdata;
+
+        log_info("Ending on %s", info->ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        (void) sd_notify(0, "STOPPING=1");
+        manager->api.stopping = true;
+        return sd_event_exit(manager->event, 0);
+}
+
+static int manager_setup_loop(struct manager *manager) {
+        sigset_t mask;
+        int r;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigaddset(&mask, SIGINT);
+        (void) sigaddset(&mask, SIGHUP);
+        (void) sigaddset(&mask, SIGPIPE);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+
+        r = sd_event_default(&manager->event);
+        if (r < 0)
+                return r;
+
+        r = sd_event_add_signal(manager->event, NULL, SIGTERM, on_terminate, manager);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGINT, on_terminate, manager);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGHUP, on_hangup, manager);
+        if (r >= 0)
+                r = sd_event_add_time_relative(manager->event, &manager->heartbeat, CLOCK_MONOTONIC,
+                                0, 0, on_heartbeat, manager);
+        if (r >= 0)
+                r = sd_event_set_watchdog(manager->event, true);
+        return r < 0 ? r : 0;
+}
+
+/* ---- state ---- */
+
+static int restore_workload(const char *id, const char *state, void *userdata) {
+        int r;
+
+        r = tracker_restore_workload(userdata, state);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                log_warn_errno(r, "Cannot restore the state of workload %s, skipped: %m", id);
+        return 0;
+}
+
+static int restore_origin(const char *source, const char *origin, void *userdata) {
+        return tracker_restore_origin(userdata, source, origin);
+}
+
+static int manager_open_journal(struct manager *manager) {
+        const struct config *config = &manager->config;
+        _cleanup_(freep) char *path = NULL;
+        int r;
+
+        r = fs_make_dirs(config->state_dir, 0700);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make the state folder %s: %m", config->state_dir);
+        if (asprintf(&path, "%s/events.db", config->state_dir) < 0)
+                return -ENOMEM;
+
+        r = journal_open(
+                        &(struct journal_config){
+                                        .path = path,
+                                        .retention_age_us = config->retention_age_us,
+                                        .retention_bytes = config->retention_bytes,
+                        },
+                        manager->event, on_committed, manager, &manager->journal);
+        if (r == -EUCLEAN)
+                log_error("The event journal %s was corrupt; it was set aside and a new one begun",
+                                path);
+        else if (r == -EPROTONOSUPPORT)
+                return log_error_errno(
+                                r, "The event journal %s was written by a newer version", path);
+        else if (r < 0)
+                return log_error_errno(r, "Cannot open the event journal %s: %m", path);
+        return 0;
+}
+
+static int manager_restore(struct manager *manager) {
+        int r;
+
+        feed_set_last_seq(manager->feed, journal_last_seq(manager->journal));
+        r = journal_load_workloads(manager->journal, restore_workload, manager->tracker);
+        if (r >= 0)
+                r = journal_load_origins(
+                                manager->journal, ORIGINS_MAX, restore_origin, manager->tracker);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the stored state: %m");
+        return 0;
+}
+
+static int manager_build_core(struct manager *manager) {
+        const struct config *config = &manager->config;
+        int r;
+
+        r = manager_open_journal(manager);
+        if (r < 0)
+                return r;
+
+        r = feed_new(FEED_EVENTS_MAX, FEED_BYTES_MAX, &manager->feed);
+        if (r >= 0)
+                r = counters_new(&manager->counters);
+        if (r >= 0)
+                r = curl_glue_new(manager->event, &manager->curl);
+        if (r >= 0)
+                r = tracker_new(
+                                &(struct tracker_config){
+                                                .oom_rule = config->oom_rule,
+                                                .evidence_wait_us = config->evidence_wait_us,
+                                                .workloads_max = WORKLOADS_MAX,
+                                                .origins_max = ORIGINS_MAX,
+                                },
+                                manager->event,
+                                &(struct tracker_hooks){ .emit = on_emit,
+                                                .watch = on_watch,
+                                                .userdata = manager },
+                                &manager->tracker);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the engine: %m");
+
+        manager->source_env = (struct source_env){
+                .event = manager->event,
+                .curl = manager->curl,
+                .post = on_fact,
+                .userdata = manager,
+        };
+        return manager_restore(manager);
+}
+
+static int manager_build_faces(struct manager *manager) {
+        const struct config *config = &manager->config;
+        struct http_config http = {
+                .token = config->token,
+                .connections_max = config->connections_max,
+                .sse_readers_max = config->sse_readers_max,
+                .body_max = 1U << 20,
+                .header_timeout_us = 10 * USEC_PER_SEC,
+                .sse_heartbeat_us = 15 * USEC_PER_SEC,
+        };
+        const char *address = NULL;
+        int r;
+
+        for (size_t i = 0; i < config->listen.n && i < HTTP_LISTENERS_MAX; i++)
+                http.addresses[http.n_addresses++] = config->listen.items[i];
+
+        r = http_new(&http, &manager->api, &manager->http, &address);
+        if (r < 0)
+                return log_error_errno(
+                                r, "Cannot listen on %s: %m", address ? address : "any address");
+        for (size_t i = 0; http_address(manager->http, i); i++)
+                log_info("Listening on %s", http_address(manager->http, i));
+
+        if (strcmp(config->bus, "none") == 0 && !config->bus_address)
+                return 0;
+        r = dbus_new(&(struct dbus_config){ .bus = config->bus, .address = config->bus_address },
+                        &manager->api, &manager->dbus);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the D-Bus face: %m");
+        return 0;
+}
+
+int manager_new(struct config *config, const struct manager_reload *reload,
+                struct manager **ret_manager) {
+        _cleanup_(manager_freep) struct manager *manager = NULL;
+        static const char *const features[] = { "events", "sse", "dbus", "metrics", NULL };
+        int r;
+
+        manager = calloc(1, sizeof(*manager));
+        if (!manager)
+                return -ENOMEM;
+
+        manager->reload = *reload;
+        manager->config = *config;
+        *config = (struct config){};
+        r = manager_setup_loop(manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the event loop: %m");
+
+        r = manager_build_core(manager);
+        if (r < 0)
+                return r;
+
+        manager->api = (struct api_context){
+                .event = manager->event,
+                .tracker = manager->tracker,
+                .feed = manager->feed,
+                .journal = manager->journal,
+                .counters = manager->counters,
+                .node_name = manager->config.node_name,
+                .started_us = clock_monotonic_us(),
+                .heartbeat_us = clock_monotonic_us(),
+                .features = features,
+                .reload = api_reload,
+                .source_stats = manager_source_stats,
+                .userdata = manager,
+        };
+        r = manager_build_faces(manager);
+        if (r < 0)
+                return r;
+
+        r = manager_add_sources(manager);
+        if (r < 0)
+                return r;
+
+        *ret_manager = TAKE_PTR(manager);
+        return 0;
+}
+
+struct manager *manager_free(struct manager *manager) {
+        if (!manager)
+                return NULL;
+
+        manager_free_sources(manager);
+        if (manager->tracker)
+                tracker_flush(manager->tracker);
+        dbus_free(manager->dbus);
+        http_free(manager->http);
+        manager->dbus = NULL;
+        journal_close(manager->journal); /* may still hand events to the feed */
+        tracker_free(manager->tracker);
+        curl_glue_free(manager->curl);
+        counters_free(manager->counters);
+        feed_free(manager->feed);
+        sd_event_source_disable_unref(manager->heartbeat);
+        sd_event_unref(manager->event);
+        config_done(&manager->config);
+        free(manager);
+        return NULL;
+}
+
+int manager_run(struct manager *manager) {
+        int r;
+
+        manager_start_sources(manager);
+        (void) sd_notifyf(0, "READY=1\nSTATUS=Watching %zu sources", manager->n_sources);
+        r = sd_event_loop(manager->event);
+        return r < 0 ? log_error_errno(r, "The event loop failed: %m") : 0;
+}

@@ -1,0 +1,44 @@
+#pragma once
+/* What the manager's files share: manager.c (building and joining) and manager_sources.c (which
+ * sources, and what their changes mean to the faces). */
+
+#include "api/api.h"
+#include "daemon/manager.h"
+#include "engine/counters.h"
+#include "engine/feed.h"
+#include "engine/tracker.h"
+#include "loop/curl_glue.h"
+#include "source/source.h"
+#include "store/journal.h"
+
+#define MANAGER_SOURCES_MAX 32
+
+struct manager {
+        struct config config;
+        struct manager_reload reload;
+        sd_event *event;
+        sd_event_source *heartbeat;
+        struct journal *journal;
+        struct feed *feed;
+        struct counters *counters;
+        struct curl_glue *curl;
+        struct tracker *tracker;
+        struct source_env source_env;
+        struct source *sources[MANAGER_SOURCES_MAX];
+        enum source_state source_states[MANAGER_SOURCES_MAX]; /* as last told to the faces */
+        size_t n_sources;
+        struct api_context api;
+        struct http *http;
+        struct dbus *dbus;
+};
+
+/** Make every source that the configuration names. Logs. Return: 0 or negative errno. */
+int manager_add_sources(struct manager *manager);
+void manager_start_sources(struct manager *manager);
+void manager_free_sources(struct manager *manager);
+int manager_source_stats(const char *name, struct api_source_stats *ret_stats, void *userdata);
+
+/** Tell D-Bus if the state of that source has changed. */
+void manager_sources_changed(struct manager *manager, const char *name);
+/** Tell D-Bus what came, changed and went. */
+void manager_workload_changed(struct manager *manager, const struct tracker_output *output);
