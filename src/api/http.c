@@ -1,0 +1,310 @@
+/* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event sources, as systemd's
+ * journal-remote has it. No thread of its own. */
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "api/http_internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#define BACKLOG           1024
+#define CONNECTION_MEMORY (32 * 1024)
+
+static void listener_arm(struct http_listener *listener)
+{
+        MHD_UNSIGNED_LONG_LONG wait_ms;
+
+        if (MHD_get_timeout(listener->daemon, &wait_ms) != MHD_YES) {
+                (void) sd_event_source_set_enabled(listener->timer, SD_EVENT_OFF);
+                return;
+        }
+        (void) sd_event_source_set_time_relative(listener->timer, wait_ms * USEC_PER_MSEC);
+        (void) sd_event_source_set_enabled(listener->timer, SD_EVENT_ONESHOT);
+}
+
+static void listener_run(struct http_listener *listener)
+{
+        if (MHD_run(listener->daemon) != MHD_YES)
+                log_warn("The HTTP listener on %s has failed", listener->address);
+        listener_arm(listener);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        listener_run(userdata);
+        return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+        listener_run(userdata);
+        return 0;
+}
+
+static int on_pump(sd_event_source *source, void *userdata)
+{
+        struct http *http = userdata;
+
+        for (size_t i = 0; i < http->n_listeners; i++)
+                listener_run(&http->listeners[i]);
+        return 0;
+}
+
+void http_pump(struct http *http)
+{
+        if (!http->closing)
+                (void) sd_event_source_set_enabled(http->pump, SD_EVENT_ONESHOT);
+}
+
+void http_suspend(struct http_request *request)
+{
+        if (!request->suspended)
+                MHD_suspend_connection(request->connection);
+        request->suspended = true;
+}
+
+void http_resume(struct http_request *request)
+{
+        if (!request->suspended)
+                return;
+        request->suspended = false;
+        MHD_resume_connection(request->connection);
+        http_pump(request->http);
+}
+
+/* ---- requests ---- */
+
+/* The target as it came: what is not printable ASCII is refused, since proxies before us may read it in another way. */
+static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *connection)
+{
+        struct http_listener *listener = userdata;
+        struct http_request *request;
+
+        request = calloc(1, sizeof(*request));
+        if (!request)
+                return NULL;
+        request->http = listener->http;
+        request->listener = listener;
+        request->connection = connection;
+        request->begin_us = clock_monotonic_us();
+        list_append(&listener->http->requests, &request->list);
+        for (const char *c = uri; *c && !request->refusal; c++)
+                if (*c <= ' ' || *c >= 0x7f)
+                        request->refusal = strdup("the target may hold printable ASCII only");
+        return request;
+}
+
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url, const char *method,
+                const char *version, const char *upload, size_t *upload_size, void **request_pointer)
+{
+        struct http_request *request = *request_pointer;
+
+        return request ? http_handle(request, url, method, upload_size) : MHD_NO;
+}
+
+static void on_completed(void *userdata, struct MHD_Connection *connection, void **request_pointer,
+                enum MHD_RequestTerminationCode code)
+{
+        struct http_request *request = *request_pointer;
+
+        if (!request)
+                return;
+        rest_request_gone(request);
+        list_remove(&request->list);
+        free(request->refusal);
+        free(request->answer);
+        free(request);
+        *request_pointer = NULL;
+}
+
+/* ---- listeners ---- */
+
+static int listen_unix(struct http_listener *listener, const char *path)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_(fd_closep) int fd = -EBADF;
+        struct stat st;
+
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        if (stat(path, &st) >= 0 && S_ISSOCK(st.st_mode))
+                (void) unlink(path); /* of an earlier run */
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
+                return -errno; /* who may ask is decided by SO_PEERCRED, see http_request.c */
+        listener->is_unix = true;
+        (void) snprintf(listener->address, sizeof(listener->address), "unix:%s", path);
+        return TAKE_FD(fd);
+}
+
+static int split_address(const char *text, char *host, size_t host_size, const char **ret_port)
+{
+        const char *colon = strrchr(text, ':');
+        size_t n;
+
+        if (!colon || colon == text)
+                return -EINVAL;
+        n = (size_t) (colon - text);
+        if (text[0] == '[' && colon[-1] == ']') {
+                text++;
+                n -= 2;
+        }
+        if (n >= host_size)
+                return -EINVAL;
+        memcpy(host, text, n);
+        host[n] = '\0';
+        *ret_port = colon + 1;
+        return 0;
+}
+
+static int listen_tcp(struct http_listener *listener, const char *text)
+{
+        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+        char host[64], name[64], service[16];
+        _cleanup_(fd_closep) int fd = -EBADF;
+        struct sockaddr_storage bound;
+        socklen_t size = sizeof(bound);
+        struct addrinfo *address;
+        const int on = 1;
+        const char *port;
+        int r;
+
+        r = split_address(text, host, sizeof(host), &port);
+        if (r < 0 || getaddrinfo(host, port, &hints, &address) != 0)
+                return -EINVAL;
+        fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        r = fd < 0 ? -errno : 0;
+        if (r >= 0) {
+                (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+                if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+                                getsockname(fd, (struct sockaddr *) &bound, &size) < 0)
+                        r = -errno;
+        }
+        freeaddrinfo(address);
+        if (r < 0)
+                return r;
+        if (getnameinfo((struct sockaddr *) &bound, size, name, sizeof(name), service, sizeof(service),
+                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                return -EINVAL;
+        (void) snprintf(listener->address, sizeof(listener->address), strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
+        return TAKE_FD(fd);
+}
+
+static int listener_open(struct http *http, struct http_listener *listener, const char *address)
+{
+        const union MHD_DaemonInfo *info;
+        int fd, r;
+
+        listener->http = http;
+        fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5) : listen_tcp(listener, address);
+        if (fd < 0)
+                return fd;
+
+        listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, listener,
+                        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, http->config.connections_max,
+                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                        (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+                        (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC), MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                        MHD_OPTION_URI_LOG_CALLBACK, on_uri, listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                        MHD_OPTION_END);
+        if (!listener->daemon) {
+                (void) close(fd);
+                return -EIO;
+        }
+        info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+        if (!info)
+                return -EIO;
+        r = sd_event_add_io(http->api->event, &listener->io, info->epoll_fd, EPOLLIN, on_io, listener);
+        if (r >= 0)
+                r = sd_event_add_time(http->api->event, &listener->timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000, on_timer,
+                                listener);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(listener->io, "http");
+        listener_arm(listener);
+        return 0;
+}
+
+static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+        struct http *http = userdata;
+
+        sse_heartbeat(http);
+        (void) sd_event_source_set_time_relative(source, http->config.sse_heartbeat_us);
+        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+int http_new(const struct http_config *config, const struct api_context *api, struct http **ret_http, const char **ret_address)
+{
+        _cleanup_(http_freep) struct http *http = NULL;
+        int r;
+
+        http = calloc(1, sizeof(*http));
+        if (!http)
+                return -ENOMEM;
+        http->config = *config;
+        http->api = api;
+        list_init(&http->requests);
+        list_init(&http->sse);
+        http->token = config->token ? strdup(config->token) : NULL;
+        if (config->token && !http->token)
+                return -ENOMEM;
+        r = http_metrics_new(&http->metrics);
+        if (r >= 0)
+                r = sd_event_add_defer(api->event, &http->pump, on_pump, http);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(http->pump, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time_relative(api->event, &http->heartbeat, CLOCK_MONOTONIC, config->sse_heartbeat_us, 0,
+                                on_heartbeat, http);
+        for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
+                *ret_address = config->addresses[i];
+                r = listener_open(http, &http->listeners[i], config->addresses[i]);
+                http->n_listeners++;
+        }
+        if (r < 0)
+                return r;
+        *ret_http = TAKE_PTR(http);
+        return 0;
+}
+
+struct http *http_free(struct http *http)
+{
+        struct http_request *request;
+
+        if (!http)
+                return NULL;
+
+        http->closing = true;
+        list_for_each(request, &http->requests, list)
+                http_resume(request); /* MHD wants none suspended when it stops */
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                sd_event_source_disable_unref(http->listeners[i].io);
+                sd_event_source_disable_unref(http->listeners[i].timer);
+                if (http->listeners[i].daemon)
+                        MHD_stop_daemon(http->listeners[i].daemon);
+                if (http->listeners[i].is_unix)
+                        (void) unlink(http->listeners[i].address + strlen("unix:"));
+        }
+        sd_event_source_disable_unref(http->pump);
+        sd_event_source_disable_unref(http->heartbeat);
+        http_metrics_free(http->metrics);
+        free(http->token);
+        free(http);
+        return NULL;
+}
+
+const char *http_address(const struct http *http, size_t i)
+{
+        return i < http->n_listeners ? http->listeners[i].address : NULL;
+}

@@ -1,0 +1,90 @@
+#pragma once
+/* What the HTTP face's files share: http.c (listeners, MHD on the loop), http_request.c (routes, rights, errors), sse.c, rest.c
+ * and metrics.c (answers). */
+
+#include <microhttpd.h>
+
+#include "api/http.h"
+#include "base/buf.h"
+#include "base/list.h"
+
+struct http;
+struct http_route;
+
+struct http_listener {
+        struct http *http;
+        struct MHD_Daemon *daemon;
+        sd_event_source *io, *timer;
+        bool is_unix;
+        char address[128];
+};
+
+/* One request from its first line to its end. */
+struct http_request {
+        struct list list;
+        struct http *http;
+        const struct http_listener *listener;
+        struct MHD_Connection *connection;
+        const struct http_route *route;
+        char *refusal;              /* why the target is refused; NULL: it is fine */
+        uint64_t begin_us;
+        size_t body_size;
+        unsigned int status;
+        bool begun, suspended;
+        char *answer;               /* an answer that was waited for; NULL: none yet */
+        size_t answer_size;
+        unsigned int answer_status;
+        const char *answer_type;
+        void *waiting;              /* struct page_wait of rest.c, whose answer is under way */
+};
+
+struct http {
+        struct http_config config;
+        const struct api_context *api;
+        char *token;
+        struct http_listener listeners[HTTP_LISTENERS_MAX];
+        size_t n_listeners;
+        struct list requests;
+        struct list sse;            /* of struct sse */
+        size_t n_sse;
+        uint64_t sse_missed;
+        sd_event_source *pump, *heartbeat;
+        struct http_metrics *metrics;
+        bool closing;
+};
+
+/* http.c */
+/** Let MHD go on with what was resumed or queued, on the loop's next turn. */
+void http_pump(struct http *http);
+void http_suspend(struct http_request *request);
+void http_resume(struct http_request *request);
+
+/* http_request.c */
+enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method, size_t *upload_size);
+enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type, const char *text, size_t size);
+/** {"error":{"code","message"}} */
+enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code, const char *message);
+const char *http_query(struct http_request *request, const char *name);
+const char *http_header(struct http_request *request, const char *name);
+
+/* sse.c */
+enum MHD_Result sse_open(struct http_request *request);
+void sse_heartbeat(struct http *http);
+
+/* rest.c */
+enum MHD_Result rest_health(struct http_request *request, const char *id);
+enum MHD_Result rest_ready(struct http_request *request, const char *id);
+enum MHD_Result rest_version(struct http_request *request, const char *id);
+enum MHD_Result rest_workloads(struct http_request *request, const char *id);
+enum MHD_Result rest_workload(struct http_request *request, const char *id);
+enum MHD_Result rest_events(struct http_request *request, const char *id);
+void rest_request_gone(struct http_request *request);
+/** Read kind, name, action, slug, workload, severity and since from the query. Return: 0; -EINVAL and the field's name. */
+struct event_filter;
+int rest_filter(struct http_request *request, struct event_filter *ret_filter, const char **ret_field);
+
+/* metrics.c */
+enum MHD_Result metrics_answer(struct http_request *request, const char *id);
+int http_metrics_new(struct http_metrics **ret_metrics);
+struct http_metrics *http_metrics_free(struct http_metrics *metrics);
+void http_metrics_count(struct http_metrics *metrics, const char *method, const char *path, unsigned int status, uint64_t took_us);

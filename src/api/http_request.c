@@ -1,0 +1,211 @@
+/* Which answer a request gets: is it well-formed, is there such a path, may the caller, then the face that knows. */
+
+#include <grp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "api/http_internal.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+
+struct http_route {
+        const char *path;   /* a trailing "{id}" takes the rest of the target */
+        bool is_public;
+        enum MHD_Result (*answer)(struct http_request *request, const char *id);
+};
+
+static const struct http_route routes[] = {
+        { "/health", true, rest_health },
+        { "/healthz", true, rest_health },
+        { "/ready", true, rest_ready },
+        { "/metrics", true, metrics_answer },
+        { "/v1/metrics", true, metrics_answer },
+        { "/api/v1/version", true, rest_version },
+        { "/api/v1/events", false, rest_events },
+        { "/api/v1/workloads", false, rest_workloads },
+        { "/api/v1/workloads/{id}", false, rest_workload },
+        { "/api/v1/pods", false, rest_workloads },
+        { "/api/v1/pods/{id}", false, rest_workload },
+};
+
+const char *http_query(struct http_request *request, const char *name)
+{
+        return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *http_header(struct http_request *request, const char *name)
+{
+        return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type, const char *text, size_t size)
+{
+        struct MHD_Response *response;
+        enum MHD_Result r;
+
+        response = MHD_create_response_from_buffer(size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
+        if (!response)
+                return MHD_NO;
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        if (status == MHD_HTTP_UNAUTHORIZED)
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        if (status == MHD_HTTP_BAD_REQUEST || status == MHD_HTTP_CONTENT_TOO_LARGE)
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        r = MHD_queue_response(request->connection, status, response);
+        MHD_destroy_response(response);
+        request->status = status;
+        http_metrics_count(request->http->metrics, "GET", request->route ? request->route->path : "_other", status,
+                        clock_monotonic_us() - request->begin_us);
+        return r;
+}
+
+enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code, const char *message)
+{
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        struct json_object *error = json_object_new_object();
+        const char *text;
+
+        if (!object || !error) {
+                (void) json_object_put(error);
+                return MHD_NO;
+        }
+        (void) json_add_string(error, "code", code);
+        (void) json_add_string(error, "message", message);
+        (void) json_add(object, "error", error);
+        text = json_text(object);
+        return text ? http_answer(request, status, "application/json", text, strlen(text)) : MHD_NO;
+}
+
+/* Takes as long for a wrong first byte as for a wrong last one. */
+static bool token_equals(const char *token, const char *given)
+{
+        size_t n = strlen(token), m = strlen(given);
+        unsigned int differ = n != m;
+
+        for (size_t i = 0; i < n; i++)
+                differ |= (unsigned char) token[i] ^ (unsigned char) (m ? given[i % m] : 0);
+        return differ == 0;
+}
+
+static bool peer_is_trusted(struct http_request *request)
+{
+        const union MHD_ConnectionInfo *info;
+        socklen_t size = sizeof(struct ucred);
+        const struct group *group;
+        struct ucred peer;
+        gid_t groups[64];
+
+        if (!request->listener->is_unix)
+                return false;
+        info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+                return false;
+        if (peer.uid == 0 || peer.uid == geteuid())
+                return true;
+        group = getgrnam("virtwatch");
+        if (!group)
+                return false;
+        if (peer.gid == group->gr_gid)
+                return true;
+        size = sizeof(groups);
+        if (getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+                return false;
+        for (size_t i = 0; i < size / sizeof(groups[0]); i++)
+                if (groups[i] == group->gr_gid)
+                        return true;
+        return false;
+}
+
+static bool may(struct http_request *request)
+{
+        const char *given = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+
+        if (request->http->token && given && strncasecmp(given, "Bearer ", 7) == 0 &&
+                        token_equals(request->http->token, given + 7))
+                return true;
+        given = http_header(request, "X-Virtwatch-Token");
+        if (request->http->token && given && token_equals(request->http->token, given))
+                return true;
+        return peer_is_trusted(request);
+}
+
+static const struct http_route *find_route(const char *url, const char **ret_id)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+                const char *brace = strchr(routes[i].path, '{');
+                size_t n = brace ? (size_t) (brace - routes[i].path) : 0;
+
+                *ret_id = brace ? url + n : NULL;
+                if (brace ? strncmp(url, routes[i].path, n) == 0 && url[n] : strcmp(url, routes[i].path) == 0)
+                        return &routes[i];
+        }
+        return NULL;
+}
+
+/* Framing that two parsers may read in two ways. */
+static enum MHD_Result count_header(void *userdata, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+        unsigned int *counts = userdata;
+
+        if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+                counts[0]++;
+        else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
+                counts[1]++;
+        else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0)
+                counts[2]++;
+        if (strpbrk(name, " \t\r\n") || (value && strpbrk(value, "\r\n")))
+                counts[3]++;
+        return MHD_YES;
+}
+
+static const char *framing_fault(struct http_request *request)
+{
+        unsigned int counts[4] = {};
+
+        (void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, counts);
+        if (counts[0] > 1 || (counts[0] && counts[1]))
+                return "Content-Length must be given once, and not beside Transfer-Encoding";
+        if (counts[2] > 1)
+                return "Host must be given once";
+        return counts[3] ? "a header has a blank or a line break where none may be" : NULL;
+}
+
+static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method)
+{
+        const char *id, *fault = request->refusal ? request->refusal : framing_fault(request);
+
+        if (fault)
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
+        request->route = find_route(url, &id);
+        if (!request->route)
+                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
+        if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+                return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes GET and HEAD");
+        if (!request->route->is_public && !may(request))
+                return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
+                                "a token is needed: Authorization: Bearer TOKEN");
+        return request->route->answer(request, id);
+}
+
+enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method, size_t *upload_size)
+{
+        if (!request->begun) {
+                request->begun = true;
+                return MHD_YES; /* the headers; MHD calls again for a body, or without one */
+        }
+        if (*upload_size > 0) {
+                request->body_size += *upload_size;
+                *upload_size = 0;
+                /* Nothing here takes a body: it is counted, and past its limit the connection ends. */
+                return request->body_size > request->http->config.body_max ? MHD_NO : MHD_YES;
+        }
+        if (request->answer)
+                return http_answer(request, request->answer_status, request->answer_type, request->answer,
+                                request->answer_size);
+        return dispatch(request, url, method);
+}

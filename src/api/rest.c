@@ -1,0 +1,281 @@
+/* The JSON answers. */
+
+#include <string.h>
+
+#include "api/http_internal.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "engine/feed.h"
+#include "engine/tracker.h"
+#include "store/journal.h"
+#include "virtwatch/virtwatch.h"
+
+#define HEARTBEAT_LATE_US (5 * USEC_PER_SEC)
+
+static enum MHD_Result answer_json(struct http_request *request, unsigned int status, struct json_object *object)
+{
+        const char *text = object ? json_text(object) : NULL;
+
+        if (!text)
+                return MHD_NO;
+        return http_answer(request, status, "application/json", text, strlen(text));
+}
+
+unsigned int api_not_ready(const struct api_context *api)
+{
+        struct tracker_source *source;
+        struct journal_stats stats;
+        unsigned int n = 0;
+
+        list_for_each(source, tracker_sources(api->tracker), list)
+                n += source->required && source->state != SOURCE_UP;
+        journal_get_stats(api->journal, &stats);
+        return n + stats.failing;
+}
+
+enum MHD_Result rest_health(struct http_request *request, const char *id)
+{
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        const struct api_context *api = request->http->api;
+        uint64_t now_us = clock_monotonic_us();
+        bool late = now_us - api->heartbeat_us > HEARTBEAT_LATE_US;
+
+        (void) json_add_string(object, "status", late ? "late" : "ok");
+        (void) json_add_uint(object, "uptime_secs", (now_us - api->started_us) / USEC_PER_SEC);
+        (void) json_add_string(object, "version", VIRTWATCH_VERSION);
+        return answer_json(request, late ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
+}
+
+enum MHD_Result rest_ready(struct http_request *request, const char *id)
+{
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        struct json_object *sources = json_object_new_object(), *one;
+        const struct api_context *api = request->http->api;
+        unsigned int not_ready = api_not_ready(api);
+        struct tracker_source *source;
+        char time[CLOCK_RFC3339_MAX];
+
+        (void) json_add_bool(object, "ready", not_ready == 0);
+        (void) json_add(object, "sources", sources);
+        list_for_each(source, tracker_sources(api->tracker), list)
+        {
+                one = json_object_new_object();
+                (void) json_add_string(one, "state", source_state_to_string(source->state));
+                (void) json_add_string(one, "error", source->error);
+                (void) json_add_string(one, "since", clock_format_rfc3339(source->since_us, time));
+                (void) json_add_bool(one, "required", source->required);
+                (void) json_add(sources, source->name, one);
+        }
+        return answer_json(request, not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
+}
+
+enum MHD_Result rest_version(struct http_request *request, const char *id)
+{
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+
+        (void) json_add_string(object, "version", VIRTWATCH_VERSION);
+        (void) json_add_string(object, "node", request->http->api->node_name);
+        return answer_json(request, MHD_HTTP_OK, object);
+}
+
+static bool wanted(const char *filter, const char *value)
+{
+        return !filter || strcmp(filter, value) == 0;
+}
+
+enum MHD_Result rest_workloads(struct http_request *request, const char *id)
+{
+        const char *kind = http_query(request, "kind"), *state = http_query(request, "state");
+        _cleanup_(json_putp) struct json_object *array = json_object_new_array();
+        const char *source = http_query(request, "source");
+        struct workload *workload;
+
+        if (kind && workload_kind_from_string(kind) < 0)
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", "kind is vm, container or unit");
+        if (state && workload_state_from_string(state) < 0)
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
+                                "state is unknown, created, starting, running, paused, stopping, stopped or failed");
+        inventory_for_each(workload, tracker_inventory(request->http->api->tracker))
+                if (wanted(kind, workload_kind_to_string(workload->kind)) &&
+                                wanted(state, workload_state_to_string(workload->state)) && wanted(source, workload->source))
+                        (void) json_object_array_add(array, workload_to_json(workload));
+        return answer_json(request, MHD_HTTP_OK, array);
+}
+
+enum MHD_Result rest_workload(struct http_request *request, const char *id)
+{
+        struct workload *workload = inventory_find_any(tracker_inventory(request->http->api->tracker), id);
+        _cleanup_(json_putp) struct json_object *object = NULL;
+
+        if (!workload)
+                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", "there is no workload of that id or name");
+        object = workload_to_json(workload);
+        return answer_json(request, MHD_HTTP_OK, object);
+}
+
+/* ---- a page of events ---- */
+
+struct page_wait {
+        struct http_request *request; /* NULL: the client is gone */
+        bool newest;
+};
+
+void rest_request_gone(struct http_request *request)
+{
+        struct page_wait *wait = request->waiting;
+
+        if (wait)
+                wait->request = NULL;
+}
+
+static int since(const char *text, uint64_t *ret_since_us)
+{
+        uint64_t span_us;
+
+        if (clock_parse_rfc3339(text, ret_since_us) >= 0)
+                return 0;
+        if (clock_parse_span(text, &span_us) < 0 || span_us > clock_realtime_us())
+                return -EINVAL;
+        *ret_since_us = clock_realtime_us() - span_us;
+        return 0;
+}
+
+int rest_filter(struct http_request *request, struct event_filter *ret_filter, const char **ret_field)
+{
+        struct event_filter filter = {};
+        const struct {
+                const char *name;
+                char **field;
+        } fields[] = { { "kind", &filter.kind }, { "name", &filter.name }, { "action", &filter.action },
+                { "slug", &filter.slug }, { "workload", &filter.workload }, { "severity", &filter.severity } };
+        const char *text;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(fields); i++) {
+                text = http_query(request, fields[i].name);
+                if (!text)
+                        continue;
+                *ret_field = fields[i].name;
+                *fields[i].field = strdup(text);
+                r = *fields[i].field ? 0 : -ENOMEM;
+                if (strlen(text) > EVENT_NAME_MAX)
+                        r = -EINVAL;
+        }
+        if (r >= 0 && filter.kind && event_kind_from_string(filter.kind) < 0) {
+                *ret_field = "kind";
+                r = -EINVAL;
+        }
+        if (r >= 0 && filter.severity && severity_from_string(filter.severity) < 0) {
+                *ret_field = "severity";
+                r = -EINVAL;
+        }
+        text = http_query(request, "since");
+        if (r >= 0 && text) {
+                *ret_field = "since";
+                r = since(text, &filter.since_us);
+        }
+        if (r < 0) {
+                event_filter_done(&filter);
+                return r;
+        }
+        *ret_filter = filter;
+        return 0;
+}
+
+static int render_page(struct buf *buf, struct event *const *events, size_t n, bool newest, uint64_t last_seq)
+{
+        uint64_t next = 0;
+        int r;
+
+        r = buf_append_str(buf, "{\"events\":[");
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                const struct event *event = events[newest ? n - 1 - i : i]; /* always the oldest first */
+
+                next = event->seq;
+                r = buf_printf(buf, "%s%s", i ? "," : "", event->json);
+        }
+        if (r >= 0)
+                r = buf_printf(buf, "],\"next_after\":%ju,\"last_seq\":%ju}", (uintmax_t) next, (uintmax_t) last_seq);
+        return r;
+}
+
+static void page_done(int error, struct event *const *events, size_t n, void *userdata)
+{
+        _cleanup_(freep) struct page_wait *wait = userdata;
+        struct http_request *request = wait->request;
+        struct buf page = BUF_INIT(64U << 20);
+
+        if (!request)
+                return;
+        request->waiting = NULL;
+        if (error >= 0)
+                error = render_page(&page, events, n, wait->newest, feed_last_seq(request->http->api->feed));
+        if (error < 0) {
+                buf_reset(&page);
+                (void) buf_append_str(&page, "{\"error\":{\"code\":\"unavailable\",\"message\":\"the journal cannot be read\"}}");
+        }
+        request->answer_status = error < 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+        request->answer_type = "application/json";
+        request->answer_size = page.size;
+        request->answer = buf_take(&page);
+        http_resume(request);
+}
+
+static bool wants_stream(struct http_request *request)
+{
+        const char *accept = http_header(request, MHD_HTTP_HEADER_ACCEPT);
+
+        return accept && strstr(accept, "text/event-stream");
+}
+
+static int read_query(struct http_request *request, struct journal_query *query, const char **ret_field)
+{
+        const char *limit = http_query(request, "limit"), *after = http_query(request, "after"), *before = http_query(request, "before");
+        const char *newest = http_query(request, "newest");
+        uint64_t value = VW_EVENTS_PAGE_DEFAULT;
+
+        *ret_field = "limit";
+        if (limit && (text_to_u64(limit, &value) < 0 || value < 1 || value > VW_EVENTS_PAGE_MAX))
+                return -EINVAL;
+        query->limit = (unsigned int) value;
+        *ret_field = "after";
+        if (after && (text_to_u64(after, &query->after_seq) < 0 || query->after_seq > INT64_MAX))
+                return -EINVAL;
+        *ret_field = "before";
+        if (before && (text_to_u64(before, &query->before_seq) < 0 || query->before_seq > INT64_MAX))
+                return -EINVAL;
+        query->newest_first = before || (newest && strcmp(newest, "0") != 0);
+        return rest_filter(request, &query->filter, ret_field);
+}
+
+enum MHD_Result rest_events(struct http_request *request, const char *id)
+{
+        struct journal_query query = {};
+        struct page_wait *wait;
+        const char *field;
+        char message[96];
+        int r;
+
+        if (wants_stream(request))
+                return sse_open(request);
+        if (read_query(request, &query, &field) < 0) {
+                (void) snprintf(message, sizeof(message), "%s is not valid", field);
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+        }
+        wait = calloc(1, sizeof(*wait));
+        r = wait ? 0 : -ENOMEM;
+        if (r >= 0) {
+                wait->request = request;
+                wait->newest = query.newest_first;
+                r = journal_read(request->http->api->journal, &query, page_done, wait);
+        }
+        event_filter_done(&query.filter);
+        if (r < 0) {
+                free(wait);
+                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", "too many reads at once, try again");
+        }
+        request->waiting = wait;
+        http_suspend(request);
+        return MHD_YES;
+}
