@@ -1,5 +1,5 @@
-/* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event sources, as systemd's
- * journal-remote has it. No thread of its own. */
+/* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event
+ * sources, as systemd's journal-remote has it. No thread of its own. */
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -16,8 +16,7 @@
 #define BACKLOG           1024
 #define CONNECTION_MEMORY (32 * 1024)
 
-static void listener_arm(struct http_listener *listener)
-{
+static void listener_arm(struct http_listener *listener) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
 
         if (MHD_get_timeout(listener->daemon, &wait_ms) != MHD_YES) {
@@ -28,27 +27,23 @@ static void listener_arm(struct http_listener *listener)
         (void) sd_event_source_set_enabled(listener->timer, SD_EVENT_ONESHOT);
 }
 
-static void listener_run(struct http_listener *listener)
-{
+static void listener_run(struct http_listener *listener) {
         if (MHD_run(listener->daemon) != MHD_YES)
                 log_warn("The HTTP listener on %s has failed", listener->address);
         listener_arm(listener);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
-{
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         listener_run(userdata);
         return 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
-{
+static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata) {
         listener_run(userdata);
         return 0;
 }
 
-static int on_pump(sd_event_source *source, void *userdata)
-{
+static int on_pump(sd_event_source *source, void *userdata) {
         struct http *http = userdata;
 
         for (size_t i = 0; i < http->n_listeners; i++)
@@ -56,21 +51,18 @@ static int on_pump(sd_event_source *source, void *userdata)
         return 0;
 }
 
-void http_pump(struct http *http)
-{
+void http_pump(struct http *http) {
         if (!http->closing)
                 (void) sd_event_source_set_enabled(http->pump, SD_EVENT_ONESHOT);
 }
 
-void http_suspend(struct http_request *request)
-{
+void http_suspend(struct http_request *request) {
         if (!request->suspended)
                 MHD_suspend_connection(request->connection);
         request->suspended = true;
 }
 
-void http_resume(struct http_request *request)
-{
+void http_resume(struct http_request *request) {
         if (!request->suspended)
                 return;
         request->suspended = false;
@@ -80,9 +72,9 @@ void http_resume(struct http_request *request)
 
 /* ---- requests ---- */
 
-/* The target as it came: what is not printable ASCII is refused, since proxies before us may read it in another way. */
-static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *connection)
-{
+/* The target as it came: what is not printable ASCII is refused, since proxies before us may read
+ * it in another way. */
+static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *connection) {
         struct http_listener *listener = userdata;
         struct http_request *request;
 
@@ -100,17 +92,16 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *conn
         return request;
 }
 
-static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url, const char *method,
-                const char *version, const char *upload, size_t *upload_size, void **request_pointer)
-{
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection,
+                const char *url, const char *method, const char *version, const char *upload,
+                size_t *upload_size, void **request_pointer) {
         struct http_request *request = *request_pointer;
 
         return request ? http_handle(request, url, method, upload_size) : MHD_NO;
 }
 
 static void on_completed(void *userdata, struct MHD_Connection *connection, void **request_pointer,
-                enum MHD_RequestTerminationCode code)
-{
+                enum MHD_RequestTerminationCode code) {
         struct http_request *request = *request_pointer;
 
         if (!request)
@@ -125,8 +116,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
 /* ---- listeners ---- */
 
-static int listen_unix(struct http_listener *listener, const char *path)
-{
+static int listen_unix(struct http_listener *listener, const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(fd_closep) int fd = -EBADF;
         struct stat st;
@@ -139,15 +129,15 @@ static int listen_unix(struct http_listener *listener, const char *path)
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+                        listen(fd, BACKLOG) < 0)
                 return -errno; /* who may ask is decided by SO_PEERCRED, see http_request.c */
         listener->is_unix = true;
         (void) snprintf(listener->address, sizeof(listener->address), "unix:%s", path);
         return TAKE_FD(fd);
 }
 
-static int split_address(const char *text, char *host, size_t host_size, const char **ret_port)
-{
+static int split_address(const char *text, char *host, size_t host_size, const char **ret_port) {
         const char *colon = strrchr(text, ':');
         size_t n;
 
@@ -166,9 +156,9 @@ static int split_address(const char *text, char *host, size_t host_size, const c
         return 0;
 }
 
-static int listen_tcp(struct http_listener *listener, const char *text)
-{
-        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+static int listen_tcp(struct http_listener *listener, const char *text) {
+        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                .ai_socktype = SOCK_STREAM };
         char host[64], name[64], service[16];
         _cleanup_(fd_closep) int fd = -EBADF;
         struct sockaddr_storage bound;
@@ -185,37 +175,41 @@ static int listen_tcp(struct http_listener *listener, const char *text)
         r = fd < 0 ? -errno : 0;
         if (r >= 0) {
                 (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-                if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+                if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
+                                listen(fd, BACKLOG) < 0 ||
                                 getsockname(fd, (struct sockaddr *) &bound, &size) < 0)
                         r = -errno;
         }
         freeaddrinfo(address);
         if (r < 0)
                 return r;
-        if (getnameinfo((struct sockaddr *) &bound, size, name, sizeof(name), service, sizeof(service),
-                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        if (getnameinfo((struct sockaddr *) &bound, size, name, sizeof(name), service,
+                            sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
                 return -EINVAL;
-        (void) snprintf(listener->address, sizeof(listener->address), strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
+        (void) snprintf(listener->address, sizeof(listener->address),
+                        strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
         return TAKE_FD(fd);
 }
 
-static int listener_open(struct http *http, struct http_listener *listener, const char *address)
-{
+static int listener_open(struct http *http, struct http_listener *listener, const char *address) {
         const union MHD_DaemonInfo *info;
         int fd, r;
 
         listener->http = http;
-        fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5) : listen_tcp(listener, address);
+        fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5)
+                                                : listen_tcp(listener, address);
         if (fd < 0)
                 return fd;
 
-        listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, listener,
-                        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, http->config.connections_max,
-                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                        (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-                        (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC), MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                        MHD_OPTION_URI_LOG_CALLBACK, on_uri, listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                        MHD_OPTION_END);
+        listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                        on_request, listener, MHD_OPTION_LISTEN_SOCKET, fd,
+                        MHD_OPTION_CONNECTION_LIMIT, http->config.connections_max,
+                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
+                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+                        MHD_OPTION_CONNECTION_TIMEOUT,
+                        (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC),
+                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+                        listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
         if (!listener->daemon) {
                 (void) close(fd);
                 return -EIO;
@@ -223,10 +217,11 @@ static int listener_open(struct http *http, struct http_listener *listener, cons
         info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
         if (!info)
                 return -EIO;
-        r = sd_event_add_io(http->api->event, &listener->io, info->epoll_fd, EPOLLIN, on_io, listener);
+        r = sd_event_add_io(
+                        http->api->event, &listener->io, info->epoll_fd, EPOLLIN, on_io, listener);
         if (r >= 0)
-                r = sd_event_add_time(http->api->event, &listener->timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000, on_timer,
-                                listener);
+                r = sd_event_add_time(http->api->event, &listener->timer, CLOCK_MONOTONIC,
+                                USEC_INFINITY, 1000, on_timer, listener);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(listener->io, "http");
@@ -234,8 +229,7 @@ static int listener_open(struct http *http, struct http_listener *listener, cons
         return 0;
 }
 
-static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata)
-{
+static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata) {
         struct http *http = userdata;
 
         sse_heartbeat(http);
@@ -244,8 +238,8 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         return 0;
 }
 
-int http_new(const struct http_config *config, const struct api_context *api, struct http **ret_http, const char **ret_address)
-{
+int http_new(const struct http_config *config, const struct api_context *api,
+                struct http **ret_http, const char **ret_address) {
         _cleanup_(http_freep) struct http *http = NULL;
         int r;
 
@@ -265,8 +259,8 @@ int http_new(const struct http_config *config, const struct api_context *api, st
         if (r >= 0)
                 r = sd_event_source_set_enabled(http->pump, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_time_relative(api->event, &http->heartbeat, CLOCK_MONOTONIC, config->sse_heartbeat_us, 0,
-                                on_heartbeat, http);
+                r = sd_event_add_time_relative(api->event, &http->heartbeat, CLOCK_MONOTONIC,
+                                config->sse_heartbeat_us, 0, on_heartbeat, http);
         for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
                 *ret_address = config->addresses[i];
                 r = listener_open(http, &http->listeners[i], config->addresses[i]);
@@ -278,8 +272,7 @@ int http_new(const struct http_config *config, const struct api_context *api, st
         return 0;
 }
 
-struct http *http_free(struct http *http)
-{
+struct http *http_free(struct http *http) {
         struct http_request *request;
 
         if (!http)
@@ -304,7 +297,6 @@ struct http *http_free(struct http *http)
         return NULL;
 }
 
-const char *http_address(const struct http *http, size_t i)
-{
+const char *http_address(const struct http *http, size_t i) {
         return i < http->n_listeners ? http->listeners[i].address : NULL;
 }

@@ -1,6 +1,6 @@
 #pragma once
-/* What the HTTP face's files share: http.c (listeners, MHD on the loop), http_request.c (routes, rights, errors), sse.c, rest.c
- * and metrics.c (answers). */
+/* What the HTTP face's files share: http.c (listeners, MHD on the loop), http_request.c (routes,
+ * rights, errors), sse.c, rest.c and metrics.c (answers). */
 
 #include <microhttpd.h>
 
@@ -26,16 +26,16 @@ struct http_request {
         const struct http_listener *listener;
         struct MHD_Connection *connection;
         const struct http_route *route;
-        char *refusal;              /* why the target is refused; NULL: it is fine */
+        char *refusal; /* why the target is refused; NULL: it is fine */
         uint64_t begin_us;
         size_t body_size;
         unsigned int status;
         bool begun, suspended;
-        char *answer;               /* an answer that was waited for; NULL: none yet */
+        char *answer; /* an answer that was waited for; NULL: none yet */
         size_t answer_size;
         unsigned int answer_status;
         const char *answer_type;
-        void *waiting;              /* struct page_wait of rest.c, whose answer is under way */
+        void *waiting; /* struct page_wait of rest.c, whose answer is under way */
 };
 
 struct http {
@@ -45,7 +45,7 @@ struct http {
         struct http_listener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
         struct list requests;
-        struct list sse;            /* of struct sse */
+        struct list sse; /* of struct sse */
         size_t n_sse;
         uint64_t sse_missed;
         sd_event_source *pump, *heartbeat;
@@ -60,10 +60,13 @@ void http_suspend(struct http_request *request);
 void http_resume(struct http_request *request);
 
 /* http_request.c */
-enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method, size_t *upload_size);
-enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type, const char *text, size_t size);
+enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
+                size_t *upload_size);
+enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
+                const char *text, size_t size);
 /** {"error":{"code","message"}} */
-enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code, const char *message);
+enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code,
+                const char *message);
 const char *http_query(struct http_request *request, const char *name);
 const char *http_header(struct http_request *request, const char *name);
 
@@ -79,12 +82,15 @@ enum MHD_Result rest_workloads(struct http_request *request, const char *id);
 enum MHD_Result rest_workload(struct http_request *request, const char *id);
 enum MHD_Result rest_events(struct http_request *request, const char *id);
 void rest_request_gone(struct http_request *request);
-/** Read kind, name, action, slug, workload, severity and since from the query. Return: 0; -EINVAL and the field's name. */
+/** Read kind, name, action, slug, workload, severity and since from the query. Return: 0; -EINVAL
+ * and the field's name. */
 struct event_filter;
-int rest_filter(struct http_request *request, struct event_filter *ret_filter, const char **ret_field);
+int rest_filter(struct http_request *request, struct event_filter *ret_filter,
+                const char **ret_field);
 
 /* metrics.c */
 enum MHD_Result metrics_answer(struct http_request *request, const char *id);
 int http_metrics_new(struct http_metrics **ret_metrics);
 struct http_metrics *http_metrics_free(struct http_metrics *metrics);
-void http_metrics_count(struct http_metrics *metrics, const char *method, const char *path, unsigned int status, uint64_t took_us);
+void http_metrics_count(struct http_metrics *metrics, const char *method, const char *path,
+                unsigned int status, uint64_t took_us);

@@ -1,4 +1,5 @@
-/* Which answer a request gets: is it well-formed, is there such a path, may the caller, then the face that knows. */
+/* Which answer a request gets: is it well-formed, is there such a path, may the caller, then the
+ * face that knows. */
 
 #include <grp.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "base/text.h"
 
 struct http_route {
-        const char *path;   /* a trailing "{id}" takes the rest of the target */
+        const char *path; /* a trailing "{id}" takes the rest of the target */
         bool is_public;
         enum MHD_Result (*answer)(struct http_request *request, const char *id);
 };
@@ -29,29 +30,29 @@ static const struct http_route routes[] = {
         { "/api/v1/pods/{id}", false, rest_workload },
 };
 
-const char *http_query(struct http_request *request, const char *name)
-{
+const char *http_query(struct http_request *request, const char *name) {
         return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-const char *http_header(struct http_request *request, const char *name)
-{
+const char *http_header(struct http_request *request, const char *name) {
         return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type, const char *text, size_t size)
-{
+enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
+                const char *text, size_t size) {
         struct MHD_Response *response;
         enum MHD_Result r;
 
-        response = MHD_create_response_from_buffer(size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
+        response = MHD_create_response_from_buffer(
+                        size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
         if (!response)
                 return MHD_NO;
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         if (status == MHD_HTTP_UNAUTHORIZED)
-                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+                (void) MHD_add_response_header(
+                                response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
                 (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
         if (status == MHD_HTTP_BAD_REQUEST || status == MHD_HTTP_CONTENT_TOO_LARGE)
@@ -59,13 +60,14 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
         r = MHD_queue_response(request->connection, status, response);
         MHD_destroy_response(response);
         request->status = status;
-        http_metrics_count(request->http->metrics, "GET", request->route ? request->route->path : "_other", status,
+        http_metrics_count(request->http->metrics, "GET",
+                        request->route ? request->route->path : "_other", status,
                         clock_monotonic_us() - request->begin_us);
         return r;
 }
 
-enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code, const char *message)
-{
+enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code,
+                const char *message) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *error = json_object_new_object();
         const char *text;
@@ -82,8 +84,7 @@ enum MHD_Result http_error(struct http_request *request, unsigned int status, co
 }
 
 /* Takes as long for a wrong first byte as for a wrong last one. */
-static bool token_equals(const char *token, const char *given)
-{
+static bool token_equals(const char *token, const char *given) {
         size_t n = strlen(token), m = strlen(given);
         unsigned int differ = n != m;
 
@@ -92,8 +93,7 @@ static bool token_equals(const char *token, const char *given)
         return differ == 0;
 }
 
-static bool peer_is_trusted(struct http_request *request)
-{
+static bool peer_is_trusted(struct http_request *request) {
         const union MHD_ConnectionInfo *info;
         socklen_t size = sizeof(struct ucred);
         const struct group *group;
@@ -121,8 +121,7 @@ static bool peer_is_trusted(struct http_request *request)
         return false;
 }
 
-static bool may(struct http_request *request)
-{
+static bool may(struct http_request *request) {
         const char *given = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
 
         if (request->http->token && given && strncasecmp(given, "Bearer ", 7) == 0 &&
@@ -134,22 +133,22 @@ static bool may(struct http_request *request)
         return peer_is_trusted(request);
 }
 
-static const struct http_route *find_route(const char *url, const char **ret_id)
-{
+static const struct http_route *find_route(const char *url, const char **ret_id) {
         for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
                 const char *brace = strchr(routes[i].path, '{');
                 size_t n = brace ? (size_t) (brace - routes[i].path) : 0;
 
                 *ret_id = brace ? url + n : NULL;
-                if (brace ? strncmp(url, routes[i].path, n) == 0 && url[n] : strcmp(url, routes[i].path) == 0)
+                if (brace ? strncmp(url, routes[i].path, n) == 0 && url[n]
+                          : strcmp(url, routes[i].path) == 0)
                         return &routes[i];
         }
         return NULL;
 }
 
 /* Framing that two parsers may read in two ways. */
-static enum MHD_Result count_header(void *userdata, enum MHD_ValueKind kind, const char *name, const char *value)
-{
+static enum MHD_Result count_header(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
         unsigned int *counts = userdata;
 
         if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
@@ -163,11 +162,11 @@ static enum MHD_Result count_header(void *userdata, enum MHD_ValueKind kind, con
         return MHD_YES;
 }
 
-static const char *framing_fault(struct http_request *request)
-{
+static const char *framing_fault(struct http_request *request) {
         unsigned int counts[4] = {};
 
-        (void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, counts);
+        (void) MHD_get_connection_values(
+                        request->connection, MHD_HEADER_KIND, count_header, counts);
         if (counts[0] > 1 || (counts[0] && counts[1]))
                 return "Content-Length must be given once, and not beside Transfer-Encoding";
         if (counts[2] > 1)
@@ -175,25 +174,26 @@ static const char *framing_fault(struct http_request *request)
         return counts[3] ? "a header has a blank or a line break where none may be" : NULL;
 }
 
-static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method)
-{
+static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
         const char *id, *fault = request->refusal ? request->refusal : framing_fault(request);
 
         if (fault)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
         request->route = find_route(url, &id);
         if (!request->route)
-                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
+                return http_error(
+                                request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
         if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-                return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes GET and HEAD");
+                return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
+                                "this path takes GET and HEAD");
         if (!request->route->is_public && !may(request))
                 return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
                                 "a token is needed: Authorization: Bearer TOKEN");
         return request->route->answer(request, id);
 }
 
-enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method, size_t *upload_size)
-{
+enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
+                size_t *upload_size) {
         if (!request->begun) {
                 request->begun = true;
                 return MHD_YES; /* the headers; MHD calls again for a body, or without one */
@@ -201,11 +201,12 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
         if (*upload_size > 0) {
                 request->body_size += *upload_size;
                 *upload_size = 0;
-                /* Nothing here takes a body: it is counted, and past its limit the connection ends. */
+                /* Nothing here takes a body: it is counted, and past its limit the connection ends.
+                 */
                 return request->body_size > request->http->config.body_max ? MHD_NO : MHD_YES;
         }
         if (request->answer)
-                return http_answer(request, request->answer_status, request->answer_type, request->answer,
-                                request->answer_size);
+                return http_answer(request, request->answer_status, request->answer_type,
+                                request->answer, request->answer_size);
         return dispatch(request, url, method);
 }

@@ -13,8 +13,8 @@
 
 #define HEARTBEAT_LATE_US (5 * USEC_PER_SEC)
 
-static enum MHD_Result answer_json(struct http_request *request, unsigned int status, struct json_object *object)
-{
+static enum MHD_Result answer_json(
+                struct http_request *request, unsigned int status, struct json_object *object) {
         const char *text = object ? json_text(object) : NULL;
 
         if (!text)
@@ -22,8 +22,7 @@ static enum MHD_Result answer_json(struct http_request *request, unsigned int st
         return http_answer(request, status, "application/json", text, strlen(text));
 }
 
-unsigned int api_not_ready(const struct api_context *api)
-{
+unsigned int api_not_ready(const struct api_context *api) {
         struct tracker_source *source;
         struct journal_stats stats;
         unsigned int n = 0;
@@ -34,8 +33,7 @@ unsigned int api_not_ready(const struct api_context *api)
         return n + stats.failing;
 }
 
-enum MHD_Result rest_health(struct http_request *request, const char *id)
-{
+enum MHD_Result rest_health(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         const struct api_context *api = request->http->api;
         uint64_t now_us = clock_monotonic_us();
@@ -47,8 +45,7 @@ enum MHD_Result rest_health(struct http_request *request, const char *id)
         return answer_json(request, late ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
 }
 
-enum MHD_Result rest_ready(struct http_request *request, const char *id)
-{
+enum MHD_Result rest_ready(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *sources = json_object_new_object(), *one;
         const struct api_context *api = request->http->api;
@@ -58,8 +55,7 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id)
 
         (void) json_add_bool(object, "ready", not_ready == 0);
         (void) json_add(object, "sources", sources);
-        list_for_each(source, tracker_sources(api->tracker), list)
-        {
+        list_for_each(source, tracker_sources(api->tracker), list) {
                 one = json_object_new_object();
                 (void) json_add_string(one, "state", source_state_to_string(source->state));
                 (void) json_add_string(one, "error", source->error);
@@ -70,8 +66,7 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id)
         return answer_json(request, not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
 }
 
-enum MHD_Result rest_version(struct http_request *request, const char *id)
-{
+enum MHD_Result rest_version(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
 
         (void) json_add_string(object, "version", VIRTWATCH_VERSION);
@@ -79,37 +74,38 @@ enum MHD_Result rest_version(struct http_request *request, const char *id)
         return answer_json(request, MHD_HTTP_OK, object);
 }
 
-static bool wanted(const char *filter, const char *value)
-{
+static bool wanted(const char *filter, const char *value) {
         return !filter || strcmp(filter, value) == 0;
 }
 
-enum MHD_Result rest_workloads(struct http_request *request, const char *id)
-{
+enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         const char *kind = http_query(request, "kind"), *state = http_query(request, "state");
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
         const char *source = http_query(request, "source");
         struct workload *workload;
 
         if (kind && workload_kind_from_string(kind) < 0)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", "kind is vm, container or unit");
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
+                                "kind is vm, container or unit");
         if (state && workload_state_from_string(state) < 0)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
                                 "state is unknown, created, starting, running, paused, stopping, stopped or failed");
-        inventory_for_each(workload, tracker_inventory(request->http->api->tracker))
-                if (wanted(kind, workload_kind_to_string(workload->kind)) &&
-                                wanted(state, workload_state_to_string(workload->state)) && wanted(source, workload->source))
-                        (void) json_object_array_add(array, workload_to_json(workload));
+        inventory_for_each(workload, tracker_inventory(request->http->api->tracker)) if (
+                        wanted(kind, workload_kind_to_string(workload->kind)) &&
+                        wanted(state, workload_state_to_string(workload->state)) &&
+                        wanted(source, workload->source))(void)
+                        json_object_array_add(array, workload_to_json(workload));
         return answer_json(request, MHD_HTTP_OK, array);
 }
 
-enum MHD_Result rest_workload(struct http_request *request, const char *id)
-{
-        struct workload *workload = inventory_find_any(tracker_inventory(request->http->api->tracker), id);
+enum MHD_Result rest_workload(struct http_request *request, const char *id) {
+        struct workload *workload =
+                        inventory_find_any(tracker_inventory(request->http->api->tracker), id);
         _cleanup_(json_putp) struct json_object *object = NULL;
 
         if (!workload)
-                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", "there is no workload of that id or name");
+                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
+                                "there is no workload of that id or name");
         object = workload_to_json(workload);
         return answer_json(request, MHD_HTTP_OK, object);
 }
@@ -121,16 +117,14 @@ struct page_wait {
         bool newest;
 };
 
-void rest_request_gone(struct http_request *request)
-{
+void rest_request_gone(struct http_request *request) {
         struct page_wait *wait = request->waiting;
 
         if (wait)
                 wait->request = NULL;
 }
 
-static int since(const char *text, uint64_t *ret_since_us)
-{
+static int since(const char *text, uint64_t *ret_since_us) {
         uint64_t span_us;
 
         if (clock_parse_rfc3339(text, ret_since_us) >= 0)
@@ -141,14 +135,15 @@ static int since(const char *text, uint64_t *ret_since_us)
         return 0;
 }
 
-int rest_filter(struct http_request *request, struct event_filter *ret_filter, const char **ret_field)
-{
+int rest_filter(struct http_request *request, struct event_filter *ret_filter,
+                const char **ret_field) {
         struct event_filter filter = {};
         const struct {
                 const char *name;
                 char **field;
-        } fields[] = { { "kind", &filter.kind }, { "name", &filter.name }, { "action", &filter.action },
-                { "slug", &filter.slug }, { "workload", &filter.workload }, { "severity", &filter.severity } };
+        } fields[] = { { "kind", &filter.kind }, { "name", &filter.name },
+                { "action", &filter.action }, { "slug", &filter.slug },
+                { "workload", &filter.workload }, { "severity", &filter.severity } };
         const char *text;
         int r = 0;
 
@@ -183,25 +178,26 @@ int rest_filter(struct http_request *request, struct event_filter *ret_filter, c
         return 0;
 }
 
-static int render_page(struct buf *buf, struct event *const *events, size_t n, bool newest, uint64_t last_seq)
-{
+static int render_page(struct buf *buf, struct event *const *events, size_t n, bool newest,
+                uint64_t last_seq) {
         uint64_t next = 0;
         int r;
 
         r = buf_append_str(buf, "{\"events\":[");
         for (size_t i = 0; r >= 0 && i < n; i++) {
-                const struct event *event = events[newest ? n - 1 - i : i]; /* always the oldest first */
+                const struct event *event =
+                                events[newest ? n - 1 - i : i]; /* always the oldest first */
 
                 next = event->seq;
                 r = buf_printf(buf, "%s%s", i ? "," : "", event->json);
         }
         if (r >= 0)
-                r = buf_printf(buf, "],\"next_after\":%ju,\"last_seq\":%ju}", (uintmax_t) next, (uintmax_t) last_seq);
+                r = buf_printf(buf, "],\"next_after\":%ju,\"last_seq\":%ju}", (uintmax_t) next,
+                                (uintmax_t) last_seq);
         return r;
 }
 
-static void page_done(int error, struct event *const *events, size_t n, void *userdata)
-{
+static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(freep) struct page_wait *wait = userdata;
         struct http_request *request = wait->request;
         struct buf page = BUF_INIT(64U << 20);
@@ -210,10 +206,12 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
                 return;
         request->waiting = NULL;
         if (error >= 0)
-                error = render_page(&page, events, n, wait->newest, feed_last_seq(request->http->api->feed));
+                error = render_page(&page, events, n, wait->newest,
+                                feed_last_seq(request->http->api->feed));
         if (error < 0) {
                 buf_reset(&page);
-                (void) buf_append_str(&page, "{\"error\":{\"code\":\"unavailable\",\"message\":\"the journal cannot be read\"}}");
+                (void) buf_append_str(&page,
+                                "{\"error\":{\"code\":\"unavailable\",\"message\":\"the journal cannot be read\"}}");
         }
         request->answer_status = error < 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
         request->answer_type = "application/json";
@@ -222,16 +220,16 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
         http_resume(request);
 }
 
-static bool wants_stream(struct http_request *request)
-{
+static bool wants_stream(struct http_request *request) {
         const char *accept = http_header(request, MHD_HTTP_HEADER_ACCEPT);
 
         return accept && strstr(accept, "text/event-stream");
 }
 
-static int read_query(struct http_request *request, struct journal_query *query, const char **ret_field)
-{
-        const char *limit = http_query(request, "limit"), *after = http_query(request, "after"), *before = http_query(request, "before");
+static int read_query(
+                struct http_request *request, struct journal_query *query, const char **ret_field) {
+        const char *limit = http_query(request, "limit"), *after = http_query(request, "after"),
+                   *before = http_query(request, "before");
         const char *newest = http_query(request, "newest");
         uint64_t value = VW_EVENTS_PAGE_DEFAULT;
 
@@ -243,14 +241,15 @@ static int read_query(struct http_request *request, struct journal_query *query,
         if (after && (text_to_u64(after, &query->after_seq) < 0 || query->after_seq > INT64_MAX))
                 return -EINVAL;
         *ret_field = "before";
-        if (before && (text_to_u64(before, &query->before_seq) < 0 || query->before_seq > INT64_MAX))
+        if (before &&
+                        (text_to_u64(before, &query->before_seq) < 0 ||
+                                        query->before_seq > INT64_MAX))
                 return -EINVAL;
         query->newest_first = before || (newest && strcmp(newest, "0") != 0);
         return rest_filter(request, &query->filter, ret_field);
 }
 
-enum MHD_Result rest_events(struct http_request *request, const char *id)
-{
+enum MHD_Result rest_events(struct http_request *request, const char *id) {
         struct journal_query query = {};
         struct page_wait *wait;
         const char *field;
@@ -273,7 +272,8 @@ enum MHD_Result rest_events(struct http_request *request, const char *id)
         event_filter_done(&query.filter);
         if (r < 0) {
                 free(wait);
-                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", "too many reads at once, try again");
+                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy",
+                                "too many reads at once, try again");
         }
         request->waiting = wait;
         http_suspend(request);

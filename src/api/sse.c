@@ -1,5 +1,6 @@
-/* Server-sent events. A client is a cursor: into the feed, or, as long as what it wants is older than the feed's memory, into the
- * journal. While there is nothing to send its connection is suspended and costs nothing. */
+/* Server-sent events. A client is a cursor: into the feed, or, as long as what it wants is older
+ * than the feed's memory, into the journal. While there is nothing to send its connection is
+ * suspended and costs nothing. */
 
 #include <string.h>
 
@@ -21,20 +22,18 @@ struct sse {
         struct http_request *request; /* NULL once the client is gone, while a page is under way */
         struct feed_reader reader;
         struct buf out;
-        size_t sent;                  /* of out */
-        bool heartbeat, reading;      /* a page is under way */
+        size_t sent;             /* of out */
+        bool heartbeat, reading; /* a page is under way */
 };
 
-static void sse_free(struct sse *sse)
-{
+static void sse_free(struct sse *sse) {
         feed_reader_done(&sse->reader);
         event_filter_done(&sse->reader.filter);
         buf_done(&sse->out);
         free(sse);
 }
 
-static void on_closed(void *userdata)
-{
+static void on_closed(void *userdata) {
         struct sse *sse = userdata;
 
         list_remove(&sse->list);
@@ -45,21 +44,18 @@ static void on_closed(void *userdata)
                 sse_free(sse);
 }
 
-static void on_ready(struct feed_reader *reader)
-{
+static void on_ready(struct feed_reader *reader) {
         struct sse *sse = CONTAINER_OF(reader, struct sse, reader);
 
         if (sse->request && !sse->reading)
                 http_resume(sse->request);
 }
 
-static int put_event(struct sse *sse, const struct event *event)
-{
+static int put_event(struct sse *sse, const struct event *event) {
         return buf_printf(&sse->out, "id: %ju\ndata: %s\n\n", (uintmax_t) event->seq, event->json);
 }
 
-static void page_done(int error, struct event *const *events, size_t n, void *userdata)
-{
+static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
         struct sse *sse = userdata;
 
         sse->reading = false;
@@ -77,11 +73,10 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
 }
 
 /* What it wants is older than memory: read a page. Return: whether one is under way. */
-static bool read_back(struct sse *sse)
-{
-        const struct journal_query query = {
-                .after_seq = sse->reader.next_seq - 1, .limit = PAGE_SIZE, .filter = sse->reader.filter
-        };
+static bool read_back(struct sse *sse) {
+        const struct journal_query query = { .after_seq = sse->reader.next_seq - 1,
+                .limit = PAGE_SIZE,
+                .filter = sse->reader.filter };
 
         if (sse->reader.next_seq >= feed_first_seq(sse->http->api->feed) ||
                         sse->reader.next_seq < journal_first_seq(sse->http->api->journal))
@@ -92,8 +87,7 @@ static bool read_back(struct sse *sse)
         return true;
 }
 
-static void fill(struct sse *sse)
-{
+static void fill(struct sse *sse) {
         struct event *event;
         uint64_t missed;
         int r = 0;
@@ -106,7 +100,8 @@ static void fill(struct sse *sse)
                         r = put_event(sse, event);
                 } else if (r == -ESTALE) {
                         sse->http->sse_missed += missed;
-                        r = buf_printf(&sse->out, "data: {\"warning\":\"missed %ju events\"}\n\n", (uintmax_t) missed);
+                        r = buf_printf(&sse->out, "data: {\"warning\":\"missed %ju events\"}\n\n",
+                                        (uintmax_t) missed);
                 } else if (r == -EAGAIN) {
                         r = 0;
                 } else {
@@ -115,8 +110,7 @@ static void fill(struct sse *sse)
         }
 }
 
-static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max)
-{
+static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) {
         struct sse *sse = userdata;
         size_t n;
 
@@ -141,12 +135,10 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max)
         return (ssize_t) n;
 }
 
-void sse_heartbeat(struct http *http)
-{
+void sse_heartbeat(struct http *http) {
         struct sse *sse;
 
-        list_for_each(sse, &http->sse, list)
-        {
+        list_for_each(sse, &http->sse, list) {
                 sse->heartbeat = true;
                 if (!sse->reading)
                         http_resume(sse->request);
@@ -154,8 +146,7 @@ void sse_heartbeat(struct http *http)
 }
 
 /* Last-Event-ID, else ?after=, else from now on. */
-static int start_after(struct http_request *request, uint64_t *ret_after)
-{
+static int start_after(struct http_request *request, uint64_t *ret_after) {
         const char *text = http_header(request, "Last-Event-ID");
         uint64_t last = feed_last_seq(request->http->api->feed);
 
@@ -172,8 +163,7 @@ static int start_after(struct http_request *request, uint64_t *ret_after)
         return 0;
 }
 
-enum MHD_Result sse_open(struct http_request *request)
-{
+enum MHD_Result sse_open(struct http_request *request) {
         struct http *http = request->http;
         struct MHD_Response *response;
         struct event_filter filter;
@@ -184,7 +174,8 @@ enum MHD_Result sse_open(struct http_request *request)
         uint64_t after;
 
         if (http->n_sse >= http->config.sse_readers_max)
-                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers", "no more event streams now");
+                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers",
+                                "no more event streams now");
         if (start_after(request, &after) < 0 || rest_filter(request, &filter, &field) < 0) {
                 (void) snprintf(message, sizeof(message), "%s is not valid", field);
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
@@ -203,7 +194,8 @@ enum MHD_Result sse_open(struct http_request *request)
         list_append(&http->sse, &sse->list);
         http->n_sse++;
 
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, on_read, sse, on_closed);
+        response = MHD_create_response_from_callback(
+                        MHD_SIZE_UNKNOWN, BLOCK_SIZE, on_read, sse, on_closed);
         if (!response) {
                 on_closed(sse);
                 return MHD_NO;
@@ -215,6 +207,7 @@ enum MHD_Result sse_open(struct http_request *request)
         result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
         MHD_destroy_response(response);
         request->status = MHD_HTTP_OK;
-        http_metrics_count(http->metrics, "GET", "/api/v1/events", MHD_HTTP_OK, clock_monotonic_us() - request->begin_us);
+        http_metrics_count(http->metrics, "GET", "/api/v1/events", MHD_HTTP_OK,
+                        clock_monotonic_us() - request->begin_us);
         return result;
 }

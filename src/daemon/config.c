@@ -12,8 +12,6 @@
 #include "daemon/config_keys.h"
 #include "virtwatch/virtwatch.h"
 
-extern char **environ;
-
 #define TOKEN_MAX 4096
 
 static int list_of(struct config_list *list, const char *a, const char *b) {
@@ -52,14 +50,11 @@ int config_init(struct config *config) {
         new.state_dir = strdup(VW_STATE_DIR_DEFAULT);
         new.docker.socket = strdup("/run/docker.sock");
         new.podman.socket = strdup("/run/podman/podman.sock");
-        new.containerd.socket = strdup("/run/containerd/containerd.sock");
-        new.kernel.from = strdup("auto");
         new.bus = strdup("system");
         if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
-                        !new.containerd.socket || !new.kernel.from || !new.bus)
+                        !new.bus)
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
-                        list_of(&new.unit_patterns, "*.service", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
                                         "unix:" VW_HTTP_SOCKET_DEFAULT) < 0)
                 return -ENOMEM;
@@ -74,16 +69,10 @@ void config_done(struct config *config) {
         free(config->state_dir);
         free(config->docker.socket);
         free(config->podman.socket);
-        free(config->containerd.socket);
-        free(config->machined.socket);
-        free(config->units.socket);
-        free(config->kernel.from);
         free(config->token);
         free(config->bus);
         free(config->bus_address);
         config_list_clear(&config->libvirt.uris);
-        config_list_clear(&config->containerd_namespaces);
-        config_list_clear(&config->unit_patterns);
         config_list_clear(&config->listen);
         *config = (struct config){};
 }

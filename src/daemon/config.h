@@ -40,17 +40,9 @@ struct config {
         } libvirt;
         struct config_runtime
                         docker; /* sources.docker.{enabled,required,socket}: /run/docker.sock */
-        struct config_runtime podman;     /* /run/podman/podman.sock */
-        struct config_runtime containerd; /* /run/containerd/containerd.sock; default disabled */
-        struct config_list containerd_namespaces; /* sources.containerd.namespaces: default all but
-                                                     moby */
-        struct config_runtime machined;           /* default disabled */
-        struct config_runtime units;              /* default disabled */
-        struct config_list unit_patterns; /* sources.units.patterns: globs, default [*.service] */
+        struct config_runtime podman; /* /run/podman/podman.sock */
         struct {
-                bool enabled; /* sources.kernel.enabled, default true */
-                char *from;   /* sources.kernel.from: auto (default) | journal | kmsg | a socket's
-                                 path */
+                bool enabled; /* sources.kernel.enabled, default true: OOM lines of /dev/kmsg */
         } kernel;
 
         struct config_list listen;    /* http.listen, default [127.0.0.1:9887,

@@ -19,7 +19,7 @@ struct walk {
         struct {
                 yaml_node_t *node;
                 yaml_node_pair_t *next;
-                char prefix[128];
+                char prefix[128]; /* of keys of the table, which are shorter */
         } stack[SECTION_DEPTH_MAX];
         size_t depth;
 };
@@ -97,14 +97,14 @@ static int step(struct walk *walk) {
         yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);
         yaml_node_t *value = yaml_document_get_node(walk->document, pair->value);
         const struct config_key *key;
-        char path[128];
+        char path[512];
         int n;
 
         if (name->type != YAML_SCALAR_NODE)
                 return complain(walk, name, "a key must be a text");
         n = snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "",
                         (const char *) name->data.scalar.value);
-        if (n < 0 || (size_t) n >= sizeof(path))
+        if (n < 0 || n >= 128)
                 return complain(walk, name, "key too long after '%s'", prefix);
 
         key = config_key_find(path);

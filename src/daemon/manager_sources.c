@@ -51,13 +51,12 @@ static int add_source(struct manager *manager, const struct source_choice *choic
 }
 
 static int add_runtime(struct manager *manager, const struct source_ops *ops,
-                const struct config_runtime *runtime, const struct config_list *patterns) {
+                const struct config_runtime *runtime) {
         struct source_choice choice = {
                 .ops = ops,
                 .address = runtime->socket,
                 .enabled = runtime->enabled,
                 .required = runtime->required,
-                .patterns = patterns,
         };
 
         (void) snprintf(choice.name, sizeof(choice.name), "%s", ops->name);
@@ -90,7 +89,6 @@ int manager_add_sources(struct manager *manager) {
         const struct source_choice kernel = {
                 .ops = &kernel_source_ops,
                 .name = "kernel",
-                .address = config->kernel.from,
                 .enabled = config->kernel.enabled,
         };
         const struct source_choice cgroup = {
@@ -105,16 +103,9 @@ int manager_add_sources(struct manager *manager) {
         if (r >= 0)
                 r = add_libvirt(manager);
         if (r >= 0)
-                r = add_runtime(manager, &docker_source_ops, &config->docker, NULL);
+                r = add_runtime(manager, &docker_source_ops, &config->docker);
         if (r >= 0)
-                r = add_runtime(manager, &podman_source_ops, &config->podman, NULL);
-        if (r >= 0)
-                r = add_runtime(manager, &containerd_source_ops, &config->containerd,
-                                &config->containerd_namespaces);
-        if (r >= 0)
-                r = add_runtime(manager, &machined_source_ops, &config->machined, NULL);
-        if (r >= 0)
-                r = add_runtime(manager, &unit_source_ops, &config->units, &config->unit_patterns);
+                r = add_runtime(manager, &podman_source_ops, &config->podman);
         return r;
 }
 

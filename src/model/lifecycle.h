@@ -20,7 +20,8 @@ struct lifecycle_meaning {
         bool is_exit; /* a STOPPED event: see how */
         enum exit_how how;
         const char *action;        /* for no exit: "started" "paused" "resumed" "crashed" "shutdown"
-                                    * "suspended"        "defined" "undefined" …; unknown numbers: "lifecycle" */
+                                    * "suspended"        "defined" "undefined" …; unknown numbers:
+                                    * "lifecycle" */
         enum workload_state state; /* afterwards; WORKLOAD_STATE_MAX_: unchanged */
         enum severity severity;
         bool publish; /* false: of no use to readers (SHUTDOWN that a STOPPED follows) */
