@@ -1,0 +1,53 @@
+#pragma once
+/* What the client's files share: main.c (commands), client.c (HTTP over the socket or TCP), sse.c
+ * (stream parser), print.c (lines and tables). */
+
+#include "base/buf.h"
+#include "base/json.h"
+
+struct cli {
+        const char *host;  /* "unix:/run/virtwatch/http.sock" or "http://…"; never NULL */
+        const char *token; /* NULL: none */
+        bool json;         /* -o json */
+        bool color;
+};
+
+/* ---- client.c ---- */
+
+/** GET @path. Says on stderr what went wrong. Return: 0 and the parsed answer, *ret_status;
+ * negative errno. */
+int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,
+                long *ret_status);
+/**
+ * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
+ * reconnecting for ever.
+ *
+ * Return: only on a failure that trying again cannot mend (401, 400): negative errno.
+ */
+int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
+                void (*event)(const char *json, size_t size, void *userdata), void *userdata);
+/** Percent-encode; caller frees; NULL: no memory. */
+char *client_escape(const char *text);
+
+/* ---- sse.c: text/event-stream, by the HTML standard's section 9.2; pure ---- */
+
+struct sse_parser {
+        struct buf line, data;
+        char id[32];       /* last event id */
+        bool skip_lf;      /* after a CR */
+        uint64_t too_long; /* lines refused */
+};
+
+#define SSE_PARSER_INIT \
+        { .line = BUF_INIT(1U << 20), .data = BUF_INIT(1U << 20) }
+void sse_parser_done(struct sse_parser *parser);
+/** Feed bytes; @event is called for each event that has data. Return: 0; -ENOMEM. */
+int sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size,
+                void (*event)(const char *data, size_t size, void *userdata), void *userdata);
+
+/* ---- print.c ---- */
+
+void print_event(const struct cli *cli, struct json_object *event);
+void print_workloads(const struct cli *cli, struct json_object *workloads);
+void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
+                struct json_object *version, struct json_object *workloads);

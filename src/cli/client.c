@@ -1,0 +1,183 @@
+/* libcurl, blocking: the client has nothing else to do. */
+
+#include <curl/curl.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/cli.h"
+
+#define ANSWER_MAX   (256U << 20)
+#define RETRY_MIN_MS 250
+#define RETRY_MAX_MS 10000
+
+struct following {
+        struct sse_parser parser;
+        void (*event)(const char *json, size_t size, void *userdata);
+        void *userdata;
+        bool connected;
+};
+
+char *client_escape(const char *text) {
+        char *escaped = curl_easy_escape(NULL, text, 0), *copy = escaped ? strdup(escaped) : NULL;
+
+        curl_free(escaped);
+        return copy;
+}
+
+static int append_header(struct curl_slist **headers, const char *format, const char *value) {
+        struct curl_slist *more;
+        char *text = NULL;
+
+        if (asprintf(&text, "%s%s", format, value) < 0)
+                return -ENOMEM;
+        more = curl_slist_append(*headers, text);
+        free(text);
+        if (!more)
+                return -ENOMEM;
+        *headers = more;
+        return 0;
+}
+
+static CURL *open_easy(const struct cli *cli, const char *path) {
+        bool is_unix = text_starts_with(cli->host, "unix:");
+        CURL *easy = curl_easy_init();
+        char *url = NULL;
+
+        if (!easy)
+                return NULL;
+        if (asprintf(&url, "%s%s", is_unix ? "http://localhost" : cli->host, path) < 0 ||
+                        curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK) {
+                curl_easy_cleanup(easy);
+                easy = NULL;
+        }
+        free(url);
+        if (easy && is_unix)
+                (void) curl_easy_setopt(
+                                easy, CURLOPT_UNIX_SOCKET_PATH, cli->host + strlen("unix:"));
+        if (easy)
+                (void) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        return easy;
+}
+
+static void explain(const struct cli *cli, CURLcode code, long status) {
+        if (code != CURLE_OK)
+                (void) fprintf(stderr,
+                                "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host http://ADDRESS:PORT\n",
+                                cli->host, curl_easy_strerror(code));
+        else if (status == 401)
+                (void) fprintf(stderr,
+                                "virtwatch: %s wants a token: --token, --token-file or VIRTWATCH_TOKEN\n",
+                                cli->host);
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        return buf_append(userdata, data, size * n) < 0 ? 0 : size * n;
+}
+
+int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,
+                long *ret_status) {
+        _cleanup_(buf_done) struct buf body = BUF_INIT(ANSWER_MAX);
+        struct curl_slist *headers = NULL;
+        CURL *easy = open_easy(cli, path);
+        CURLcode code;
+        int r = 0;
+
+        if (!easy)
+                return -ENOMEM;
+        if (cli->token)
+                r = append_header(&headers, "Authorization: Bearer ", cli->token);
+        (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+        (void) curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+        (void) curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
+        (void) curl_easy_setopt(easy, CURLOPT_TIMEOUT, 30L);
+        code = r < 0 ? CURLE_OUT_OF_MEMORY : curl_easy_perform(easy);
+        (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, ret_status);
+        curl_easy_cleanup(easy);
+        curl_slist_free_all(headers);
+        explain(cli, code, *ret_status);
+        if (code != CURLE_OK)
+                return -ECONNREFUSED;
+        if (*ret_status == 401)
+                return -EACCES;
+        return json_parse(body.data ? body.data : "", body.size, ret_object);
+}
+
+static void on_event(const char *data, size_t size, void *userdata) {
+        struct following *following = userdata;
+
+        following->event(data, size, following->userdata);
+}
+
+static size_t on_stream(char *data, size_t size, size_t n, void *userdata) {
+        struct following *following = userdata;
+
+        following->connected = true;
+        return sse_parser_feed(&following->parser, data, size * n, on_event, following) < 0
+                        ? 0
+                        : size * n;
+}
+
+static int follow_once(const struct cli *cli, const char *query, struct following *following) {
+        struct curl_slist *headers = NULL;
+        char *path = NULL;
+        CURL *easy = NULL;
+        long status = 0;
+        CURLcode code;
+        int r = 0;
+
+        if (asprintf(&path, "/api/v1/events?%s", query) >= 0)
+                easy = open_easy(cli, path);
+        free(path);
+        if (!easy)
+                return -ENOMEM;
+        if (cli->token)
+                r = append_header(&headers, "Authorization: Bearer ", cli->token);
+        if (r >= 0)
+                r = append_header(&headers, "Accept: ", "text/event-stream");
+        if (r >= 0)
+                r = append_header(&headers, "Last-Event-ID: ", following->parser.id);
+        (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+        (void) curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_stream);
+        (void) curl_easy_setopt(easy, CURLOPT_WRITEDATA, following);
+        (void) curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
+        (void) curl_easy_setopt(
+                        easy, CURLOPT_LOW_SPEED_LIMIT, 1L); /* a heartbeat comes every 15 s */
+        (void) curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 60L);
+        code = r < 0 ? CURLE_OUT_OF_MEMORY : curl_easy_perform(easy);
+        (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_cleanup(easy);
+        curl_slist_free_all(headers);
+        if (status == 401)
+                explain(cli, CURLE_OK, status);
+        if (status == 401 || status == 400)
+                return status == 401 ? -EACCES : -EINVAL;
+        return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : 0;
+}
+
+int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
+                void (*event)(const char *json, size_t size, void *userdata), void *userdata) {
+        struct following following = {
+                .parser = SSE_PARSER_INIT, .event = event, .userdata = userdata
+        };
+        unsigned int wait_ms = RETRY_MIN_MS;
+        bool told = false;
+        int r;
+
+        (void) snprintf(following.parser.id, sizeof(following.parser.id), "%ju",
+                        (uintmax_t) after_seq);
+        for (;;) {
+                following.connected = false;
+                r = follow_once(cli, query, &following);
+                if (r < 0)
+                        break;
+                if (following.connected || !told)
+                        (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", cli->host);
+                told = true;
+                wait_ms = following.connected                ? RETRY_MIN_MS
+                                : wait_ms * 2 < RETRY_MAX_MS ? wait_ms * 2
+                                                             : RETRY_MAX_MS;
+                (void) usleep(wait_ms * 1000);
+        }
+        sse_parser_done(&following.parser);
+        return r;
+}

@@ -1,0 +1,249 @@
+/* virtwatch: a client of the HTTP API. */
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "virtwatch/virtwatch.h"
+
+struct request {
+        struct cli cli;
+        bool follow;
+        uint64_t lines;
+        struct buf query; /* "kind=vm&" … */
+        char *token_text;
+};
+
+static void help(void) {
+        (void) printf("virtwatch COMMAND [OPTION]...\n\n"
+                      "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
+                      "  workloads [--filter KEY=VALUE]...                           every VM, container and unit\n"
+                      "  status                                                      the daemon and its sources\n\n"
+                      "  -f, --follow            go on with new events\n"
+                      "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
+                      "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
+                      "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
+                      "  -o, --output=FORMAT     table (default) or json, a line each\n"
+                      "      --json              the same as -o json\n"
+                      "      --host=ADDRESS      unix:PATH or http://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
+                      ", or VIRTWATCH_HOST)\n"
+                      "      --token=TOKEN       or VIRTWATCH_TOKEN, or --token-file=PATH\n"
+                      "  -h, --help              this text\n"
+                      "      --version           the version\n");
+}
+
+static int add_query(struct request *request, const char *name, const char *value) {
+        _cleanup_(freep) char *escaped = client_escape(value);
+
+        return escaped ? buf_printf(&request->query, "%s=%s&", name, escaped) : -ENOMEM;
+}
+
+static int add_filter(struct request *request, const char *text) {
+        static const char *const names[] = { "kind", "name", "action", "severity", "workload",
+                "slug", "state", "source" };
+        const char *equals = strchr(text, '=');
+
+        for (size_t i = 0; equals && i < ARRAY_SIZE(names); i++)
+                if (strlen(names[i]) == (size_t) (equals - text) &&
+                                strncmp(names[i], text, (size_t) (equals - text)) == 0)
+                        return add_query(request, names[i], equals + 1);
+        (void) fprintf(stderr,
+                        "virtwatch: --filter wants KEY=VALUE with one of kind, name, action, severity, workload, slug, state, source, not '%s'\n",
+                        text);
+        return -EINVAL;
+}
+
+static int read_token(struct request *request, const char *path) {
+        int r;
+
+        r = fs_read_text(AT_FDCWD, path, 4096, &request->token_text, NULL);
+        if (r < 0) {
+                (void) fprintf(stderr, "virtwatch: cannot read %s: %s\n", path,
+                                strerrordesc_np(-r));
+                return r;
+        }
+        request->token_text[strcspn(request->token_text, "\r\n")] = '\0';
+        request->cli.token = request->token_text;
+        return 0;
+}
+
+static int set_output(struct request *request, const char *text) {
+        request->cli.json = strcmp(text, "json") == 0;
+        if (request->cli.json || strcmp(text, "table") == 0)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: -o is table or json, not '%s'\n", text);
+        return -EINVAL;
+}
+
+static int set_lines(struct request *request, const char *text) {
+        if (text_to_u64(text, &request->lines) >= 0 && request->lines >= 1 &&
+                        request->lines <= VW_EVENTS_PAGE_MAX)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: -n is 1 to %d, not '%s'\n", VW_EVENTS_PAGE_MAX, text);
+        return -EINVAL;
+}
+
+/* Return: 1 go on; 0 answered; negative errno. */
+static int parse_options(int argc, char **argv, struct request *request) {
+        enum {
+                OPT_SINCE = 256,
+                OPT_FILTER,
+                OPT_JSON,
+                OPT_HOST,
+                OPT_TOKEN,
+                OPT_TOKEN_FILE,
+                OPT_VERSION
+        };
+        static const struct option longs[] = { { "follow", no_argument, NULL, 'f' },
+                { "lines", required_argument, NULL, 'n' },
+                { "since", required_argument, NULL, OPT_SINCE },
+                { "filter", required_argument, NULL, OPT_FILTER },
+                { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
+                { "host", required_argument, NULL, OPT_HOST },
+                { "token", required_argument, NULL, OPT_TOKEN },
+                { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+                { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, OPT_VERSION },
+                {} };
+        int c, r = 0;
+
+        while (r >= 0 && (c = getopt_long(argc, argv, "fn:o:h", longs, NULL)) >= 0) {
+                if (c == 'f')
+                        request->follow = true;
+                else if (c == 'n')
+                        r = set_lines(request, optarg);
+                else if (c == 'o')
+                        r = set_output(request, optarg);
+                else if (c == OPT_JSON)
+                        request->cli.json = true;
+                else if (c == OPT_SINCE)
+                        r = add_query(request, "since", optarg);
+                else if (c == OPT_FILTER)
+                        r = add_filter(request, optarg);
+                else if (c == OPT_HOST)
+                        request->cli.host = optarg;
+                else if (c == OPT_TOKEN)
+                        request->cli.token = optarg;
+                else if (c == OPT_TOKEN_FILE)
+                        r = read_token(request, optarg);
+                else if (c == 'h')
+                        return help(), 0;
+                else if (c == OPT_VERSION)
+                        return (void) printf("virtwatch " VIRTWATCH_VERSION "\n"), 0;
+                else
+                        r = -EINVAL;
+        }
+        return r < 0 ? r : 1;
+}
+
+static void print_line(const char *json, size_t size, void *userdata) {
+        _cleanup_(json_putp) struct json_object *event = NULL;
+
+        if (json_parse(json, size, &event) >= 0)
+                print_event(userdata, event);
+}
+
+static int refused(struct json_object *answer, long status) {
+        const char *message = json_get_string(answer, "error/message");
+
+        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status, message ? message : "refused");
+        return -EINVAL;
+}
+
+static int events(struct request *request) {
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        _cleanup_(freep) char *path = NULL;
+        struct json_object *list;
+        long status;
+        int r;
+
+        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s", (uintmax_t) request->lines,
+                            request->query.data ? request->query.data : "") < 0)
+                return -ENOMEM;
+        r = client_get(&request->cli, path, &page, &status);
+        if (r < 0)
+                return r;
+        if (status != 200)
+                return refused(page, status);
+
+        list = json_get(page, "events");
+        for (size_t i = 0; i < json_object_array_length(list); i++)
+                print_event(&request->cli, json_object_array_get_idx(list, i));
+        if (!request->follow)
+                return 0;
+        return client_follow(&request->cli, request->query.data ? request->query.data : "",
+                        (uint64_t) json_get_int(page, "last_seq", 0), print_line, &request->cli);
+}
+
+static int workloads(struct request *request) {
+        _cleanup_(json_putp) struct json_object *list = NULL;
+        _cleanup_(freep) char *path = NULL;
+        long status;
+        int r;
+
+        if (asprintf(&path, "/api/v1/workloads?%s",
+                            request->query.data ? request->query.data : "") < 0)
+                return -ENOMEM;
+        r = client_get(&request->cli, path, &list, &status);
+        if (r < 0)
+                return r;
+        if (status != 200)
+                return refused(list, status);
+        print_workloads(&request->cli, list);
+        return 0;
+}
+
+static int status(struct request *request) {
+        static const char *const paths[] = { "/ready", "/health", "/api/v1/version",
+                "/api/v1/workloads" };
+        struct json_object *answers[ARRAY_SIZE(paths)] = {};
+        long code;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(paths); i++)
+                r = client_get(&request->cli, paths[i], &answers[i], &code);
+        if (r >= 0) {
+                print_status(&request->cli, answers[0], answers[1], answers[2], answers[3]);
+                r = json_get_bool(answers[0], "ready", false) ? 0 : 1;
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                (void) json_object_put(answers[i]);
+        return r;
+}
+
+int main(int argc, char **argv) {
+        static const struct {
+                const char *name;
+                int (*run)(struct request *request);
+        } commands[] = { { "events", events }, { "workloads", workloads }, { "status", status } };
+        struct request request = { .lines = 20, .query = BUF_INIT(65536) };
+        const char *command;
+        int r;
+
+        request.cli.host = getenv("VIRTWATCH_HOST") ? getenv("VIRTWATCH_HOST")
+                                                    : "unix:" VW_HTTP_SOCKET_DEFAULT;
+        request.cli.token = getenv("VIRTWATCH_TOKEN");
+        request.cli.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+        r = parse_options(argc, argv, &request);
+        command = optind < argc ? argv[optind] : NULL;
+        if (r > 0 && !command) {
+                help();
+                r = -EINVAL;
+        }
+        for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++)
+                if (strcmp(commands[i].name, command) == 0) {
+                        r = commands[i].run(&request);
+                        goto out;
+                }
+        if (r > 0) {
+                (void) fprintf(stderr, "virtwatch: there is no command '%s'; see --help\n",
+                                command);
+                r = -EINVAL;
+        }
+out:
+        buf_done(&request.query);
+        free(request.token_text);
+        return r == 0 ? 0 : r > 0 ? 1 : 2; /* status: 0 ready, 1 not ready, 2 not reached */
+}

@@ -1,0 +1,152 @@
+"""docker and podman, for real: every way a container ends, and what is said of it."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+OOM = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
+
+
+@pytest.fixture
+def watched(daemon, docker):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket})
+    one.up("docker")
+    return one
+
+
+def test_exit_codes_are_told_as_they_are(watched, docker):
+    docker.run("zero", "true")
+    docker.run("three", "sh", "-c", "exit 3")
+    assert watched.wait_event(name="zero", action="stopped")["reason"] == "completed"
+    died = watched.wait_event(name="three", action="died")
+    assert died["exit_code"] == 3 and died["reason"] == "exit-code" and died["kind"] == "container"
+
+
+def test_a_memory_limit_kill_is_confirmed_by_the_kernel(watched, docker):
+    docker.run("oomed", *OOM, options=("-m", "16m"))
+    killed = watched.wait_event(name="oomed", action="OOMKilled")
+    assert killed["exit_code"] == 137 and killed["confidence"] == "confirmed" and killed["oom_scope"] == "self"
+    assert "kernel" in killed["evidence"]
+
+
+def test_an_operators_kill_keeps_the_contract_and_says_what_it_was(watched, docker):
+    docker.run("killed", "sleep", "100", options=("-d",))
+    docker("kill", "-s", "KILL", "killed")
+    killed = watched.wait_event(name="killed", action="OOMKilled")
+    assert killed["confidence"] == "contradicted" and killed["reason"] == "killed"
+
+
+def test_the_evidence_rule_lets_a_kill_be_a_death(daemon, docker):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket,
+                  "events.oom_rule": "evidence"})
+    one.up("docker")
+    docker.run("killed2", "sleep", "100", options=("-d",))
+    docker("kill", "-s", "KILL", "killed2")
+    assert one.wait_event(name="killed2", action="died")["reason"] == "killed"
+    docker.run("slow", "sleep", "100", options=("-d",))
+    docker("stop", "-t", "1", "slow")
+    assert one.wait_event(name="slow", action="died")["reason"] == "stop-timeout"
+
+
+def test_a_child_that_is_oom_killed_is_no_exit(watched, docker):
+    docker.run("parent", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 4; exit 0", options=("-m", "16m"))
+    assert watched.wait_event(name="parent", action="oom")
+    assert watched.wait_event(name="parent", action="stopped")["exit_code"] == 0
+    assert not [e for e in watched.events(name="parent") if e["action"] == "OOMKilled"]
+
+
+def test_a_command_that_does_not_exist_is_a_failed_start(watched, docker):
+    docker.run("noexec", "/no/such/command")
+    failed = watched.wait_event(name="noexec", action="died")
+    assert failed["reason"] == "start-failed" and failed["exit_code"] == 127
+
+
+def test_pause_exec_and_removal(watched, docker):
+    docker.run("paused", "sleep", "100", options=("-d",))
+    docker("pause", "paused")
+    docker("unpause", "paused")
+    docker("exec", "paused", "sh", "-c", "exit 5", check=False)
+    docker("rm", "-f", "paused")
+    watched.wait_event(name="paused", action="removed")
+    actions = [e["action"] for e in watched.events(name="paused")]
+    assert actions == ["created", "started", "paused", "resumed", "OOMKilled", "removed"]
+
+
+def test_events_reach_a_stream_in_order_without_a_gap(watched, docker, stream):
+    reader = stream(watched)
+    docker.run("streamed", "true")
+    seen = []
+    while not seen or seen[-1]["action"] != "stopped":
+        event = reader.next()
+        if event["name"] == "streamed":
+            seen.append(event)
+    assert [e["action"] for e in seen] == ["created", "started", "stopped"]
+    numbers = [e["seq"] for e in seen]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+def test_a_kill_of_the_daemon_loses_and_doubles_nothing(watched, docker):
+    docker.run("before", "true")
+    watched.wait_event(name="before", action="stopped")
+    docker.run("over", "sleep", "100", options=("-d",))
+    watched.wait_event(name="over", action="started")
+    watched.kill()
+    docker.run("away", "sh", "-c", "exit 4")
+    docker("kill", "-s", "TERM", "over", check=False)
+    docker("rm", "-f", "over")
+    (watched.folder / "http.sock").unlink(missing_ok=True)
+    watched.start()
+    watched.up("docker")
+    assert watched.wait_event(name="away", action="died")["exit_code"] == 4
+    watched.wait_event(name="over", action="removed")
+    time.sleep(0.5)
+    events = watched.events()
+    numbers = [e["seq"] for e in events]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for name, actions in {"before": ["created", "started", "stopped"], "away": ["created", "started", "died"]}.items():
+        assert [e["action"] for e in events if e["name"] == name] == actions
+
+
+def test_a_stopped_engine_makes_workloads_unknown_and_delays_nothing(watched, docker):
+    docker.run("steady", "sleep", "100", options=("-d",))
+    watched.wait_event(name="steady", action="started")
+    os.kill(docker.pid(), signal.SIGSTOP)
+    try:
+        watched.wait_event(name="docker", action="source_down", seconds=30)
+        begin = time.monotonic()
+        assert watched.get("/health")[0] == 200
+        assert time.monotonic() - begin < 1
+        states = {w["name"]: w["state"] for w in watched.json("/api/v1/workloads")}
+        assert states["steady"] == "unknown"
+    finally:
+        os.kill(docker.pid(), signal.SIGCONT)
+    watched.up("docker")
+    states = {w["name"]: w["state"] for w in watched.json("/api/v1/workloads")}
+    assert states["steady"] == "running"
+    assert not [e for e in watched.events(name="steady") if e["action"] in ("stopped", "died", "vanished")]
+
+
+def test_podman_says_the_same(daemon, podman):
+    one = daemon({"sources.podman.enabled": "true", "sources.podman.socket": podman.socket})
+    one.up("podman")
+    podman.run("pthree", "sh", "-c", "exit 3")
+    assert one.wait_event(name="pthree", action="died")["exit_code"] == 3
+    podman.run("poom", *OOM, options=("-m", "16m"))
+    killed = one.wait_event(name="poom", action="OOMKilled")
+    assert killed["confidence"] == "confirmed" and "kernel" in killed["evidence"]
+
+
+def test_the_client_prints_what_the_api_says(watched, docker):
+    from conftest import BUILD
+    docker.run("printed", "sh", "-c", "exit 9")
+    watched.wait_event(name="printed", action="died")
+    host = f"--host=unix:{watched.folder}/http.sock"
+    cli = BUILD / "src/virtwatch"
+    out = subprocess.check_output([cli, "events", host, "--filter", "name=printed"], text=True)
+    assert "died" in out and "exit code 9" in out
+    assert "printed" in subprocess.check_output([cli, "workloads", host], text=True)
+    assert subprocess.run([cli, "status", host]).returncode == 0
+    assert subprocess.run([cli, "status", "--host=unix:/no/such"], stderr=subprocess.DEVNULL).returncode == 2
