@@ -1,10 +1,10 @@
 #pragma once
 /* What client programs need to know of virtwatch: names and limits. Includes nothing of ours. */
 
-#define VW_BUS_NAME             "org.virtwatch1"
-#define VW_OBJECT_PATH          "/org/virtwatch1"
-#define VW_INTERFACE_MANAGER    "org.virtwatch1.Manager"
-#define VW_INTERFACE_WORKLOAD   "org.virtwatch1.Workload"
+#define VW_BUS_NAME           "org.virtwatch1"
+#define VW_OBJECT_PATH        "/org/virtwatch1"
+#define VW_INTERFACE_MANAGER  "org.virtwatch1.Manager"
+#define VW_INTERFACE_WORKLOAD "org.virtwatch1.Workload"
 
 #define VW_ERROR_NO_SUCH_WORKLOAD "org.virtwatch1.Error.NoSuchWorkload"
 #define VW_ERROR_NOT_SUPPORTED    "org.virtwatch1.Error.NotSupported"
@@ -15,5 +15,5 @@
 #define VW_STATE_DIR_DEFAULT    "/var/lib/virtwatch"
 
 /* A page of events: GET /api/v1/events?limit= and GetEvents(). */
-#define VW_EVENTS_PAGE_DEFAULT  100
-#define VW_EVENTS_PAGE_MAX      1000
+#define VW_EVENTS_PAGE_DEFAULT 100
+#define VW_EVENTS_PAGE_MAX     1000

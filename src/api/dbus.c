@@ -2,6 +2,8 @@
  * no faster than the bus takes them: what falls out of the feed meanwhile is told with its exact
  * number. */
 
+#include "api/dbus.h"
+
 #include <string.h>
 
 #include "api/dbus_internal.h"

@@ -1,6 +1,8 @@
 /* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event
  * sources, as systemd's journal-remote has it. No thread of its own. */
 
+#include "api/http.h"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -116,20 +118,26 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
 /* ---- listeners ---- */
 
+union address {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+};
+
 static int listen_unix(struct http_listener *listener, const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        union address address = { .un = { .sun_family = AF_UNIX } };
         _cleanup_(fd_closep) int fd = -EBADF;
         struct stat st;
 
-        if (strlen(path) >= sizeof(address.sun_path))
+        if (strlen(path) >= sizeof(address.un.sun_path))
                 return -ENAMETOOLONG;
-        memcpy(address.sun_path, path, strlen(path) + 1);
+        memcpy(address.un.sun_path, path, strlen(path) + 1);
         if (stat(path, &st) >= 0 && S_ISSOCK(st.st_mode))
                 (void) unlink(path); /* of an earlier run */
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+        if (bind(fd, &address.any, sizeof(address.un)) < 0 || chmod(path, 0666) < 0 ||
                         listen(fd, BACKLOG) < 0)
                 return -errno; /* who may ask is decided by SO_PEERCRED, see http_request.c */
         listener->is_unix = true;
@@ -161,7 +169,7 @@ static int listen_tcp(struct http_listener *listener, const char *text) {
                 .ai_socktype = SOCK_STREAM };
         char host[64], name[64], service[16];
         _cleanup_(fd_closep) int fd = -EBADF;
-        struct sockaddr_storage bound;
+        union address bound;
         socklen_t size = sizeof(bound);
         struct addrinfo *address;
         const int on = 1;
@@ -176,15 +184,14 @@ static int listen_tcp(struct http_listener *listener, const char *text) {
         if (r >= 0) {
                 (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
                 if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
-                                listen(fd, BACKLOG) < 0 ||
-                                getsockname(fd, (struct sockaddr *) &bound, &size) < 0)
+                                listen(fd, BACKLOG) < 0 || getsockname(fd, &bound.any, &size) < 0)
                         r = -errno;
         }
         freeaddrinfo(address);
         if (r < 0)
                 return r;
-        if (getnameinfo((struct sockaddr *) &bound, size, name, sizeof(name), service,
-                            sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        if (getnameinfo(&bound.any, size, name, sizeof(name), service, sizeof(service),
+                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
                 return -EINVAL;
         (void) snprintf(listener->address, sizeof(listener->address),
                         strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);

@@ -65,7 +65,10 @@ static int parse_offset(const char *text, int *ret_seconds) {
         if ((text[0] != '+' && text[0] != '-') || strlen(text) != 6 || text[3] != ':')
                 return -EINVAL;
         sign = text[0] == '-' ? -1 : 1;
-        h1 = text[1] - '0', h2 = text[2] - '0', m1 = text[4] - '0', m2 = text[5] - '0';
+        h1 = text[1] - '0';
+        h2 = text[2] - '0';
+        m1 = text[4] - '0';
+        m2 = text[5] - '0';
         if (h1 < 0 || h1 > 2 || h2 < 0 || h2 > 9 || m1 < 0 || m1 > 5 || m2 < 0 || m2 > 9 ||
                         h1 * 10 + h2 > 23)
                 return -EINVAL;

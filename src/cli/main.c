@@ -86,6 +86,14 @@ static int set_lines(struct request *request, const char *text) {
         return -EINVAL;
 }
 
+static int answer(bool wants_help) {
+        if (wants_help)
+                help();
+        else
+                (void) printf("virtwatch " VIRTWATCH_VERSION "\n");
+        return 0;
+}
+
 /* Return: 1 go on; 0 answered; negative errno. */
 static int parse_options(int argc, char **argv, struct request *request) {
         enum {
@@ -128,10 +136,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         request->cli.token = optarg;
                 else if (c == OPT_TOKEN_FILE)
                         r = read_token(request, optarg);
-                else if (c == 'h')
-                        return help(), 0;
-                else if (c == OPT_VERSION)
-                        return (void) printf("virtwatch " VIRTWATCH_VERSION "\n"), 0;
+                else if (c == 'h' || c == OPT_VERSION)
+                        return answer(c == 'h');
                 else
                         r = -EINVAL;
         }

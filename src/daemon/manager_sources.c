@@ -17,7 +17,7 @@ struct source_choice {
 static int add_source(struct manager *manager, const struct source_choice *choice) {
         const char *patterns[CONFIG_PATTERNS_MAX + 1] = {};
         _cleanup_(freep) char *cursor = NULL;
-        struct source *source;
+        struct source *source = NULL;
         int r;
 
         if (!choice->enabled)

@@ -12,11 +12,16 @@
 
 /* ---- lives ---- */
 
+static void free_text(char **text) {
+        free(*text);
+        *text = NULL;
+}
+
 static void life_forget_evidence(struct life *life) {
-        life->oom_cgroup = (free(life->oom_cgroup), NULL);
-        life->task_cgroup = (free(life->task_cgroup), NULL);
-        life->oomd_reason = (free(life->oomd_reason), NULL);
-        life->check_origin = (free(life->check_origin), NULL);
+        free_text(&life->oom_cgroup);
+        free_text(&life->task_cgroup);
+        free_text(&life->oomd_reason);
+        free_text(&life->check_origin);
         life->kernel_kill = life->kernel_main_pid = life->oomd_kill = life->runtime_oom = false;
         life->constraint = CONSTRAINT_UNKNOWN;
         life->oom_kill_rise = life->oom_group_kill_rise = 0;

@@ -5,14 +5,13 @@
 #include <string.h>
 
 /* Every text of a fact, so that copy and free cannot forget one. */
-#define FACT_TEXTS(X)                                                                         \
-        X(origin)                                                                             \
-        X(cursor)                                                                             \
-        X(action) X(message) X(oom_cgroup) X(task_cgroup) X(oom_comm) X(oomd_reason) X(error) \
-                        X(workload.native_id) X(workload.name) X(workload.uuid)               \
-                                        X(workload.runtime) X(workload.image) X(workload.uri) \
-                                                        X(workload.cgroup) X(workload.job)    \
-                                                                        X(workload.state_reason)
+/* clang-format off */
+#define FACT_TEXTS(X)                                                                 \
+        X(origin) X(cursor) X(action) X(message) X(oom_cgroup) X(task_cgroup)         \
+        X(oom_comm) X(oomd_reason) X(error) X(workload.native_id) X(workload.name)    \
+        X(workload.uuid) X(workload.runtime) X(workload.image) X(workload.uri)        \
+        X(workload.cgroup) X(workload.job) X(workload.state_reason)
+/* clang-format on */
 
 struct fact *fact_free(struct fact *fact) {
         if (!fact)

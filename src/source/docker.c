@@ -5,13 +5,13 @@
 
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "loop/curl_glue.h"
+#include "source/lines.h"
 #include "source/proc.h"
 
 #define LINE_MAX_BYTES  (1U << 20)
@@ -32,8 +32,7 @@ static const char filters[] = "filters=%7B%22type%22%3A%5B%22container%22%5D%7D"
 struct line_stream {
         struct docker_source *docker;
         struct curl_call *call;
-        struct buf line;
-        bool skipping; /* the rest of a line that is too long */
+        struct lines lines;
 };
 
 struct inspect {
@@ -83,8 +82,7 @@ static struct inspect *inspect_free(struct inspect *inspect) {
 
 static void stream_stop(struct line_stream *stream) {
         stream->call = curl_call_cancel(stream->call);
-        buf_done(&stream->line);
-        stream->skipping = false;
+        lines_done(&stream->lines);
 }
 
 static void docker_drop(struct docker_source *docker) {
@@ -176,33 +174,19 @@ static void docker_line(struct docker_source *docker, const char *line, size_t s
         inspects_pump(docker);
 }
 
+static void on_line(const char *line, size_t size, bool too_long, void *userdata) {
+        struct docker_source *docker = userdata;
+
+        if (too_long)
+                source_malformed(&docker->source, "Line too long", line, size);
+        else
+                docker_line(docker, line, size);
+}
+
 static int stream_data(struct curl_call *call, const char *data, size_t size, void *userdata) {
         struct line_stream *stream = userdata;
-        const char *newline;
-        size_t n;
-        int r;
 
-        while (size > 0) {
-                newline = memchr(data, '\n', size);
-                n = newline ? (size_t) (newline - data) : size;
-                r = stream->skipping ? 0 : buf_append(&stream->line, data, n);
-                if (r == -ENOMEM)
-                        return r;
-                if (r == -ENOSPC) {
-                        source_malformed(&stream->docker->source, "Line too long",
-                                        stream->line.data, stream->line.size);
-                        stream->skipping = true;
-                }
-                if (!newline)
-                        return 0;
-                if (!stream->skipping && stream->line.size > 0)
-                        docker_line(stream->docker, stream->line.data, stream->line.size);
-                stream->skipping = false;
-                buf_reset(&stream->line);
-                data += n + 1;
-                size -= n + 1;
-        }
-        return 0;
+        return lines_feed(&stream->lines, data, size, on_line, stream->docker);
 }
 
 /* ---- listing ---- */
@@ -413,7 +397,8 @@ static void docker_replay(struct docker_source *docker) {
         (void) snprintf(url, sizeof(url), "http://localhost/events?since=%ju.%09ju&%s&%s",
                         (uintmax_t) (since / 1000000000), (uintmax_t) (since % 1000000000), end,
                         filters);
-        docker->replay = (struct line_stream){ .docker = docker, .line = BUF_INIT(LINE_MAX_BYTES) };
+        docker->replay = (struct line_stream){ .docker = docker,
+                .lines = LINES_INIT(LINE_MAX_BYTES) };
         r = call(docker, url,
                         &(struct curl_request){
                                         .timeout_us = CALL_TIMEOUT_US,
@@ -450,7 +435,8 @@ static void docker_subscribe(struct docker_source *docker) {
                                 filters);
         else
                 (void) snprintf(url, sizeof(url), "http://localhost/events?%s", filters);
-        docker->live = (struct line_stream){ .docker = docker, .line = BUF_INIT(LINE_MAX_BYTES) };
+        docker->live = (struct line_stream){ .docker = docker,
+                .lines = LINES_INIT(LINE_MAX_BYTES) };
         r = call(docker, url,
                         &(struct curl_request){
                                         .on_data = stream_data,

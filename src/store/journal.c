@@ -2,6 +2,8 @@
  * was being written; one transaction, one fsync. A batch that cannot be written is kept and tried
  * again. */
 
+#include "store/journal.h"
+
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,7 +18,7 @@
 #define RETRY_MIN_US       (100 * USEC_PER_MSEC)
 #define RETRY_MAX_US       (5 * USEC_PER_SEC)
 #define CLOSE_WAIT_US      (5 * USEC_PER_SEC)
-#define RETENTION_STEP     1000
+#define RETENTION_STEP     100 /* rows; small, so that no more goes than must */
 #define RETENTION_EVERY_US (10 * USEC_PER_SEC)
 
 static struct journal_item *item_free(struct journal_item *item) {
@@ -161,7 +163,7 @@ static int delete_oldest(struct journal *journal, uint64_t before_us) {
         if (before_us)
                 return exec_format(journal->db,
                                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_us < %lld"
-                                " ORDER BY seq LIMIT 1000)",
+                                " ORDER BY seq LIMIT 100)",
                                 before_us);
         return exec_format(journal->db,
                         "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT %lld)",

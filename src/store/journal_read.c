@@ -84,7 +84,7 @@ static int prepare_query(
                 { "action", query->filter.action }, { "slug", query->filter.slug },
                 { "workload", query->filter.workload }, { "severity", query->filter.severity } };
         _cleanup_(buf_done) struct buf sql = BUF_INIT(2048);
-        sqlite3_stmt *statement;
+        sqlite3_stmt *statement = NULL;
         int r, n = 3;
 
         r = buf_append_str(&sql,
@@ -117,7 +117,7 @@ static int prepare_query(
 }
 
 static int read_page(sqlite3 *db, struct journal_page *page) {
-        sqlite3_stmt *statement;
+        sqlite3_stmt *statement = NULL;
         int r, step = SQLITE_DONE;
 
         page->events = calloc(page->query.limit, sizeof(page->events[0]));

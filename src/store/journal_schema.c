@@ -213,7 +213,7 @@ void journal_schema_close(struct journal *journal) {
 static int each_pair(struct journal *journal, const char *sql, int64_t parameter,
                 int (*each)(const char *a, const char *b, void *userdata), void *userdata) {
         sqlite3_stmt *statement;
-        int r, step;
+        int r, step = SQLITE_DONE;
 
         r = journal_error(sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL));
         if (r < 0)

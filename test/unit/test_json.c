@@ -1,0 +1,61 @@
+/* RFC 8259: what is JSON passes, what is not is refused, with the kind of fault. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "test.h"
+
+static int validate(const char *text) {
+        return json_validate(text, strlen(text), JSON_DEPTH_MAX, NULL);
+}
+
+static void what_is_json_passes(void **state) {
+        static const char *const texts[] = { "{}", "[]", "null", " 1 ", "-0.5e+3",
+                "\"\\u00e9\\ud83d\\ude00\"", "[1,2,[3,{\"a\":{}}]]",
+                "{\"a\":1,\"b\":[true,false,null]}", "\"\xc3\xa9\"", "18446744073709551616" };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                struct json_object *object = NULL;
+
+                if (validate(texts[i]) != 0 || json_parse(texts[i], strlen(texts[i]), &object) != 0)
+                        fail_msg("refused: %s", texts[i]);
+                json_object_put(object);
+        }
+}
+
+static void what_is_not_json_is_refused(void **state) {
+        static const char *const texts[] = { "", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}",
+                "01", "1.", ".5", "+1", "1e", "NaN", "Infinity", "\"\n\"", "\"\\x\"", "\"\\u12\"",
+                "[1 2]", "{\"a\" 1}", "{\"a\":1}}", "1 2", "tru", "nul", "[", "\"", "/**/1",
+                "{\"a\\u0000b\":1}", "-", "--1", "[,1]" };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                if (validate(texts[i]) != -EINVAL)
+                        fail_msg("taken: %s", texts[i]);
+}
+
+static void faults_are_told_apart(void **state) {
+        char deep[2 * JSON_DEPTH_MAX + 3] = "";
+
+        assert_int_equal(validate("\"\xff\""), -EILSEQ);
+        assert_int_equal(validate("{\"a\":1,\"\\u0061\":2}"), -EEXIST);
+        assert_int_equal(validate("{\"a\":{\"a\":1},\"b\":{\"a\":2}}"), 0);
+        for (size_t i = 0; i < JSON_DEPTH_MAX; i++) {
+                deep[i] = '[';
+                deep[2 * JSON_DEPTH_MAX - 1 - i] = ']';
+        }
+        assert_int_equal(validate(deep), 0);
+        memset(deep, '[', JSON_DEPTH_MAX + 1);
+        assert_int_equal(validate(deep), -E2BIG);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_json_passes),
+                cmocka_unit_test(what_is_not_json_is_refused),
+                cmocka_unit_test(faults_are_told_apart),
+        };
+
+        return RUN_TESTS(tests);
+}
