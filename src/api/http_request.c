@@ -146,6 +146,10 @@ static const struct http_route *find_route(const char *url, const char **ret_id)
         return NULL;
 }
 
+/* What a header's name may hold (RFC 9110, token). */
+static const char token_bytes[] =
+                "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
 /* Framing that two parsers may read in two ways. */
 static enum MHD_Result count_header(
                 void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
@@ -157,7 +161,7 @@ static enum MHD_Result count_header(
                 counts[1]++;
         else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0)
                 counts[2]++;
-        if (strpbrk(name, " \t\r\n") || (value && strpbrk(value, "\r\n")))
+        if (!name[0] || name[strspn(name, token_bytes)] || (value && strpbrk(value, "\r\n")))
                 counts[3]++;
         return MHD_YES;
 }
@@ -171,7 +175,7 @@ static const char *framing_fault(struct http_request *request) {
                 return "Content-Length must be given once, and not beside Transfer-Encoding";
         if (counts[2] > 1)
                 return "Host must be given once";
-        return counts[3] ? "a header has a blank or a line break where none may be" : NULL;
+        return counts[3] ? "a header has a byte where none such may be" : NULL;
 }
 
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {

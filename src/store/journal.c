@@ -100,9 +100,10 @@ static int exec_format(sqlite3 *db, const char *format, uint64_t value) {
         return r;
 }
 
-static int write_batch(struct journal *journal, struct list *batch, size_t *ret_events) {
+static int write_batch(struct journal *journal, struct list *batch, size_t *ret_events,
+                uint64_t *ret_first_seq) {
         struct journal_item *item;
-        uint64_t last_seq = 0;
+        uint64_t last_seq = 0, first_seq = 0;
         size_t n = 0;
         int r;
 
@@ -114,6 +115,7 @@ static int write_batch(struct journal *journal, struct list *batch, size_t *ret_
                 if (r < 0)
                         break;
                 if (item->event) {
+                        first_seq = first_seq ? first_seq : item->event->seq;
                         last_seq = item->event->seq;
                         n++;
                 }
@@ -128,6 +130,7 @@ static int write_batch(struct journal *journal, struct list *batch, size_t *ret_
                 return r;
         }
         *ret_events = n;
+        *ret_first_seq = first_seq;
         return 0;
 }
 
@@ -215,8 +218,8 @@ static void announce(struct journal *journal, struct list *batch, size_t n) {
         (void) mailbox_post(journal->mailbox, (struct letter *) letter);
 }
 
-static void note_commit(
-                struct journal *journal, size_t n, size_t n_items, uint64_t begin_us, int error) {
+static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, size_t n_items,
+                uint64_t begin_us, int error) {
         (void) pthread_mutex_lock(&journal->lock);
         journal->stats.failing = error < 0;
         journal->stats.last_error = error;
@@ -228,8 +231,8 @@ static void note_commit(
                 journal->stats.queued -= n_items;
                 journal->stats.bytes = file_bytes(journal);
                 journal->stats.commit_us_sum += clock_monotonic_us() - begin_us;
-                if (n > 0 && journal->first_seq == 0)
-                        journal->first_seq = 1;
+                if (journal->first_seq == 0)
+                        journal->first_seq = first_seq;
         }
         (void) pthread_mutex_unlock(&journal->lock);
 }
@@ -244,13 +247,14 @@ static bool is_stopping(struct journal *journal) {
 }
 
 static void write_until_durable(struct journal *journal, struct list *batch, size_t n_items) {
+        uint64_t first_seq = 0;
         uint64_t wait_us = RETRY_MIN_US, begin_us = clock_monotonic_us(), stop_us = 0;
         size_t n = 0;
         int r;
 
         for (;;) {
-                r = write_batch(journal, batch, &n);
-                note_commit(journal, n, n_items, begin_us, r);
+                r = write_batch(journal, batch, &n, &first_seq);
+                note_commit(journal, first_seq, n, n_items, begin_us, r);
                 if (r >= 0) {
                         announce(journal, batch, n);
                         return;
