@@ -10,8 +10,9 @@
 #include "model/lifecycle.h"
 #include "source/libvirt_link.h"
 
-#define LETTERS_MAX 65536
-#define LOOKS_MAX   20000
+#define LETTERS_MAX  65536
+#define LOOKS_MAX    20000
+#define STOP_WAIT_MS 1000
 
 /* What is remembered of a domain between two events. */
 struct domain {
@@ -322,6 +323,20 @@ static int libvirt_start(struct source *source) {
         return r;
 }
 
+/* A connection that answers is closed in order; one that hangs keeps its thread and its reference.
+ */
+static void wait_for_threads(struct libvirt_link *link) {
+        bool alone = false;
+
+        for (unsigned int i = 0; !alone && i < STOP_WAIT_MS / 10; i++) {
+                (void) pthread_mutex_lock(&link->lock);
+                alone = link->refs == 1;
+                (void) pthread_mutex_unlock(&link->lock);
+                if (!alone)
+                        (void) usleep(10000);
+        }
+}
+
 static void libvirt_stop(struct source *source) {
         struct libvirt_source *libvirt = libvirt_of(source);
 
@@ -333,6 +348,7 @@ static void libvirt_stop(struct source *source) {
         libvirt->source.stats.dropped += libvirt->link->dropped;
         (void) pthread_cond_signal(&libvirt->link->wake);
         (void) pthread_mutex_unlock(&libvirt->link->lock);
+        wait_for_threads(libvirt->link);
         libvirt_link_unref(libvirt->link);
         libvirt->link = NULL;
         domains_forget(libvirt);

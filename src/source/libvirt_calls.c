@@ -204,10 +204,6 @@ static void on_closed(virConnectPtr connection, int reason, void *userdata) {
         (void) pthread_mutex_unlock(&link->lock);
 }
 
-static void drop_reference(void *link) {
-        libvirt_link_unref(link);
-}
-
 static bool pause_for(struct libvirt_link *link, uint64_t wait_us) {
         struct timespec until;
         bool quit;
@@ -251,8 +247,9 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
                 return pause_for(link, source_backoff_next(wait_us));
         }
         (void) virConnectSetKeepAlive(connection, KEEPALIVE_S, KEEPALIVE_COUNT);
-        (void) virConnectRegisterCloseCallback(
-                        connection, on_closed, libvirt_link_ref(link), drop_reference);
+        /* No reference of its own: it is unregistered before this thread gives up its own, and
+         * drivers of this process take it without ever giving it back. */
+        (void) virConnectRegisterCloseCallback(connection, on_closed, link, NULL);
         libvirt_link_post_lifecycle(link, NULL, 0, 0);
         r = libvirt_events_register(link, connection, ids);
         if (r >= 0) {

@@ -150,3 +150,29 @@ def test_the_client_prints_what_the_api_says(watched, docker):
     assert "printed" in subprocess.check_output([cli, "workloads", host], text=True)
     assert subprocess.run([cli, "status", host]).returncode == 0
     assert subprocess.run([cli, "status", "--host=unix:/no/such"], stderr=subprocess.DEVNULL).returncode == 2
+
+
+def test_a_storm_with_kills_of_the_daemon_tells_every_event_once(watched, docker):
+    """Each kill comes at another moment of a burst of containers; docker can replay all of it."""
+    names = []
+    for round_ in range(8):
+        batch = [f"storm-{round_}-{i}" for i in range(3)]
+        running = [subprocess.Popen(["/usr/bin/docker", "-H", f"unix://{docker.socket}", "run", "--network=none", "--name", name,
+                                     "bb:1", "sh", "-c", f"exit {round_ + 1}"], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL) for name in batch]
+        names += batch
+        time.sleep(0.1 + 0.13 * round_)
+        watched.kill()
+        (watched.folder / "http.sock").unlink(missing_ok=True)
+        watched.start()
+        for one in running:
+            one.wait(60)
+    watched.up("docker")
+    for name in names:
+        watched.wait_event(name=name, action="died")
+    time.sleep(0.5)
+    events = watched.events()
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    for name in names:
+        told = [e["action"] for e in events if e["name"] == name]
+        assert sorted(told) == ["created", "died", "started"], (name, told)
