@@ -30,6 +30,7 @@ struct http_request {
         uint64_t begin_us;
         size_t body_size;
         unsigned int status;
+        const char *method; /* "GET" "HEAD" "_other": the label of metrics */
         bool begun, suspended;
         char *answer; /* an answer that was waited for; NULL: none yet */
         size_t answer_size;

@@ -60,7 +60,7 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
         r = MHD_queue_response(request->connection, status, response);
         MHD_destroy_response(response);
         request->status = status;
-        http_metrics_count(request->http->metrics, "GET",
+        http_metrics_count(request->http->metrics, request->method,
                         request->route ? request->route->path : "_other", status,
                         clock_monotonic_us() - request->begin_us);
         return r;
@@ -200,6 +200,9 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
                 size_t *upload_size) {
         if (!request->begun) {
                 request->begun = true;
+                request->method = strcmp(method, "GET") == 0  ? "GET"
+                                : strcmp(method, "HEAD") == 0 ? "HEAD"
+                                                              : "_other";
                 return MHD_YES; /* the headers; MHD calls again for a body, or without one */
         }
         if (*upload_size > 0) {

@@ -1,0 +1,138 @@
+/* docker's and podman's recorded streams, line by line: what is made of each, and what of lines
+ * that are none. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "source/docker.h"
+#include "test.h"
+
+struct tally {
+        unsigned int lines, ignored, exits, kills, ooms, removed, started, signals[65], codes[256];
+};
+
+static void read_file(const struct docker_flavour *flavour, const char *path, struct tally *tally) {
+        FILE *file = fopen(path, "re");
+        char line[65536];
+
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file)) {
+                struct docker_fact fact;
+                int r = docker_event_parse(flavour, line, strlen(line), &fact);
+
+                assert_true(r >= 0);
+                tally->lines++;
+                tally->ignored += r == 0;
+                if (r == 0)
+                        continue;
+                assert_true(fact.fact.time_us > 1700000000000000);
+                assert_string_equal(fact.fact.workload.runtime, flavour->runtime);
+                if (fact.fact.type == FACT_EXIT) {
+                        tally->exits++;
+                        tally->codes[fact.fact.code]++;
+                }
+                if (fact.fact.type == FACT_KILL) {
+                        tally->kills++;
+                        tally->signals[fact.fact.kill_signal]++;
+                }
+                tally->ooms += fact.fact.type == FACT_OOM;
+                tally->removed += fact.fact.type == FACT_REMOVED;
+                tally->started += fact.fact.type == FACT_ACTION &&
+                                strcmp(fact.fact.action, "started") == 0;
+                docker_fact_done(&fact);
+        }
+        (void) fclose(file);
+}
+
+static unsigned int count(const char *path, const char *what) {
+        FILE *file = fopen(path, "re");
+        unsigned int n = 0;
+        char line[65536];
+
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file))
+                n += strstr(line, what) != NULL;
+        (void) fclose(file);
+        return n;
+}
+
+static void dockers_recorded_stream_is_read_whole(void **state) {
+        static const char path[] = FIXTURES_DIR "/docker2010-events.jsonl";
+        struct tally tally = {};
+
+        read_file(&docker_flavour, path, &tally);
+        assert_int_equal(tally.exits, count(path, "\"Action\":\"die\""));
+        assert_int_equal(tally.kills, count(path, "\"Action\":\"kill\""));
+        assert_int_equal(tally.ooms, count(path, "\"Action\":\"oom\""));
+        assert_int_equal(tally.removed, count(path, "\"Action\":\"destroy\""));
+        assert_int_equal(tally.started, count(path, "\"Action\":\"start\""));
+        assert_true(tally.codes[3] == 1 && tally.codes[137] >= 3 && tally.codes[0] >= 1);
+        assert_true(tally.signals[9] >= 1 && tally.signals[15] >= 1);
+        assert_true(tally.ignored > 0); /* exec, attach, network */
+}
+
+static void podmans_two_dialects_say_the_same(void **state) {
+        struct tally compat = {}, native = {};
+
+        read_file(&podman_flavour, FIXTURES_DIR "/podman43-events-compat.jsonl", &compat);
+        read_file(&podman_flavour, FIXTURES_DIR "/podman43-events-libpod.jsonl", &native);
+        assert_true(compat.exits > 3 && compat.codes[137] >= 1);
+        assert_memory_equal(compat.codes, native.codes, sizeof(compat.codes));
+        assert_int_equal(compat.started, native.started);
+        assert_int_equal(compat.removed, native.removed);
+}
+
+static void lines_that_are_no_events_are_told_from_unknown_ones(void **state) {
+        static const struct {
+                const char *line;
+                int expected;
+        } lines[] = {
+                { "", -EINVAL },
+                { "{", -EINVAL },
+                { "[]", -EINVAL },
+                { "{\"Type\":\"container\",\"Action\":\"die\"}", -EINVAL },
+                { "{\"Type\":1,\"Action\":\"die\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":1}",
+                                -EINVAL },
+                { "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":-1}",
+                                -EINVAL },
+                { "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"\"},\"timeNano\":1}",
+                                0 },
+                { "{\"Type\":\"container\",\"Action\":\"invented\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":1}",
+                                0 },
+                { "{\"Type\":\"network\",\"Action\":\"die\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":1}",
+                                0 },
+                { "{\"Type\":\"container\",\"Action\":\"exec_die\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":1}",
+                                0 },
+        };
+        struct docker_fact fact;
+
+        for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+                if (docker_event_parse(&docker_flavour, lines[i].line, strlen(lines[i].line),
+                                    &fact) != lines[i].expected)
+                        fail_msg("not %d: %s", lines[i].expected, lines[i].line);
+}
+
+static void an_exit_without_a_readable_code_has_none(void **state) {
+        static const char line[] =
+                        "{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"a\",\"Attributes\":"
+                        "{\"exitCode\":\"300\",\"name\":\"\\u202e</script>\"}},\"timeNano\":1795224844999521951}";
+        struct docker_fact fact;
+
+        assert_int_equal(docker_event_parse(&docker_flavour, line, strlen(line), &fact), 1);
+        assert_int_equal(fact.fact.code, -1);
+        assert_int_equal(fact.time_nano, 1795224844999521951);
+        assert_string_equal(fact.origin, "1795224844999521951/a/die");
+        docker_fact_done(&fact);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(dockers_recorded_stream_is_read_whole),
+                cmocka_unit_test(podmans_two_dialects_say_the_same),
+                cmocka_unit_test(lines_that_are_no_events_are_told_from_unknown_ones),
+                cmocka_unit_test(an_exit_without_a_readable_code_has_none),
+        };
+
+        return RUN_TESTS(tests);
+}
