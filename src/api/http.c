@@ -1,15 +1,19 @@
 /* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event
- * sources, as systemd's journal-remote has it. No thread of its own. */
+ * sources, as systemd's journal-remote has it. No thread of its own. New connections wait at a gate
+ * (http_gate.h) for a clean head; every answer closes its connection, so that nothing can be
+ * smuggled in behind a request that was looked at. */
 
 #include "api/http.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "api/http_gate.h"
 #include "api/http_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,6 +21,9 @@
 
 #define BACKLOG           1024
 #define CONNECTION_MEMORY (32 * 1024)
+#define ACCEPTS_PER_TURN  64
+#define REST_US           (100 * USEC_PER_MSEC)
+#define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
 
 static void listener_arm(struct http_listener *listener) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
@@ -116,6 +123,100 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
         *request_pointer = NULL;
 }
 
+/* ---- connections ---- */
+
+/* No descriptor or memory for a new connection: give the longest idle one up, or rest a moment,
+ * since the listening socket stays readable. */
+static void accept_failed(struct http_listener *listener, int error) {
+        if (http_gate_evict(listener->gate))
+                return;
+        log_warn_errno(error, "Cannot accept connections on %s for now: %m", listener->address);
+        (void) sd_event_source_set_enabled(listener->accept, SD_EVENT_OFF);
+        (void) sd_event_source_set_time_relative(listener->rest, REST_US);
+        (void) sd_event_source_set_enabled(listener->rest, SD_EVENT_ONESHOT);
+}
+
+static int on_rested(sd_event_source *source, uint64_t time_us, void *userdata) {
+        struct http_listener *listener = userdata;
+
+        (void) sd_event_source_set_enabled(listener->accept, SD_EVENT_ON);
+        return 0;
+}
+
+static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, void *userdata) {
+        struct http_listener *listener = userdata;
+        int r;
+
+        for (unsigned int i = 0; i < ACCEPTS_PER_TURN; i++) {
+                struct sockaddr_storage address = {};
+                socklen_t size = sizeof(address);
+                int fd = accept4(listen_fd, (struct sockaddr *) &address, &size,
+                                SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd < 0) {
+                        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                                        errno == ENOMEM)
+                                accept_failed(listener, -errno);
+                        return 0;
+                }
+                if (listener->n_connections + http_gate_size(listener->gate) >=
+                                                listener->http->config.connections_max &&
+                                !http_gate_evict(listener->gate)) {
+                        http_gate_turn_away(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
+                                        "too_many_connections", "all connections are in use");
+                        (void) close(fd);
+                        continue;
+                }
+                r = http_gate_add(listener->gate, fd, (struct sockaddr *) &address, size);
+                if (r < 0)
+                        log_error_errno(r, "Cannot take in a connection on %s: %m",
+                                        listener->address);
+        }
+        return 0;
+}
+
+static void on_passed(int fd, const struct sockaddr *address, socklen_t size, void *userdata) {
+        struct http_listener *listener = userdata;
+
+        if (MHD_add_connection(listener->daemon, fd, address, size) == MHD_YES)
+                http_pump(listener->http);
+}
+
+static void on_refused(enum http_method method, unsigned int status, void *userdata) {
+        struct http_listener *listener = userdata;
+
+        http_metrics_count(listener->http->metrics, http_method_to_string(method), "_other", status,
+                        0);
+}
+
+static void on_connection(void *userdata, struct MHD_Connection *connection, void **context,
+                enum MHD_ConnectionNotificationCode code) {
+        struct http_listener *listener = userdata;
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                listener->n_connections++;
+        else
+                listener->n_connections--;
+}
+
+/* MHD's own timeout starts anew with every byte, this one does not. */
+static void expire_requests(struct http *http) {
+        uint64_t now_us = clock_monotonic_us();
+        const union MHD_ConnectionInfo *info;
+        struct http_request *request;
+
+        list_for_each(request, &http->requests, list) {
+                if (request->begin_us + ANSWER_TIMEOUT_US > now_us)
+                        break;
+                if (request->is_stream || request->suspended)
+                        continue;
+                info = MHD_get_connection_info(
+                                request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+                if (info)
+                        (void) shutdown(info->connect_fd, SHUT_RDWR);
+        }
+}
+
 /* ---- listeners ---- */
 
 union address {
@@ -198,29 +299,22 @@ static int listen_tcp(struct http_listener *listener, const char *text) {
         return TAKE_FD(fd);
 }
 
-static int listener_open(struct http *http, struct http_listener *listener, const char *address) {
+static int listener_open_daemon(struct http *http, struct http_listener *listener) {
         const union MHD_DaemonInfo *info;
-        int fd, r;
+        int r;
 
-        listener->http = http;
-        fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5)
-                                                : listen_tcp(listener, address);
-        if (fd < 0)
-                return fd;
-
-        listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-                        on_request, listener, MHD_OPTION_LISTEN_SOCKET, fd,
-                        MHD_OPTION_CONNECTION_LIMIT, http->config.connections_max,
-                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
+        listener->daemon = MHD_start_daemon(
+                        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+                        NULL, NULL, on_request, listener, MHD_OPTION_CONNECTION_LIMIT,
+                        http->config.connections_max, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                        listener, MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_CONNECTION_TIMEOUT,
                         (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC),
                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
                         listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
-        if (!listener->daemon) {
-                (void) close(fd);
+        if (!listener->daemon)
                 return -EIO;
-        }
         info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
         if (!info)
                 return -EIO;
@@ -236,10 +330,38 @@ static int listener_open(struct http *http, struct http_listener *listener, cons
         return 0;
 }
 
+static int listener_open(struct http *http, struct http_listener *listener, const char *address) {
+        const struct http_gate_config gate = { .body_max = http->config.body_max,
+                .timeout_us = http->config.header_timeout_us,
+                .pass = on_passed,
+                .refused = on_refused,
+                .userdata = listener };
+        int r;
+
+        listener->http = http;
+        listener->fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5)
+                                                          : listen_tcp(listener, address);
+        if (listener->fd < 0)
+                return listener->fd;
+        r = http_gate_new(http->api->event, &gate, &listener->gate);
+        if (r >= 0)
+                r = listener_open_daemon(http, listener);
+        if (r >= 0)
+                r = sd_event_add_io(http->api->event, &listener->accept, listener->fd, EPOLLIN,
+                                on_accept, listener);
+        if (r >= 0)
+                r = sd_event_add_time(http->api->event, &listener->rest, CLOCK_MONOTONIC,
+                                USEC_INFINITY, 1000, on_rested, listener);
+        if (r >= 0)
+                (void) sd_event_source_set_description(listener->accept, "http-accept");
+        return r;
+}
+
 static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata) {
         struct http *http = userdata;
 
         sse_heartbeat(http);
+        expire_requests(http);
         (void) sd_event_source_set_time_relative(source, http->config.sse_heartbeat_us);
         (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
@@ -289,6 +411,10 @@ struct http *http_free(struct http *http) {
         list_for_each(request, &http->requests, list)
                 http_resume(request); /* MHD wants none suspended when it stops */
         for (size_t i = 0; i < http->n_listeners; i++) {
+                sd_event_source_disable_unref(http->listeners[i].accept);
+                sd_event_source_disable_unref(http->listeners[i].rest);
+                http_gate_free(http->listeners[i].gate);
+                fd_close(http->listeners[i].fd);
                 sd_event_source_disable_unref(http->listeners[i].io);
                 sd_event_source_disable_unref(http->listeners[i].timer);
                 if (http->listeners[i].daemon)

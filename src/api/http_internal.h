@@ -11,10 +11,15 @@
 struct http;
 struct http_route;
 
+struct http_gate;
+
 struct http_listener {
         struct http *http;
-        struct MHD_Daemon *daemon;
-        sd_event_source *io, *timer;
+        struct MHD_Daemon *daemon; /* gets connections from the gate; has no listening socket */
+        struct http_gate *gate;
+        int fd;
+        size_t n_connections; /* behind the gate */
+        sd_event_source *accept, *rest, *io, *timer;
         bool is_unix;
         char address[128];
 };
@@ -32,7 +37,8 @@ struct http_request {
         unsigned int status;
         const char *method; /* "GET" "HEAD" "_other": the label of metrics */
         bool begun, suspended;
-        char *answer; /* an answer that was waited for; NULL: none yet */
+        bool is_stream; /* its answer has no end */
+        char *answer;   /* an answer that was waited for; NULL: none yet */
         size_t answer_size;
         unsigned int answer_status;
         const char *answer_type;

@@ -55,8 +55,7 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
                                 response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
                 (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-        if (status == MHD_HTTP_BAD_REQUEST || status == MHD_HTTP_CONTENT_TOO_LARGE)
-                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         r = MHD_queue_response(request->connection, status, response);
         MHD_destroy_response(response);
         request->status = status;

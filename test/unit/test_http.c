@@ -1,0 +1,392 @@
+/* The HTTP server against what clients, good and bad, send it. */
+
+#include <fcntl.h>
+
+#include "http_fixture.h"
+
+#define H   "Host: x\r\n"
+#define T   "Authorization: Bearer " FIXTURE_TOKEN "\r\n"
+#define G   "GET /api/v1/workloads HTTP/1.1\r\n"
+#define P   "POST /api/v1/workloads HTTP/1.1\r\n"
+#define END "\r\n"
+
+struct request {
+        const char *what, *text;
+        size_t size; /* 0: strlen() */
+};
+
+#define BYTES(text) text, sizeof(text) - 1
+
+/* Each ends a request in a way that another program might read differently, or breaks a rule that
+ * smugglers lean on (RFC 9112, RFC 9110). */
+static const struct request bad_requests[] = {
+        { "a bare CR between fields", G H "X-A: 1\rX-B: 2\r\n" T END, 0 },
+        { "a bare CR in a value", G H "X-A: 1\r2\r\n" T END, 0 },
+        { "a bare CR after the request line", "GET /health HTTP/1.1\r" H END, 0 },
+        { "lines that end in LF only", "GET /health HTTP/1.1\nHost: x\n\n", 0 },
+        { "one line that ends in LF only", "GET /health HTTP/1.1\r\nHost: x\nX-A: 1\r\n\r\n", 0 },
+        { "a blank before a field's name", G " X-A: 1\r\n" H T END, 0 },
+        { "a blank before the first field", "GET /health HTTP/1.1\r\n Host: x\r\n\r\n", 0 },
+        { "a folded field", "GET /health HTTP/1.1\r\n" H "X-A: 1\r\n 2\r\n" END, 0 },
+        { "a field folded with a tab", "GET /health HTTP/1.1\r\n" H "X-A: 1\r\n\t2\r\n" END, 0 },
+        { "a blank before the colon", "GET /health HTTP/1.1\r\n" H "X-A : 1\r\n" END, 0 },
+        { "a tab before the colon", "GET /health HTTP/1.1\r\n" H "X-A\t: 1\r\n" END, 0 },
+        { "a blank before Content-Length's colon", P H T "Content-Length : 5\r\n\r\nhello", 0 },
+        { "a field without a colon", "GET /health HTTP/1.1\r\n" H "X-A\r\n" END, 0 },
+        { "a field without a name", "GET /health HTTP/1.1\r\n" H ": 1\r\n" END, 0 },
+        { "a blank inside a name", "GET /health HTTP/1.1\r\n" H "X A: 1\r\n" END, 0 },
+        { "a bracket inside a name", "GET /health HTTP/1.1\r\n" H "X[A]: 1\r\n" END, 0 },
+        { "UTF-8 in a name", "GET /health HTTP/1.1\r\n" H "X-\xc3\xa4: 1\r\n" END, 0 },
+        { "a NUL in a value", BYTES("GET /health HTTP/1.1\r\n" H "X-A: 1\0002\r\n" END) },
+        { "a NUL in a name", BYTES("GET /health HTTP/1.1\r\n" H "X\000A: 1\r\n" END) },
+        { "a NUL in the target", BYTES("GET /hea\000lth HTTP/1.1\r\n" H END) },
+        { "a control character in a value", "GET /health HTTP/1.1\r\n" H "X-A: \001\r\n" END, 0 },
+        { "a DEL in a value", "GET /health HTTP/1.1\r\n" H "X-A: \177\r\n" END, 0 },
+        { "no Host", "GET /health HTTP/1.1\r\n\r\n", 0 },
+        { "two Hosts", "GET /health HTTP/1.1\r\n" H "Host: y\r\n" END, 0 },
+        { "a Host with a path", "GET /health HTTP/1.1\r\nHost: x/y\r\n\r\n", 0 },
+        { "a Host with a user", "GET /health HTTP/1.1\r\nHost: u@x\r\n\r\n", 0 },
+        { "a Host with a blank", "GET /health HTTP/1.1\r\nHost: x y\r\n\r\n", 0 },
+        { "an unknown method", "FROB /health HTTP/1.1\r\n" H END, 0 },
+        { "a method in small letters", "get /health HTTP/1.1\r\n" H END, 0 },
+        { "TRACE", "TRACE /health HTTP/1.1\r\n" H END, 0 },
+        { "CONNECT", "CONNECT x:80 HTTP/1.1\r\n" H END, 0 },
+        { "a method with a blank before it", " GET /health HTTP/1.1\r\n" H END, 0 },
+        { "two blanks in the request line", "GET  /health HTTP/1.1\r\n" H END, 0 },
+        { "a tab in the request line", "GET\t/health HTTP/1.1\r\n" H END, 0 },
+        { "a blank at the end of the request line", "GET /health HTTP/1.1 \r\n" H END, 0 },
+        { "a blank in the target", "GET /hea lth HTTP/1.1\r\n" H END, 0 },
+        { "no version", "GET /health\r\n" H END, 0 },
+        { "HTTP/0.9", "GET /health\r\n\r\n", 0 },
+        { "HTTP/1.2", "GET /health HTTP/1.2\r\n" H END, 0 },
+        { "HTTP/2.0", "GET /health HTTP/2.0\r\n" H END, 0 },
+        { "HTTP/11.1", "GET /health HTTP/11.1\r\n" H END, 0 },
+        { "http in small letters", "GET /health http/1.1\r\n" H END, 0 },
+        { "raw UTF-8 in the target", "GET /health?x=\xc3\xa4 HTTP/1.1\r\n" H END, 0 },
+        { "a control character in the target", "GET /health\001 HTTP/1.1\r\n" H END, 0 },
+        { "a fragment in the target", "GET /health#x HTTP/1.1\r\n" H END, 0 },
+        { "a target that is no path", "GET health HTTP/1.1\r\n" H END, 0 },
+        { "Content-Length and Transfer-Encoding",
+                        P H T "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                        0 },
+        { "two Content-Lengths", P H T "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 0 },
+        { "the same Content-Length twice",
+                        P H T "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 0 },
+        { "a list of Content-Lengths", P H T "Content-Length: 5, 5\r\n\r\nhello", 0 },
+        { "a negative Content-Length", P H T "Content-Length: -1\r\n\r\n", 0 },
+        { "a signed Content-Length", P H T "Content-Length: +5\r\n\r\nhello", 0 },
+        { "a hexadecimal Content-Length", P H T "Content-Length: 0x5\r\n\r\nhello", 0 },
+        { "an empty Content-Length", P H T "Content-Length: \r\n\r\nhello", 0 },
+        { "a Content-Length beyond 64 bits",
+                        P H T "Content-Length: 18446744073709551621\r\n\r\nhello", 0 },
+        { "a chunk size beyond 64 bits",
+                        P H T
+                        "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n",
+                        0 },
+        { "an empty chunk extension",
+                        P H T "Transfer-Encoding: chunked\r\n\r\n5;\r\nhello\r\n0\r\n\r\n", 0 },
+        { "a chunk that ends in LF only", P H T "Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+                        0 },
+        { "an unknown transfer coding", P H T "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 0 },
+        { "chunked twice", P H T "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 0 },
+        { "Transfer-Encoding twice",
+                        P H T
+                        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+                        0 },
+        { "a vertical tab before chunked", P H T "Transfer-Encoding: \013chunked\r\n\r\n0\r\n\r\n",
+                        0 },
+        { "Transfer-Encoding in HTTP/1.0",
+                        "POST /health HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                        0 },
+        { "a body on GET", G H T "Content-Length: 5\r\n\r\nhello", 0 },
+        { "a request hidden in a GET's body",
+                        G H T "Content-Length: 32\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+                        0 },
+        { "an expectation nobody knows", "GET /health HTTP/1.1\r\n" H "Expect: 200-ok\r\n" END, 0 },
+};
+
+static bool is_success(const char *answer) {
+        return strncmp(answer, "HTTP/1.1 2", 10) == 0 || strstr(answer, "\nHTTP/1.1 2");
+}
+
+/* Every one is answered with an error, or at least the connection is closed at once. */
+static void no_bad_request_is_served(void **state) {
+        unsigned int n_served = 0;
+        char answer[8192];
+        struct fixture f;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        for (size_t i = 0; i < ARRAY_SIZE(bad_requests); i++) {
+                const struct request *bad = &bad_requests[i];
+
+                int fd = fixture_connect(&f);
+                bool closed;
+
+                fixture_send(fd, bad->text, bad->size ? bad->size : strlen(bad->text));
+                closed = fixture_read(fd, answer, sizeof(answer), NULL, 1000);
+                (void) close(fd);
+                if (is_success(answer) || !closed || strncmp(answer, "HTTP/1.1 ", 9) != 0) {
+                        n_served++;
+                        print_error("%s: %.60s\n", bad->what, *answer ? answer : "no answer");
+                }
+        }
+        fixture_get(&f, "/health", "", answer, sizeof(answer));
+        assert_true(is_success(answer));
+        fixture_stop(&f);
+        assert_int_equal(n_served, 0);
+}
+
+static void a_server(struct fixture *f) {
+        fixture_init(f);
+        fixture_start(f);
+}
+
+static void assert_has(const char *answer, const char *part) {
+        if (!strstr(answer, part))
+                fail_msg("no '%s' in: %s", part, answer);
+}
+
+static void assert_status(const char *answer, unsigned int status) {
+        char line[32];
+
+        (void) snprintf(line, sizeof(line), "HTTP/1.1 %u ", status);
+        if (strncmp(answer, line, strlen(line)) != 0)
+                fail_msg("not %u: %s", status, answer);
+}
+
+static void good_requests_are_served(void **state) {
+        static const char *const requests[] = {
+                "GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+                "GET /healthz HTTP/1.1\r\nhost:x\r\n\r\n",
+                "GET /health HTTP/1.1\r\nHost: [::1]:9887\r\nX-Empty:\r\n\r\n",
+                "GET /health HTTP/1.1\r\nHost: x\r\nX-Latin: \xe4\r\nContent-Length: 0\r\n\r\n",
+                "GET /metrics?x=%20y HTTP/1.1\r\nHost: x\r\n\r\n",
+                "GET /v1/metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+                "GET /api/v1/version HTTP/1.1\r\nHost: x\r\n\r\n",
+                "GET /api/v1/workloads HTTP/1.1\r\n" H T END,
+                "GET /api/v1/workloads HTTP/1.1\r\n" H "authorization: bearer " FIXTURE_TOKEN
+                "\r\n" END,
+                "GET /api/v1/pods HTTP/1.1\r\n" H "X-Virtwatch-Token: " FIXTURE_TOKEN "\r\n" END,
+                "GET /api/v1/workloads/ns%2Fid HTTP/1.1\r\n" H T END,
+                "GET /api/v1/events?limit=3 HTTP/1.1\r\n" H T END,
+        };
+        char answer[65536];
+        struct fixture f;
+
+        a_server(&f);
+        for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+                fixture_ask(fixture_connect(&f), requests[i], answer, sizeof(answer));
+                if (!is_success(answer))
+                        fail_msg("%s got %s", requests[i], answer);
+        }
+        fixture_ask(fixture_connect(&f), "GET /health HTTP/1.0\r\n\r\n", answer, sizeof(answer));
+        assert_has(answer, "\"status\":\"ok\"");
+        fixture_stop(&f);
+}
+
+static void a_request_in_pieces_is_served(void **state) {
+        static const char request[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+        char answer[4096];
+        struct fixture f;
+        int fd;
+
+        a_server(&f);
+        fd = fixture_connect(&f);
+        for (size_t i = 0; i < sizeof(request) - 1; i++) {
+                fixture_send(fd, request + i, 1);
+                (void) poll(NULL, 0, 2);
+        }
+        assert_true(fixture_read(fd, answer, sizeof(answer), NULL, 5000));
+        assert_status(answer, 200);
+        (void) close(fd);
+        fixture_stop(&f);
+}
+
+static void errors_have_the_right_status_and_shape(void **state) {
+        static const struct {
+                unsigned int status;
+                const char *request, *part;
+        } cases[] = {
+                { 401, G H END, "WWW-Authenticate: Bearer" },
+                { 401, G H "Authorization: Bearer wrong\r\n" END, "\"unauthorized\"" },
+                { 401, G H "Authorization: Bearer vw_secre\r\n" END, "\"unauthorized\"" },
+                { 401, G H "Authorization: Bearer vw_secrett\r\n" END, "\"unauthorized\"" },
+                { 401, G H "Authorization: Basic " FIXTURE_TOKEN "\r\n" END, "\"unauthorized\"" },
+                { 401, G H "Authorization: Bearer \r\n" END, "\"unauthorized\"" },
+                { 400, G H T T END, "more than one Authorization" },
+                { 404, "GET /nowhere HTTP/1.1\r\n" H END, "\"not_found\"" },
+                { 404, "GET /health/ HTTP/1.1\r\n" H END, "\"not_found\"" },
+                { 404, "GET /api/v1/workloads/nobody HTTP/1.1\r\n" H T END, "\"not_found\"" },
+                { 405, "DELETE /health HTTP/1.1\r\n" H END, "Allow: GET, HEAD" },
+                { 405, P H T "Content-Length: 5\r\n\r\nhello", "\"method_not_allowed\"" },
+                { 411, P H T "Transfer-Encoding: chunked\r\n\r\n", "\"length_required\"" },
+                { 413, P H T "Content-Length: 1001\r\n\r\n", "\"body_too_large\"" },
+                { 501, "FROB /health HTTP/1.1\r\n" H END, "\"not_implemented\"" },
+                { 505, "GET /health HTTP/3.0\r\n" H END, "\"version_not_supported\"" },
+                { 400, "GET /api/v1/events?kind=pod HTTP/1.1\r\n" H T END, "kind" },
+                { 400, "GET /api/v1/events?limit=0 HTTP/1.1\r\n" H T END, "limit" },
+                { 400, "GET /api/v1/events?limit=1001 HTTP/1.1\r\n" H T END, "limit" },
+                { 400, "GET /api/v1/events?after=-1 HTTP/1.1\r\n" H T END, "after" },
+                { 400, "GET /api/v1/events?since=soon HTTP/1.1\r\n" H T END, "since" },
+                { 400, "GET /api/v1/workloads?state=dead HTTP/1.1\r\n" H T END, "state" },
+        };
+        char answer[8192];
+        struct fixture f;
+
+        a_server(&f);
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                fixture_ask(fixture_connect(&f), cases[i].request, answer, sizeof(answer));
+                assert_status(answer, cases[i].status);
+                assert_has(answer, cases[i].part);
+                assert_has(answer, "{\"error\":{\"code\":\"");
+                assert_has(answer, "X-Content-Type-Options: nosniff");
+        }
+        fixture_stop(&f);
+}
+
+static void a_header_too_large_is_refused(void **state) {
+        char request[32768], answer[4096];
+        struct fixture f;
+
+        a_server(&f);
+        memset(request, 'a', sizeof(request));
+        memcpy(request, BYTES("GET /"));
+        memcpy(request + 8400, " HTTP/1.1\r\nHost: x\r\n\r\n",
+                        sizeof(" HTTP/1.1\r\nHost: x\r\n\r\n"));
+        fixture_ask(fixture_connect(&f), request, answer, sizeof(answer));
+        assert_status(answer, 414);
+
+        memset(request, 'a', sizeof(request));
+        memcpy(request, BYTES("GET / HTTP/1.1\r\nHost: x\r\nX-A: "));
+        memcpy(request + 20000, "\r\n\r\n", sizeof("\r\n\r\n"));
+        fixture_ask(fixture_connect(&f), request, answer, sizeof(answer));
+        assert_status(answer, 431);
+        fixture_stop(&f);
+}
+
+static void head_has_the_header_of_get_and_no_body(void **state) {
+        char answer[8192];
+        const char *end;
+        struct fixture f;
+
+        a_server(&f);
+        fixture_ask(fixture_connect(&f), "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n", answer,
+                        sizeof(answer));
+        assert_status(answer, 200);
+        assert_has(answer, "Content-Type: application/json");
+        end = strstr(answer, "\r\n\r\n");
+        assert_non_null(end);
+        assert_string_equal(end, "\r\n\r\n");
+        fixture_ask(fixture_connect(&f),
+                        "HEAD /api/v1/events HTTP/1.1\r\n" H T "Accept: text/event-stream\r\n" END,
+                        answer, sizeof(answer));
+        assert_status(answer, 200);
+        fixture_stop(&f);
+}
+
+static void a_second_request_on_a_connection_is_not_read(void **state) {
+        char answer[8192];
+        struct fixture f;
+
+        a_server(&f);
+        fixture_ask(fixture_connect(&f),
+                        "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /ready HTTP/1.1\r\nHost: x\r\n\r\n",
+                        answer, sizeof(answer));
+        assert_status(answer, 200);
+        assert_has(answer, "\r\nConnection: close\r\n");
+        assert_null(strstr(answer + 1, "HTTP/1.1"));
+        fixture_stop(&f);
+}
+
+static void a_slow_header_is_given_up(void **state) {
+        char answer[4096];
+        struct fixture f;
+        uint64_t begin_us;
+        int slow, idle;
+
+        fixture_init(&f);
+        f.config.header_timeout_us = 300 * USEC_PER_MSEC;
+        fixture_start(&f);
+        slow = fixture_connect(&f);
+        idle = fixture_connect(&f);
+        begin_us = clock_monotonic_us();
+        fixture_send(slow, "GET /health HTTP/1.1\r\nX-A: ", 27);
+        for (unsigned int i = 0; i < 100 && !fixture_read(slow, answer, sizeof(answer), NULL, 10);
+                        i++)
+                (void) send(slow, "a", 1,
+                                MSG_NOSIGNAL); /* each byte would keep an idle timeout off */
+        assert_true(clock_monotonic_us() - begin_us < 900 * USEC_PER_MSEC);
+        assert_status(answer, 408);
+        assert_true(fixture_read(idle, answer, sizeof(answer), NULL, 1000));
+        assert_string_equal(answer, "");
+        (void) close(slow);
+        (void) close(idle);
+        fixture_stop(&f);
+}
+
+static void idle_connections_do_not_keep_others_out(void **state) {
+        int idle[300];
+        char answer[4096];
+        struct fixture f;
+
+        fixture_init(&f);
+        f.config.connections_max = 50;
+        f.config.header_timeout_us = 60 * USEC_PER_SEC;
+        fixture_start(&f);
+        for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+                idle[i] = fixture_connect(&f);
+        for (unsigned int i = 0; i < 20; i++) {
+                uint64_t begin_us = clock_monotonic_us();
+
+                fixture_get(&f, "/health", "", answer, sizeof(answer));
+                assert_status(answer, 200);
+                assert_true(clock_monotonic_us() - begin_us < USEC_PER_SEC);
+        }
+        assert_true(fixture_read(
+                        idle[0], answer, sizeof(answer), NULL, 1000)); /* the oldest went */
+        for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+                (void) close(idle[i]);
+        fixture_stop(&f);
+}
+
+static void the_daemons_own_user_needs_no_token_on_the_socket(void **state) {
+        char answer[8192];
+        struct fixture f;
+
+        a_server(&f);
+        fixture_ask(fixture_connect_unix(&f), "GET /api/v1/workloads HTTP/1.1\r\nHost: x\r\n\r\n",
+                        answer, sizeof(answer));
+        assert_status(answer, 200);
+        fixture_stop(&f);
+}
+
+static void hostile_names_are_escaped(void **state) {
+        char answer[65536];
+        struct fixture f;
+
+        a_server(&f);
+        fixture_get(&f, "/api/v1/workloads", "", answer, sizeof(answer));
+        assert_has(answer, "we\\\"b\\n</script>");
+        fixture_get(&f, "/metrics", "", answer, sizeof(answer));
+        assert_has(answer, "virtwatch_source_up{source=\"docker\"}");
+        fixture_stop(&f);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(no_bad_request_is_served),
+                cmocka_unit_test(good_requests_are_served),
+                cmocka_unit_test(a_request_in_pieces_is_served),
+                cmocka_unit_test(errors_have_the_right_status_and_shape),
+                cmocka_unit_test(a_header_too_large_is_refused),
+                cmocka_unit_test(head_has_the_header_of_get_and_no_body),
+                cmocka_unit_test(a_second_request_on_a_connection_is_not_read),
+                cmocka_unit_test(a_slow_header_is_given_up),
+                cmocka_unit_test(idle_connections_do_not_keep_others_out),
+                cmocka_unit_test(the_daemons_own_user_needs_no_token_on_the_socket),
+                cmocka_unit_test(hostile_names_are_escaped),
+        };
+
+        return RUN_TESTS(tests);
+}
