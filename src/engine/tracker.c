@@ -280,10 +280,20 @@ static bool state_is_alive(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }
 
+static bool same_time(uint64_t a_us, uint64_t b_us) {
+        return (a_us > b_us ? a_us - b_us : b_us - a_us) < SAME_TIME_US;
+}
+
 static void tracker_action(struct tracker *tracker, struct tracker_source *source,
                 struct workload *workload, const struct fact *fact) {
         bool was_alive = state_is_alive(workload->last_known);
         enum workload_state state = fact->workload.state;
+
+        if (was_alive && fact->action && strcmp(fact->action, "started") == 0 &&
+                        same_time(workload->started_us, fact->time_us)) {
+                tracker->stats.duplicates++; /* a listing saw it run before this event came */
+                return;
+        }
 
         if (state != WORKLOAD_STATE_MAX_) {
                 if (state == STATE_RUNNING && !was_alive) {
