@@ -68,7 +68,6 @@ static struct docker_source *docker_of(struct source *source) {
         return CONTAINER_OF(source, struct docker_source, source);
 }
 
-static void docker_connect(struct docker_source *docker);
 static void inspects_pump(struct docker_source *docker);
 
 /* ---- losing it ---- */
@@ -309,7 +308,6 @@ static int on_look(sd_event_source *timer, uint64_t time_us, void *userdata) {
 
 static void list_done(struct curl_call *call_, int error, long status, const char *body,
                 size_t size, void *userdata) {
-        struct fact begin = FACT_INIT(FACT_LISTING_BEGIN);
         _cleanup_(json_putp) struct json_object *list = NULL;
         struct docker_source *docker = userdata;
 
@@ -320,7 +318,6 @@ static void list_done(struct curl_call *call_, int error, long status, const cha
                 return;
         }
         docker->listing = true;
-        source_post(&docker->source, &begin);
         for (size_t i = 0; i < json_object_array_length(list); i++) {
                 const char *id = json_get_string(json_object_array_get_idx(list, i), "Id");
 
@@ -333,10 +330,13 @@ static void list_done(struct curl_call *call_, int error, long status, const cha
 }
 
 static void docker_list(struct docker_source *docker) {
+        struct fact begin = FACT_INIT(FACT_LISTING_BEGIN);
         int r;
 
         if (docker->list_call || docker->listing)
                 return;
+        /* Now, not with the answer: what an event tells meanwhile is newer than that. */
+        source_post(&docker->source, &begin);
         r = call(docker, "http://localhost/containers/json?all=1",
                         &(struct curl_request){
                                         .timeout_us = CALL_TIMEOUT_US,
