@@ -54,6 +54,7 @@ struct http {
         struct list requests;
         struct list sse; /* of struct sse */
         size_t n_sse;
+        size_t n_sse_reads; /* pages of the journal under way for them */
         uint64_t sse_missed;
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;

@@ -115,6 +115,7 @@ enum MHD_Result rest_workload(struct http_request *request, const char *id) {
 struct page_wait {
         struct http_request *request; /* NULL: the client is gone */
         bool newest;
+        uint64_t after; /* what the client had before */
 };
 
 void rest_request_gone(struct http_request *request) {
@@ -178,15 +179,16 @@ int rest_filter(struct http_request *request, struct event_filter *ret_filter,
         return 0;
 }
 
-static int render_page(struct buf *buf, struct event *const *events, size_t n, bool newest,
-                uint64_t last_seq) {
-        uint64_t next = 0;
+/* An empty page leads on from where it began, not back to the first event. */
+static int render_page(struct buf *buf, struct event *const *events, size_t n,
+                const struct page_wait *wait, uint64_t last_seq) {
+        uint64_t next = wait->newest ? last_seq : wait->after;
         int r;
 
         r = buf_append_str(buf, "{\"events\":[");
         for (size_t i = 0; r >= 0 && i < n; i++) {
                 const struct event *event =
-                                events[newest ? n - 1 - i : i]; /* always the oldest first */
+                                events[wait->newest ? n - 1 - i : i]; /* always the oldest first */
 
                 next = event->seq;
                 r = buf_printf(buf, "%s%s", i ? "," : "", event->json);
@@ -206,8 +208,8 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
                 return;
         request->waiting = NULL;
         if (error >= 0)
-                error = render_page(&page, events, n, wait->newest,
-                                feed_last_seq(request->http->api->feed));
+                error = render_page(
+                                &page, events, n, wait, feed_last_seq(request->http->api->feed));
         if (error < 0) {
                 buf_reset(&page);
                 (void) buf_append_str(&page,
@@ -267,6 +269,7 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
         if (r >= 0) {
                 wait->request = request;
                 wait->newest = query.newest_first;
+                wait->after = query.after_seq;
                 r = journal_read(request->http->api->journal, &query, page_done, wait);
         }
         event_filter_done(&query.filter);

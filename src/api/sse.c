@@ -1,7 +1,8 @@
-/* Server-sent events. A client is a cursor: into the feed, or, as long as what it wants is older
- * than the feed's memory, into the journal. While there is nothing to send its connection is
- * suspended and costs nothing. */
+/* Server-sent events. A client is a cursor: into the journal as long as what it wants is older than
+ * the feed's memory, then into the feed. Once there, it is told how many events it missed if it
+ * falls out. While there is nothing to send its connection is suspended and costs nothing. */
 
+#include <poll.h>
 #include <string.h>
 
 #include "api/http_internal.h"
@@ -14,7 +15,8 @@
 #define OUT_MAX    (256U * 1024)
 #define OUT_ENOUGH (16U * 1024)
 #define BLOCK_SIZE (16U * 1024)
-#define PAGE_SIZE  256
+#define PAGE_SIZE  64
+#define READS_MAX  32 /* pages under way at a time; the journal takes 64 from all faces together */
 
 struct sse {
         struct list list;
@@ -23,7 +25,13 @@ struct sse {
         struct feed_reader reader;
         struct buf out;
         size_t sent;             /* of out */
+        uint64_t up_to;          /* durable when the page under way was asked for */
         bool heartbeat, reading; /* a page is under way */
+        bool queued;             /* wants a page, when there is a place */
+        bool live;               /* reads the feed */
+        bool has_cursor;         /* the client named the last event it has */
+        bool failed;             /* to be ended: the client reconnects where it was */
+        bool dead;               /* failed since the client has closed: counts no more */
 };
 
 static void sse_free(struct sse *sse) {
@@ -33,21 +41,40 @@ static void sse_free(struct sse *sse) {
         free(sse);
 }
 
+/* A place has become free: the one that waits first takes it when it is asked for bytes. */
+static void wake_queued(struct http *http) {
+        struct sse *sse;
+
+        list_for_each(sse, &http->sse, list) {
+                if (sse->queued) {
+                        sse->queued = false;
+                        http_resume(sse->request);
+                        return;
+                }
+        }
+}
+
 static void on_closed(void *userdata) {
         struct sse *sse = userdata;
+        struct http *http = sse->http;
 
         list_remove(&sse->list);
-        sse->http->n_sse--;
+        if (!sse->dead)
+                http->n_sse--;
         sse->request = NULL;
         feed_reader_done(&sse->reader);
-        if (!sse->reading)
+        if (sse->reading)
+                http->n_sse_reads--; /* the page finds nobody and frees sse */
+        else
                 sse_free(sse);
+        if (!http->closing)
+                wake_queued(http);
 }
 
 static void on_ready(struct feed_reader *reader) {
         struct sse *sse = CONTAINER_OF(reader, struct sse, reader);
 
-        if (sse->request && !sse->reading)
+        if (sse->request)
                 http_resume(sse->request);
 }
 
@@ -57,33 +84,70 @@ static int put_event(struct sse *sse, const struct event *event) {
 
 static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
         struct sse *sse = userdata;
+        struct http *http;
+        size_t i = 0;
 
         sse->reading = false;
         if (!sse->request) {
                 sse_free(sse);
                 return;
         }
-        if (error < 0)
-                log_debug_errno(error, "Cannot read events for a reader: %m");
-        for (size_t i = 0; i < n && put_event(sse, events[i]) >= 0; i++)
+        http = sse->http;
+        http->n_sse_reads--;
+        if (error < 0) {
+                log_warn_errno(error, "Cannot read events for a stream, ending it: %m");
+                sse->failed = true;
+        }
+        /* What is durable but not in the feed yet will come from there. */
+        while (n > 0 && events[n - 1]->seq > feed_last_seq(http->api->feed))
+                n--;
+        for (; i < n && put_event(sse, events[i]) >= 0; i++)
                 sse->reader.next_seq = events[i]->seq + 1;
-        if (n < PAGE_SIZE && sse->reader.next_seq < feed_first_seq(sse->http->api->feed))
-                sse->reader.next_seq = feed_first_seq(sse->http->api->feed);
+        if (error >= 0 && i == n && n < PAGE_SIZE && sse->reader.next_seq <= sse->up_to)
+                sse->reader.next_seq = sse->up_to + 1; /* the rest was filtered */
         http_resume(sse->request);
+        wake_queued(http);
 }
 
-/* What it wants is older than memory: read a page. Return: whether one is under way. */
-static bool read_back(struct sse *sse) {
-        const struct journal_query query = { .after_seq = sse->reader.next_seq - 1,
-                .limit = PAGE_SIZE,
-                .filter = sse->reader.filter };
+static void put_missed(struct sse *sse, uint64_t missed) {
+        sse->http->sse_missed += missed;
+        (void) buf_printf(&sse->out, "data: {\"warning\":\"missed %ju events\"}\n\n",
+                        (uintmax_t) missed);
+}
 
-        if (sse->reader.next_seq >= feed_first_seq(sse->http->api->feed) ||
-                        sse->reader.next_seq < journal_first_seq(sse->http->api->journal))
+/* As long as what it wants is older than memory, read pages. Return: whether one is awaited. */
+static bool catch_up(struct sse *sse) {
+        const struct api_context *api = sse->http->api;
+        const uint64_t first = feed_first_seq(api->feed);
+        uint64_t stored = journal_first_seq(api->journal);
+        struct journal_query query = { .limit = PAGE_SIZE, .filter = sse->reader.filter };
+        int r;
+
+        if (sse->live || sse->reading || sse->queued)
+                return !sse->live;
+        if (stored == 0 || stored > first)
+                stored = first;
+        if (sse->reader.next_seq < stored) { /* retention has taken them */
+                if (sse->has_cursor)
+                        put_missed(sse, stored - sse->reader.next_seq);
+                sse->reader.next_seq = stored;
+        }
+        sse->live = sse->reader.next_seq >= first;
+        if (sse->live)
                 return false;
-        if (journal_read(sse->http->api->journal, &query, page_done, sse) < 0)
-                return false; /* too many at once: the feed says what was missed */
-        sse->reading = true;
+
+        query.after_seq = sse->reader.next_seq - 1;
+        r = sse->http->n_sse_reads < READS_MAX ? journal_read(api->journal, &query, page_done, sse)
+                                               : -EAGAIN;
+        if (r == -EAGAIN) {
+                sse->queued = true;
+        } else if (r < 0) {
+                sse->failed = true;
+        } else {
+                sse->up_to = feed_last_seq(api->feed);
+                sse->reading = true;
+                sse->http->n_sse_reads++;
+        }
         return true;
 }
 
@@ -93,15 +157,14 @@ static void fill(struct sse *sse) {
         int r = 0;
 
         while (r >= 0 && sse->out.size < OUT_ENOUGH) {
-                if (read_back(sse))
+                if (catch_up(sse))
                         return;
                 r = feed_next(&sse->reader, &event, &missed);
                 if (r == 1) {
                         r = put_event(sse, event);
                 } else if (r == -ESTALE) {
-                        sse->http->sse_missed += missed;
-                        r = buf_printf(&sse->out, "data: {\"warning\":\"missed %ju events\"}\n\n",
-                                        (uintmax_t) missed);
+                        put_missed(sse, missed);
+                        r = 0;
                 } else if (r == -EAGAIN) {
                         r = 0;
                 } else {
@@ -119,13 +182,18 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
         if (sse->sent == sse->out.size) {
                 buf_reset(&sse->out);
                 sse->sent = 0;
-                fill(sse);
+                if (!sse->failed)
+                        fill(sse);
+                if (sse->failed && sse->out.size == 0)
+                        return MHD_CONTENT_READER_END_WITH_ERROR;
                 if (sse->out.size == 0 && sse->heartbeat)
                         (void) buf_append_str(&sse->out, ": heartbeat\n\n");
                 sse->heartbeat = false;
         }
         n = sse->out.size - sse->sent;
         if (n == 0) {
+                buf_done(&sse->out); /* a sleeping client keeps no memory */
+                sse->sent = 0;
                 http_suspend(sse->request);
                 return 0;
         }
@@ -140,43 +208,73 @@ void sse_heartbeat(struct http *http) {
 
         list_for_each(sse, &http->sse, list) {
                 sse->heartbeat = true;
-                if (!sse->reading)
-                        http_resume(sse->request);
+                sse->queued = false; /* tries again, should the places be others' */
+                http_resume(sse->request);
         }
 }
 
-/* Last-Event-ID, else ?after=, else from now on. */
-static int start_after(struct http_request *request, uint64_t *ret_after) {
+/* Last-Event-ID, else ?after=, else all there is since ?since=, else from now on. Return: whether
+ * the client named an event; -EINVAL and the field's name. */
+static int start_after(struct http_request *request, uint64_t *ret_after, const char **ret_field) {
         const char *text = http_header(request, "Last-Event-ID");
         uint64_t last = feed_last_seq(request->http->api->feed);
 
-        if (!text || !text[0])
+        *ret_field = "Last-Event-ID";
+        if (!text || !text[0]) {
+                *ret_field = "after";
                 text = http_query(request, "after");
+        }
         if (!text) {
-                *ret_after = last;
+                *ret_after = http_query(request, "since") ? 0 : last;
                 return 0;
         }
         if (text_to_u64(text, ret_after) < 0)
                 return -EINVAL;
         if (*ret_after > last)
                 *ret_after = last; /* from another life of the journal */
-        return 0;
+        return 1;
+}
+
+/* That a sleeping client has closed shows only when something is sent. When places run out, look.
+ */
+static void reap(struct http *http) {
+        const union MHD_ConnectionInfo *info;
+        struct pollfd end = { .events = POLLRDHUP };
+        struct sse *sse;
+
+        list_for_each(sse, &http->sse, list) {
+                info = sse->dead ? NULL
+                                 : MHD_get_connection_info(sse->request->connection,
+                                                   MHD_CONNECTION_INFO_CONNECTION_FD);
+                if (!info)
+                        continue;
+                end.fd = info->connect_fd;
+                if (poll(&end, 1, 0) > 0) {
+                        sse->dead = sse->failed = true;
+                        http->n_sse--;
+                        http_resume(sse->request);
+                }
+        }
 }
 
 enum MHD_Result sse_open(struct http_request *request) {
         struct http *http = request->http;
         struct MHD_Response *response;
         struct event_filter filter;
-        const char *field = "Last-Event-ID";
+        const char *field;
         enum MHD_Result result;
         char message[96];
         struct sse *sse;
         uint64_t after;
+        int r;
 
+        if (http->n_sse >= http->config.sse_readers_max)
+                reap(http);
         if (http->n_sse >= http->config.sse_readers_max)
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers",
                                 "no more event streams now");
-        if (start_after(request, &after) < 0 || rest_filter(request, &filter, &field) < 0) {
+        r = start_after(request, &after, &field);
+        if (r < 0 || rest_filter(request, &filter, &field) < 0) {
                 (void) snprintf(message, sizeof(message), "%s is not valid", field);
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
         }
@@ -187,6 +285,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         }
         sse->http = http;
         sse->request = request;
+        sse->has_cursor = r > 0;
         sse->out.max = OUT_MAX;
         sse->reader.filter = filter;
         (void) buf_append_str(&sse->out, ": virtwatch\n\n");
