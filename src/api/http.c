@@ -5,6 +5,7 @@
 
 #include "api/http.h"
 
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -225,16 +226,34 @@ union address {
         struct sockaddr_storage storage;
 };
 
+/* Remove the socket file of an earlier run, but not one that somebody serves. */
+static int remove_stale(const union address *address) {
+        _cleanup_(fd_closep) int fd = -EBADF;
+        struct stat st;
+
+        if (lstat(address->un.sun_path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -EADDRINUSE;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, &address->any, sizeof(address->un)) >= 0 || errno == EAGAIN)
+                return -EADDRINUSE;
+        return unlink(address->un.sun_path) < 0 ? -errno : 0;
+}
+
 static int listen_unix(struct http_listener *listener, const char *path) {
         union address address = { .un = { .sun_family = AF_UNIX } };
         _cleanup_(fd_closep) int fd = -EBADF;
-        struct stat st;
+        int r;
 
         if (strlen(path) >= sizeof(address.un.sun_path))
                 return -ENAMETOOLONG;
         memcpy(address.un.sun_path, path, strlen(path) + 1);
-        if (stat(path, &st) >= 0 && S_ISSOCK(st.st_mode))
-                (void) unlink(path); /* of an earlier run */
+        r = remove_stale(&address);
+        if (r < 0)
+                return r;
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
@@ -370,11 +389,14 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
 int http_new(const struct http_config *config, const struct api_context *api,
                 struct http **ret_http, const char **ret_address) {
         _cleanup_(http_freep) struct http *http = NULL;
+        const struct group *group;
         int r;
 
         http = calloc(1, sizeof(*http));
         if (!http)
                 return -ENOMEM;
+        group = getgrnam("virtwatch"); /* once: name services may block */
+        http->group = group ? group->gr_gid : (gid_t) -1;
         http->config = *config;
         http->api = api;
         list_init(&http->requests);

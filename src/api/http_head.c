@@ -24,7 +24,7 @@ static const char *const method_names[] = {
         [HTTP_PATCH] = "PATCH",
         [HTTP_DELETE] = "DELETE",
         [HTTP_OPTIONS] = "OPTIONS",
-        [HTTP_OTHER] = "other",
+        [HTTP_OTHER] = "_other",
 };
 static_assert(ARRAY_SIZE(method_names) == HTTP_METHOD_MAX_, "a name for each method");
 

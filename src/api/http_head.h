@@ -23,7 +23,7 @@ enum http_method {
         HTTP_METHOD_MAX_,
 };
 
-/* "GET" …; "other". */
+/* "GET" …; "_other". */
 const char *http_method_to_string(enum http_method method);
 enum http_method http_method_from_string(const char *text);
 

@@ -1,7 +1,6 @@
 /* Which answer a request gets: is it well-formed, is there such a path, may the caller, then the
  * face that knows. */
 
-#include <grp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -95,9 +94,8 @@ static bool token_equals(const char *token, const char *given) {
 static bool peer_is_trusted(struct http_request *request) {
         const union MHD_ConnectionInfo *info;
         socklen_t size = sizeof(struct ucred);
-        const struct group *group;
+        gid_t group = request->http->group, groups[1024];
         struct ucred peer;
-        gid_t groups[64];
 
         if (!request->listener->is_unix)
                 return false;
@@ -106,16 +104,15 @@ static bool peer_is_trusted(struct http_request *request) {
                 return false;
         if (peer.uid == 0 || peer.uid == geteuid())
                 return true;
-        group = getgrnam("virtwatch");
-        if (!group)
+        if (group == (gid_t) -1)
                 return false;
-        if (peer.gid == group->gr_gid)
+        if (peer.gid == group)
                 return true;
         size = sizeof(groups);
         if (getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
                 return false;
         for (size_t i = 0; i < size / sizeof(groups[0]); i++)
-                if (groups[i] == group->gr_gid)
+                if (groups[i] == group)
                         return true;
         return false;
 }

@@ -373,6 +373,47 @@ static void hostile_names_are_escaped(void **state) {
         fixture_stop(&f);
 }
 
+static void a_socket_that_is_served_is_not_taken_over(void **state) {
+        struct http_config config;
+        struct api_context api = {};
+        struct fixture f;
+        struct http *http;
+        const char *address;
+        char answer[4096];
+
+        a_server(&f);
+        config = f.config;
+        config.addresses[0] = f.socket_address;
+        config.n_addresses = 1;
+        assert_true(sd_event_new(&api.event) >= 0);
+        assert_int_equal(http_new(&config, &api, &http, &address), -EADDRINUSE);
+        assert_string_equal(address, f.socket_address);
+        fixture_ask(fixture_connect_unix(&f), "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", answer,
+                        sizeof(answer));
+        assert_status(answer, 200);
+        sd_event_unref(api.event);
+        fixture_stop(&f);
+}
+
+static void requests_are_counted_by_method_route_and_status(void **state) {
+        char answer[65536];
+        struct fixture f;
+
+        a_server(&f);
+        fixture_ask(fixture_connect(&f), "DELETE /health HTTP/1.1\r\n" H END, answer,
+                        sizeof(answer));
+        fixture_ask(fixture_connect(&f), "GET /health HTTP/1.1\r\n" H H END, answer,
+                        sizeof(answer));
+        fixture_get(&f, "/api/v1/workloads/nobody?x=1", "", answer, sizeof(answer));
+        fixture_get(&f, "/metrics", "", answer, sizeof(answer));
+        assert_has(answer, "requests_total{method=\"_other\",path=\"/health\",status=\"405\"} 1\n");
+        assert_has(answer, "requests_total{method=\"GET\",path=\"_other\",status=\"400\"} 1\n");
+        assert_has(answer,
+                        "requests_total{method=\"GET\",path=\"/api/v1/workloads/{id}\",status=\"404\"} 1\n");
+        assert_null(strstr(answer, "nobody"));
+        fixture_stop(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(no_bad_request_is_served),
@@ -386,6 +427,8 @@ int main(void) {
                 cmocka_unit_test(idle_connections_do_not_keep_others_out),
                 cmocka_unit_test(the_daemons_own_user_needs_no_token_on_the_socket),
                 cmocka_unit_test(hostile_names_are_escaped),
+                cmocka_unit_test(a_socket_that_is_served_is_not_taken_over),
+                cmocka_unit_test(requests_are_counted_by_method_route_and_status),
         };
 
         return RUN_TESTS(tests);
