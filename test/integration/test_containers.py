@@ -1,5 +1,6 @@
 """docker and podman, for real: every way a container ends, and what is said of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -174,5 +175,5 @@ def test_a_storm_with_kills_of_the_daemon_tells_every_event_once(watched, docker
     events = watched.events()
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     for name in names:
-        told = [e["action"] for e in events if e["name"] == name]
-        assert sorted(told) == ["created", "died", "started"], (name, told)
+        mine = [e for e in events if e["name"] == name]
+        assert sorted(e["action"] for e in mine) == ["created", "died", "started"], json.dumps(mine, indent=1)
