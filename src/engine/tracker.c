@@ -280,8 +280,20 @@ static bool state_is_alive(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }
 
-static bool same_time(uint64_t a_us, uint64_t b_us) {
-        return (a_us > b_us ? a_us - b_us : b_us - a_us) < SAME_TIME_US;
+bool tracker_is_past(struct tracker *tracker, const struct tracker_source *source,
+                const struct workload *workload, const struct fact *fact) {
+        bool catching_up = source->state != SOURCE_UP ||
+                        tracker_now_us(tracker) < source->up_us + CATCH_UP_US;
+
+        return catching_up && !fact->synthetic && fact->time_us < workload->since_us;
+}
+
+/* A listing saw it run before this event of its start came. */
+static bool start_was_listed(const struct workload *workload, const struct fact *fact) {
+        return state_is_alive(workload->last_known) && fact->action &&
+                        strcmp(fact->action, "started") == 0 &&
+                        workload->started_us <= fact->time_us &&
+                        fact->time_us < workload->started_us + SAME_TIME_US;
 }
 
 static void tracker_action(struct tracker *tracker, struct tracker_source *source,
@@ -289,13 +301,12 @@ static void tracker_action(struct tracker *tracker, struct tracker_source *sourc
         bool was_alive = state_is_alive(workload->last_known);
         enum workload_state state = fact->workload.state;
 
-        if (was_alive && fact->action && strcmp(fact->action, "started") == 0 &&
-                        same_time(workload->started_us, fact->time_us)) {
-                tracker->stats.duplicates++; /* a listing saw it run before this event came */
+        if (start_was_listed(workload, fact)) {
+                tracker->stats.duplicates++;
                 return;
         }
 
-        if (state != WORKLOAD_STATE_MAX_) {
+        if (state != WORKLOAD_STATE_MAX_ && !tracker_is_past(tracker, source, workload, fact)) {
                 if (state == STATE_RUNNING && !was_alive) {
                         if (!fact->workload.started_us)
                                 workload->started_us = fact->time_us;
@@ -330,6 +341,7 @@ static void tracker_source_state(
 
         source->state = fact->source_state;
         source->since_us = fact->time_us;
+        source->up_us = tracker_now_us(tracker);
         source->listing = false;
         if (!up)
                 inventory_for_each(workload,

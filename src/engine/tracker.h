@@ -39,7 +39,8 @@ struct tracker_source {
         bool was_up;
         bool known;   /* private: listed before, by us or by an earlier run: what differs is news */
         bool listing; /* private */
-        char *cursor; /* private: newest cursor posted */
+        uint64_t up_us; /* private: CLOCK_MONOTONIC when it came up */
+        char *cursor;   /* private: newest cursor posted */
 };
 
 struct tracker_hooks {

@@ -407,7 +407,7 @@ static void remember_exit(struct workload *workload, const struct exit_facts *fa
 }
 
 static void conclude(struct tracker *tracker, struct tracker_source *source,
-                struct workload *workload, const struct fact *fact) {
+                struct workload *workload, const struct fact *fact, bool past) {
         struct life *life = workload->extra;
         struct exit_verdict verdict;
         struct exit_facts facts;
@@ -417,11 +417,13 @@ static void conclude(struct tracker *tracker, struct tracker_source *source,
         exit_classify(&facts, tracker->config.oom_rule, &verdict);
         exit_message(&facts, &verdict, message, sizeof(message));
 
-        remember_exit(workload, &facts, &verdict, fact->time_us);
-        (void) workload_set_state(workload, verdict.state, verdict.reason, fact->time_us);
-        workload->finished_us = fact->time_us;
-        workload->pid = 0;
-        life->exit_was_synthetic = fact->synthetic;
+        if (!past) {
+                remember_exit(workload, &facts, &verdict, fact->time_us);
+                (void) workload_set_state(workload, verdict.state, verdict.reason, fact->time_us);
+                workload->finished_us = fact->time_us;
+                workload->pid = 0;
+                life->exit_was_synthetic = fact->synthetic;
+        }
         tracker_emit(tracker, source, workload,
                         &(struct event_fields){
                                         .time_us = fact->time_us,
@@ -437,6 +439,8 @@ static void conclude(struct tracker *tracker, struct tracker_source *source,
                                         .details = details_of_exit(
                                                         workload, fact, &facts, &verdict),
                         });
+        if (past)
+                return;
         life_forget_evidence(life);
         life->kill_signal = 0;
         life->stop_timeout = false;
@@ -450,7 +454,7 @@ static void pending_finish(struct tracker *tracker, struct pending_exit *pending
         list_remove(&pending->list);
         ((struct life *) workload->extra)->pending = NULL;
         if (source) {
-                conclude(tracker, source, workload, pending->fact);
+                conclude(tracker, source, workload, pending->fact, pending->past);
                 if (pending->remove_after) {
                         gone.time_us = pending->fact->time_us;
                         gone.synthetic = pending->fact->synthetic;
@@ -465,7 +469,8 @@ static void pending_finish(struct tracker *tracker, struct pending_exit *pending
         free(pending);
 }
 
-/* A made-up exit and the runtime's own word for it, in either order, are one exit. */
+/* A made-up exit and the runtime's own word for it, in either order, are one exit. The runtime may
+ * date its word later than the end; a start between the two would be known. */
 static bool already_told(
                 const struct workload *workload, const struct life *life, const struct fact *fact) {
         uint64_t told_us = workload->last_exit.time_us;
@@ -474,13 +479,13 @@ static bool already_told(
                 return false;
         if (!workload->last_exit.action[0] || (!life->exit_was_synthetic && !fact->synthetic))
                 return false;
-        return (told_us > fact->time_us ? told_us - fact->time_us : fact->time_us - told_us) <
-                        SAME_TIME_US;
+        return fact->time_us + SAME_TIME_US > told_us;
 }
 
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 const struct fact *fact) {
         struct life *life = life_get(tracker, workload);
+        bool past = tracker_is_past(tracker, source, workload, fact);
         struct pending_exit *pending;
         struct exit_facts facts;
 
@@ -488,14 +493,14 @@ void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct
                 return;
 
         /* The counters are read a last time, now that they cannot rise any more. */
-        if (tracker->hooks.watch)
+        if (tracker->hooks.watch && !past)
                 tracker->hooks.watch(workload, false, tracker->hooks.userdata);
         claim_kernel_kills(tracker, workload);
         list_remove(&life->check);
 
         facts_of_exit(tracker, workload, fact, &facts);
         if (!exit_needs_evidence(&facts) || tracker->config.evidence_wait_us == 0) {
-                conclude(tracker, source, workload, fact);
+                conclude(tracker, source, workload, fact, past);
                 return;
         }
 
@@ -506,10 +511,11 @@ void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct
                 if (pending)
                         free(pending->source);
                 free(pending);
-                conclude(tracker, source, workload, fact); /* no memory to wait with */
+                conclude(tracker, source, workload, fact, past); /* no memory to wait with */
                 return;
         }
         pending->workload = workload;
+        pending->past = past;
         pending->deadline_us = tracker_now_us(tracker) + tracker->config.evidence_wait_us;
         list_append(&tracker->pending, &pending->list);
         life->pending = pending;

@@ -16,6 +16,11 @@
 /* Two start or end times this close are the same start or end: runtimes round, and say it in
  * several places. */
 #define SAME_TIME_US (2 * USEC_PER_SEC)
+/* A life that began this much after the last thing known is another one. Runtimes date a start
+ * before they tell it, so only their rounding counts. */
+#define OTHER_LIFE_US (100 * USEC_PER_MSEC)
+/* After a source is up, its stream may for this long tell what its listing has shown already. */
+#define CATCH_UP_US (5 * USEC_PER_SEC)
 
 struct kernel_kill {
         struct list list;
@@ -62,6 +67,7 @@ struct pending_exit {
         struct fact *fact;
         char *source;
         uint64_t deadline_us; /* CLOCK_MONOTONIC */
+        bool past;            /* see tracker_is_past() */
         bool remove_after;    /* the workload is gone too */
         char *remove_origin;
 };
@@ -87,6 +93,12 @@ struct tracker {
 struct tracker_source *tracker_source_find(struct tracker *tracker, const char *name);
 uint64_t tracker_now_us(struct tracker *tracker);
 void tracker_arm(struct tracker *tracker, uint64_t deadline_us);
+/**
+ * Whether @fact is older than what is known of @workload: a source that comes back tells the past
+ * again, some of which was never seen. It is news, but changes nothing.
+ */
+bool tracker_is_past(struct tracker *tracker, const struct tracker_source *source,
+                const struct workload *workload, const struct fact *fact);
 /** Publish one event about @workload (NULL: about the source) and store its state. @details is
  * taken. */
 void tracker_emit(struct tracker *tracker, struct tracker_source *source,

@@ -25,8 +25,28 @@ void tracker_listing_begin(struct tracker *tracker, struct tracker_source *sourc
                         workload->listed = false;
 }
 
-static bool differs(uint64_t a_us, uint64_t b_us) {
-        return a_us && b_us && (a_us > b_us ? a_us - b_us : b_us - a_us) > SAME_TIME_US;
+/* Whether the life that is listed began after all that is known. */
+static bool is_other_life(const struct workload *workload, const struct workload_info *info,
+                uint64_t old_started_us, int old_domain_id) {
+        uint64_t known_us = old_started_us;
+
+        if (is_over(workload->last_known) && workload->last_exit.time_us > known_us)
+                known_us = workload->last_exit.time_us;
+        if (known_us == 0 && info->started_us && !is_alive(workload->last_known))
+                return true; /* its first */
+        if (known_us && info->started_us > known_us + OTHER_LIFE_US)
+                return true;
+        return old_domain_id > 0 && info->domain_id > 0 && old_domain_id != info->domain_id;
+}
+
+/* Since when it is how it is listed; the time of the listing only where the runtime tells none. */
+static uint64_t listed_since_us(const struct fact *fact) {
+        const struct workload_info *info = &fact->workload;
+        uint64_t since_us = is_alive(info->state) ? info->started_us
+                        : is_over(info->state)    ? info->finished_us
+                                                  : info->created_us;
+
+        return since_us ? since_us : fact->time_us;
 }
 
 static void made_up_start(struct tracker *tracker, struct tracker_source *source,
@@ -70,9 +90,7 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 int old_domain_id) {
         const struct workload_info *info = &fact->workload;
         enum workload_state old = workload->last_known;
-        bool other_life = differs(old_started_us, info->started_us) ||
-                        (old_domain_id > 0 && info->domain_id > 0 &&
-                                        old_domain_id != info->domain_id);
+        bool other_life = is_other_life(workload, info, old_started_us, old_domain_id);
 
         if (is_alive(old) && is_alive(info->state)) {
                 if (other_life) {
@@ -97,7 +115,7 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 workload->state = old; /* known before the source was lost: the verdict stands */
                 return;
         }
-        (void) workload_set_state(workload, info->state, info->state_reason, fact->time_us);
+        (void) workload_set_state(workload, info->state, info->state_reason, listed_since_us(fact));
 }
 
 /* The first time we ever see this source: what is there is how it is, not news. */
@@ -107,8 +125,7 @@ static void tracker_baseline(
 
         if (is_alive(info->state))
                 life_begin(tracker, workload, info->started_us ? info->started_us : fact->time_us);
-        (void) workload_set_state(workload, info->state, info->state_reason,
-                        info->started_us ? info->started_us : fact->time_us);
+        (void) workload_set_state(workload, info->state, info->state_reason, listed_since_us(fact));
 }
 
 static void tracker_quiet(
@@ -155,9 +172,6 @@ void tracker_workload(
                 tracker_quiet(tracker, workload, fact);
         else if (r == 1 && !source->known)
                 tracker_baseline(tracker, workload, fact);
-        else if (r == 1 && !is_alive(fact->workload.state))
-                tracker_baseline(tracker, workload,
-                                fact); /* its life, if any, was before our time */
         else if (!life->pending)
                 tracker_diff(tracker, source, workload, fact, old_started_us, old_domain_id);
 
