@@ -79,9 +79,9 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
         if (life->pending)
                 pending_finish(tracker, life->pending);
 
-        /* The kernel's line of an early death may be here before the runtime says that it started.
-         */
-        if (life->evidence_us < time_us)
+        /* A process may be killed before its runtime says, and dates, that it has started; what an
+         * earlier life left behind went with its exit. */
+        if (life->evidence_us + SAME_TIME_US < time_us)
                 life_forget_evidence(life);
         life->kill_signal = 0;
         life->stop_timeout = false;
