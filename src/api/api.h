@@ -9,6 +9,7 @@
 struct counters;
 struct feed;
 struct journal;
+struct sampler;
 struct tracker;
 
 struct api_source_stats {
@@ -21,6 +22,7 @@ struct api_context {
         struct feed *feed;
         struct journal *journal;
         struct counters *counters;
+        struct sampler *sampler;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

@@ -84,6 +84,9 @@ enum MHD_Result sse_open(struct http_request *request);
 void sse_heartbeat(struct http *http);
 
 /* rest.c */
+struct json_object;
+enum MHD_Result rest_answer_json(
+                struct http_request *request, unsigned int status, struct json_object *object);
 enum MHD_Result rest_health(struct http_request *request, const char *id);
 enum MHD_Result rest_ready(struct http_request *request, const char *id);
 enum MHD_Result rest_version(struct http_request *request, const char *id);
@@ -96,6 +99,9 @@ void rest_request_gone(struct http_request *request);
 struct event_filter;
 int rest_filter(struct http_request *request, struct event_filter *ret_filter,
                 const char **ret_field);
+
+/* rest_app.c */
+enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug);
 
 /* metrics.c */
 enum MHD_Result metrics_answer(struct http_request *request, const char *id);

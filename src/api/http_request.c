@@ -27,6 +27,7 @@ static const struct http_route routes[] = {
         { "/api/v1/workloads/{id}", false, rest_workload },
         { "/api/v1/pods", false, rest_workloads },
         { "/api/v1/pods/{id}", false, rest_workload },
+        { "/api/app-gateway/metrics/{slug}", false, rest_app_metrics },
 };
 
 const char *http_query(struct http_request *request, const char *name) {

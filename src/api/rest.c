@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/http_internal.h"
+#include "api/view.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -13,7 +14,7 @@
 
 #define HEARTBEAT_LATE_US (5 * USEC_PER_SEC)
 
-static enum MHD_Result answer_json(
+enum MHD_Result rest_answer_json(
                 struct http_request *request, unsigned int status, struct json_object *object) {
         const char *text = object ? json_text(object) : NULL;
 
@@ -42,7 +43,7 @@ enum MHD_Result rest_health(struct http_request *request, const char *id) {
         (void) json_add_string(object, "status", late ? "late" : "ok");
         (void) json_add_uint(object, "uptime_secs", (now_us - api->started_us) / USEC_PER_SEC);
         (void) json_add_string(object, "version", VIRTWATCH_VERSION);
-        return answer_json(request, late ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
+        return rest_answer_json(request, late ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
 }
 
 enum MHD_Result rest_ready(struct http_request *request, const char *id) {
@@ -63,7 +64,8 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
                 (void) json_add_bool(one, "required", source->required);
                 (void) json_add(sources, source->name, one);
         }
-        return answer_json(request, not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
+        return rest_answer_json(
+                        request, not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
 }
 
 enum MHD_Result rest_version(struct http_request *request, const char *id) {
@@ -71,7 +73,7 @@ enum MHD_Result rest_version(struct http_request *request, const char *id) {
 
         (void) json_add_string(object, "version", VIRTWATCH_VERSION);
         (void) json_add_string(object, "node", request->http->api->node_name);
-        return answer_json(request, MHD_HTTP_OK, object);
+        return rest_answer_json(request, MHD_HTTP_OK, object);
 }
 
 static bool wanted(const char *filter, const char *value) {
@@ -93,9 +95,9 @@ enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         inventory_for_each(workload, tracker_inventory(request->http->api->tracker)) if (
                         wanted(kind, workload_kind_to_string(workload->kind)) &&
                         wanted(state, workload_state_to_string(workload->state)) &&
-                        wanted(source, workload->source))(void)
-                        json_object_array_add(array, workload_to_json(workload));
-        return answer_json(request, MHD_HTTP_OK, array);
+                        wanted(source, workload->source))(void) json_object_array_add(array,
+                        view_workload(request->http->api, workload, false));
+        return rest_answer_json(request, MHD_HTTP_OK, array);
 }
 
 enum MHD_Result rest_workload(struct http_request *request, const char *id) {
@@ -106,8 +108,8 @@ enum MHD_Result rest_workload(struct http_request *request, const char *id) {
         if (!workload)
                 return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
                                 "there is no workload of that id or name");
-        object = workload_to_json(workload);
-        return answer_json(request, MHD_HTTP_OK, object);
+        object = view_workload(request->http->api, workload, true);
+        return rest_answer_json(request, MHD_HTTP_OK, object);
 }
 
 /* ---- a page of events ---- */

@@ -85,18 +85,30 @@ char *text_escape_terminal(const char *text) {
         return r < 0 ? NULL : buf_take(&buf);
 }
 
-int text_to_u64(const char *text, uint64_t *ret_value) {
+int text_take_u64(const char **at, uint64_t *ret_value) {
         uint64_t value = 0;
+        const char *c = *at;
 
-        if (!*text)
-                return -EINVAL;
-        for (const char *c = text; *c; c++) {
-                if (!isdigit((unsigned char) *c))
-                        return -EINVAL;
+        for (; *c >= '0' && *c <= '9'; c++)
                 if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return -ERANGE;
-        }
+        if (c == *at)
+                return -EINVAL;
+        *at = c;
+        *ret_value = value;
+        return 0;
+}
+
+int text_to_u64(const char *text, uint64_t *ret_value) {
+        uint64_t value;
+        int r;
+
+        r = text_take_u64(&text, &value);
+        if (r < 0)
+                return r;
+        if (*text)
+                return -EINVAL;
         *ret_value = value;
         return 0;
 }

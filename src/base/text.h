@@ -23,5 +23,7 @@ int text_to_u64(const char *text, uint64_t *ret_value);
 int text_to_i64(const char *text, int64_t *ret_value);
 
 bool text_starts_with(const char *text, const char *prefix);
+/** Read the digits at *@at and move it behind them. Return: 0; -EINVAL no digit; -ERANGE. */
+int text_take_u64(const char **at, uint64_t *ret_value);
 /** strcmp()==0 where NULL equals only NULL. */
 bool text_equal(const char *a, const char *b);

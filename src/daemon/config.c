@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "daemon/config_keys.h"
+#include "model/ring.h"
 #include "virtwatch/virtwatch.h"
 
 #define TOKEN_MAX 4096
@@ -32,6 +33,9 @@ int config_init(struct config *config) {
         _cleanup_(config_done) struct config new = {
                 .oom_rule = OOM_RULE_EXIT_137,
                 .evidence_wait_us = 250 * USEC_PER_MSEC,
+                .sample_interval_us = USEC_PER_SEC,
+                .sample_ring_us = 30 * USEC_PER_SEC,
+                .balloon_us = 5 * USEC_PER_SEC,
                 .retention_age_us = UINT64_C(30) * 86400 * USEC_PER_SEC,
                 .retention_bytes = UINT64_C(1) << 30,
                 .libvirt = { .enabled = true },
@@ -157,6 +161,12 @@ static int config_check(const struct config *config, struct diag *diag) {
         }
         if (config->token && strlen(config->token) < 16) {
                 diag_set(diag, 0, 0, "http.token is shorter than 16 characters");
+                return -EINVAL;
+        }
+        if (config->sample_ring_us < config->sample_interval_us ||
+                        config->sample_ring_us / config->sample_interval_us > RING_SLOTS_MAX) {
+                diag_set(diag, 0, 0, "sampler.ring must be from 1 to %d times sampler.interval",
+                                RING_SLOTS_MAX);
                 return -EINVAL;
         }
         if (config->state_dir[0] != '/') {

@@ -45,6 +45,12 @@ struct config {
                 bool enabled; /* sources.kernel.enabled, default true: OOM lines of /dev/kmsg */
         } kernel;
 
+        uint64_t sample_interval_us; /* sampler.interval: 100ms..1h, default 1s */
+        uint64_t sample_ring_us;     /* sampler.ring: how far back, default 30s; at most 3600
+                                        intervals */
+        uint64_t balloon_us; /* sampler.balloon_period: how often guests report their memory;
+                                1s..1h, default 5s; set where sources.libvirt.write */
+
         struct config_list listen;    /* http.listen, default [127.0.0.1:9887,
                                          unix:/run/virtwatch/http.sock] */
         char *token;                  /* http.token, or credential virtwatch.token; NULL: none */

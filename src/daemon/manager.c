@@ -31,6 +31,13 @@ static void on_fact(struct source *source, const struct fact *fact, void *userda
         manager_sources_changed(manager, source->name);
 }
 
+static void manager_forget_readings(struct manager *manager, const char *id) {
+        struct workload *workload = inventory_find(tracker_inventory(manager->tracker), id);
+
+        if (workload)
+                manager_meter_workload(manager, workload, true);
+}
+
 static int on_emit(const struct tracker_output *output, void *userdata) {
         _cleanup_(json_putp) struct json_object *frozen = NULL;
         struct manager *manager = userdata;
@@ -50,6 +57,10 @@ static int on_emit(const struct tracker_output *output, void *userdata) {
                                         NULL; /* no memory: the stored state stays the old one */
         }
         manager_workload_changed(manager, output);
+        if (output->forget)
+                manager_forget_readings(manager, output->forget);
+        else if (output->workload)
+                manager_meter_workload(manager, output->workload, false);
         return journal_append(manager->journal, &entry);
 }
 
@@ -326,8 +337,11 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 return r;
 
         r = manager_add_sources(manager);
+        if (r >= 0)
+                r = manager_add_meters(manager);
         if (r < 0)
                 return r;
+        manager->api.sampler = manager->sampler;
 
         *ret_manager = TAKE_PTR(manager);
         return 0;
@@ -338,6 +352,7 @@ struct manager *manager_free(struct manager *manager) {
                 return NULL;
 
         manager_free_sources(manager);
+        manager_free_meters(manager);
         if (manager->tracker)
                 tracker_flush(manager->tracker);
         dbus_free(manager->dbus);
@@ -359,6 +374,9 @@ int manager_run(struct manager *manager) {
         int r;
 
         manager_start_sources(manager);
+        r = manager_start_meters(manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot start the sampler: %m");
         (void) sd_notifyf(0, "READY=1\nSTATUS=Watching %zu sources", manager->n_sources);
         r = sd_event_loop(manager->event);
         return r < 0 ? log_error_errno(r, "The event loop failed: %m") : 0;

@@ -6,12 +6,15 @@
 #include "daemon/manager.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
+#include "engine/sampler.h"
 #include "engine/tracker.h"
 #include "loop/curl_glue.h"
+#include "source/meter.h"
 #include "source/source.h"
 #include "store/journal.h"
 
 #define MANAGER_SOURCES_MAX 32
+#define MANAGER_METERS_MAX  32
 
 struct manager {
         struct config config;
@@ -27,6 +30,10 @@ struct manager {
         struct source *sources[MANAGER_SOURCES_MAX];
         enum source_state source_states[MANAGER_SOURCES_MAX]; /* as last told to the faces */
         size_t n_sources;
+        struct sampler *sampler;
+        struct meter_env meter_env;
+        struct meter *meters[MANAGER_METERS_MAX];
+        size_t n_meters;
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -42,3 +49,11 @@ int manager_source_stats(const char *name, struct api_source_stats *ret_stats, v
 void manager_sources_changed(struct manager *manager, const char *name);
 /** Tell D-Bus what came, changed and went. */
 void manager_workload_changed(struct manager *manager, const struct tracker_output *output);
+
+/* manager_meters.c: what is read of workloads, and how it reaches the sampler. */
+int manager_add_meters(struct manager *manager);
+/** Once sources run. */
+int manager_start_meters(struct manager *manager);
+void manager_free_meters(struct manager *manager);
+/** The state or place of a workload may have changed; or (@gone) it is no more. */
+void manager_meter_workload(struct manager *manager, const struct workload *workload, bool gone);

@@ -1,4 +1,4 @@
-/* /proc/PID/cgroup. */
+/* /proc/PID: cgroup, stat, net/dev. */
 
 #include "source/proc.h"
 
@@ -41,5 +41,76 @@ int proc_memory_cgroup(uint32_t pid, char *ret_path, size_t size) {
         if (!found || strlen(found) >= size)
                 return -ENODATA;
         memcpy(ret_path, found, strlen(found) + 1);
+        return 0;
+}
+
+int proc_read_process(uint32_t pid, struct stats *stats) {
+        _cleanup_(freep) char *text = NULL;
+        unsigned long long user, system, start;
+        char file[40], *after;
+        long long rss;
+        int r;
+
+        (void) snprintf(file, sizeof(file), "/proc/%u/stat", pid);
+        r = fs_read_text(AT_FDCWD, file, 64 * 1024, &text, NULL);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ESRCH;
+
+        after = strrchr(text, ')'); /* the command's name may hold anything */
+        if (!after ||
+                        sscanf(after + 1,
+                                        " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu "
+                                        "%*d %*d %*d %*d %*d %*d %llu %*u %lld",
+                                        &user, &system, &start, &rss) != 4)
+                return -EBADMSG;
+        stats->user_ns = user * (UINT64_C(1000000000) / (uint64_t) sysconf(_SC_CLK_TCK));
+        stats->system_ns = system * (UINT64_C(1000000000) / (uint64_t) sysconf(_SC_CLK_TCK));
+        stats->cpu_ns = stats->user_ns + stats->system_ns;
+        stats->life = start;
+        if (rss >= 0)
+                stats->memory_bytes = (uint64_t) rss * (uint64_t) sysconf(_SC_PAGESIZE);
+        return 0;
+}
+
+/* "  eth0: RBYTES RPACKETS RERRS RDROP FIFO FRAME COMPRESSED MULTICAST TBYTES TPACKETS TERRS TDROP
+ * …" */
+void proc_parse_net_dev(const char *text, struct stats *stats) {
+        unsigned long long rx[4], tx[4];
+        char name[64];
+
+        for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
+                struct stats_net *net;
+
+                if (sscanf(line,
+                                    " %63[^: \n]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu "
+                                    "%llu",
+                                    name, &rx[0], &rx[1], &rx[2], &rx[3], &tx[0], &tx[1], &tx[2],
+                                    &tx[3]) != 9 ||
+                                strcmp(name, "lo") == 0)
+                        continue;
+                net = stats_add_net(stats, name);
+                if (!net)
+                        continue;
+                net->rx_bytes = rx[0];
+                net->rx_packets = rx[1];
+                net->rx_errors = rx[2];
+                net->rx_drops = rx[3];
+                net->tx_bytes = tx[0];
+                net->tx_packets = tx[1];
+                net->tx_errors = tx[2];
+                net->tx_drops = tx[3];
+        }
+}
+
+int proc_read_net(uint32_t pid, struct stats *stats) {
+        _cleanup_(freep) char *text = NULL;
+        char file[40];
+        int r;
+
+        (void) snprintf(file, sizeof(file), "/proc/%u/net/dev", pid);
+        r = fs_read_text(AT_FDCWD, file, 256 * 1024, &text, NULL);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ESRCH;
+        proc_parse_net_dev(text, stats);
         return 0;
 }

@@ -1,0 +1,149 @@
+/* Meters and the sampler: who reads what, and whose reading it is. */
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+
+#define WORKLOADS_MAX 20000
+
+static struct workload *workload_of(
+                struct manager *manager, const char *source, const char *native_id) {
+        struct inventory *inventory = tracker_inventory(manager->tracker);
+
+        return source ? inventory_find_native(inventory, source, native_id)
+                      : inventory_find(inventory, native_id);
+}
+
+static void on_reading(
+                const char *source, const char *native_id, struct stats *stats, void *userdata) {
+        struct manager *manager = userdata;
+        struct workload *workload = workload_of(manager, source, native_id);
+
+        if (workload)
+                sampler_take(manager->sampler, workload->id, stats);
+        else
+                stats_free(stats); /* made since the last listing, or gone */
+}
+
+/* A monitor that hangs or recovers is news as any other, and goes the same way. */
+static void on_hung(const char *source, const char *native_id, bool hung, uint64_t since_us,
+                void *userdata) {
+        _cleanup_(json_putp) struct json_object *details = json_object_new_object();
+        struct manager *manager = userdata;
+        struct workload *workload = workload_of(manager, source, native_id);
+        struct fact fact = FACT_INIT(FACT_ACTION);
+        char time[CLOCK_RFC3339_MAX];
+
+        if (!workload)
+                return;
+        sampler_set_hung(manager->sampler, workload->id, hung ? since_us : 0);
+        fact.time_us = clock_realtime_us();
+        fact.action = hung ? "monitor_hung" : "monitor_recovered";
+        fact.severity = hung ? SEVERITY_WARNING : SEVERITY_INFO;
+        fact.message = hung ? "Its QEMU does not answer; its samples have gaps until it does"
+                            : "Its QEMU answers again";
+        fact.workload.kind = workload->kind;
+        fact.workload.native_id = workload->native_id;
+        if (hung && details) {
+                (void) json_add_string(details, "hung_since", clock_format_rfc3339(since_us, time));
+                fact.details = details;
+        }
+        tracker_post(manager->tracker, workload->source, &fact);
+}
+
+static void on_read(void *userdata) {
+        struct manager *manager = userdata;
+
+        for (size_t i = 0; i < manager->n_meters; i++)
+                manager->meters[i]->ops->read(manager->meters[i]);
+}
+
+static bool is_living(const struct workload *workload) {
+        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
+                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
+}
+
+void manager_meter_workload(struct manager *manager, const struct workload *workload, bool gone) {
+        bool watch = !gone && is_living(workload);
+
+        if (!manager->sampler)
+                return;
+        if (gone)
+                sampler_forget(manager->sampler, workload->id);
+        else
+                sampler_update(manager->sampler, workload);
+        for (size_t i = 0; i < manager->n_meters; i++) {
+                struct meter *meter = manager->meters[i];
+
+                if (watch && meter->ops->watch)
+                        meter->ops->watch(meter, workload);
+                else if (!watch && meter->ops->unwatch)
+                        meter->ops->unwatch(meter, workload);
+        }
+}
+
+static int add_meter(struct manager *manager, const struct meter_ops *ops,
+                const struct meter_config *config) {
+        struct meter *meter = NULL;
+        int r;
+
+        if (manager->n_meters >= MANAGER_METERS_MAX)
+                return -E2BIG;
+        r = ops->create(config, &manager->meter_env, &meter);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the %s meter: %m", ops->name);
+        manager->meters[manager->n_meters++] = meter;
+        return 0;
+}
+
+int manager_add_meters(struct manager *manager) {
+        const struct config *config = &manager->config;
+        struct meter_config meter = { .interval_us = config->sample_interval_us,
+                .balloon_us = config->balloon_us,
+                .write = config->libvirt.write };
+        char source[256];
+        int r;
+
+        r = sampler_new(
+                        &(struct sampler_config){
+                                        .interval_us = config->sample_interval_us,
+                                        .slots = (size_t) (config->sample_ring_us /
+                                                        config->sample_interval_us),
+                                        .balloon_us = config->balloon_us,
+                                        .workloads_max = WORKLOADS_MAX,
+                        },
+                        manager->event,
+                        &(struct sampler_hooks){ .read = on_read, .userdata = manager },
+                        &manager->sampler);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the sampler: %m");
+
+        manager->meter_env = (struct meter_env){
+                .event = manager->event,
+                .post = on_reading,
+                .hung = on_hung,
+                .userdata = manager,
+        };
+        r = add_meter(manager, &cgroup_meter_ops, &meter);
+        for (size_t i = 0; r >= 0 && config->libvirt.enabled && i < config->libvirt.uris.n; i++) {
+                meter.address = config->libvirt.uris.items[i];
+                (void) snprintf(source, sizeof(source), "libvirt:%s", meter.address);
+                meter.source = source;
+                r = add_meter(manager, &libvirt_meter_ops, &meter);
+        }
+        return r;
+}
+
+int manager_start_meters(struct manager *manager) {
+        return sampler_start(manager->sampler);
+}
+
+void manager_free_meters(struct manager *manager) {
+        for (size_t i = manager->n_meters; i > 0; i--)
+                manager->meters[i - 1]->ops->free(manager->meters[i - 1]);
+        manager->n_meters = 0;
+        manager->sampler = sampler_free(manager->sampler);
+}

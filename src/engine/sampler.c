@@ -1,0 +1,315 @@
+/* Ticks, readings and slots. A slot takes what was read between two ticks; if nothing was, it says
+ * so with nulls. */
+
+#include "engine/sampler.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+
+struct sampler {
+        struct sampler_config config;
+        struct sampler_hooks hooks;
+        sd_event *event;
+        sd_event_source *timer;
+        struct map *series; /* by workload id */
+        uint64_t next_us;   /* CLOCK_MONOTONIC of the next tick */
+        double host_cpus;
+        uint64_t host_memory_bytes;
+        struct sampler_stats stats;
+};
+
+/* ---- series ---- */
+
+static void series_drop_readings(struct series *series) {
+        for (size_t i = 0; i < STATS_ORIGIN_MAX_; i++) {
+                series->newest[i] = stats_free(series->newest[i]);
+                series->before[i] = stats_free(series->before[i]);
+                series->fresh[i] = false;
+        }
+}
+
+static struct series *series_free(struct series *series) {
+        series_drop_readings(series);
+        allocation_done(&series->allocation);
+        ring_done(&series->ring);
+        free(series->id);
+        free(series);
+        return NULL;
+}
+
+static struct series *series_new(struct sampler *sampler, const struct workload *workload) {
+        struct series *series;
+
+        if (map_size(sampler->series) >= sampler->config.workloads_max) {
+                sampler->stats.refused++;
+                return NULL;
+        }
+        series = calloc(1, sizeof(*series));
+        if (!series)
+                return NULL;
+        series->kind = workload->kind;
+        series->usage = (struct usage) USAGE_NONE;
+        series->id = strdup(workload->id);
+        if (!series->id || ring_init(&series->ring, sampler->config.slots) < 0 ||
+                        map_put(sampler->series, workload->id, series) < 0)
+                return series_free(series);
+        return series;
+}
+
+const struct stats *series_stats(const struct series *series) {
+        return series->newest[STATS_FROM_RUNTIME] ? series->newest[STATS_FROM_RUNTIME]
+                                                  : series->newest[STATS_FROM_KERNEL];
+}
+
+const struct stats *series_stats_before(const struct series *series) {
+        const struct stats *newest = series_stats(series),
+                           *before = newest ? series->before[newest->origin] : NULL;
+
+        return before && before->life == newest->life ? before : NULL;
+}
+
+static bool is_running(const struct workload *workload) {
+        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
+                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
+}
+
+void sampler_update(struct sampler *sampler, const struct workload *workload) {
+        struct series *series = map_get(sampler->series, workload->id);
+        bool running = is_running(workload);
+
+        if (!series)
+                series = series_new(sampler, workload);
+        if (!series)
+                return;
+        series->paused = workload->state == STATE_PAUSED;
+        if (series->running && !running) {
+                series_drop_readings(series);
+                series->usage = (struct usage) USAGE_NONE;
+                series->hung_since_us = 0;
+        }
+        series->running = running;
+}
+
+void sampler_forget(struct sampler *sampler, const char *id) {
+        struct series *series = map_remove(sampler->series, id);
+
+        if (series)
+                series_free(series);
+}
+
+/* What the kernel does not know of a VM's process: what 100 % is. */
+static void complete_process(const struct series *series, struct stats *stats) {
+        if (stats->origin != STATS_FROM_KERNEL || series->kind != WORKLOAD_VM ||
+                        !series->allocation.known)
+                return;
+        stats->cpus = series->allocation.vcpus;
+        if (stats->balloon.current == STATS_UNKNOWN)
+                stats->balloon.current = series->allocation.memory_bytes;
+}
+
+void sampler_take(struct sampler *sampler, const char *id, struct stats *stats) {
+        struct series *series = map_get(sampler->series, id);
+        enum stats_origin origin = stats->origin;
+        bool gives = origin == STATS_FROM_RUNTIME || (series && series->kind != WORKLOAD_VM);
+
+        if (!series) {
+                stats_free(stats);
+                return;
+        }
+        complete_process(series, stats);
+        if (gives &&
+                        allocation_update(&series->allocation, stats, series->kind,
+                                        sampler->host_cpus, sampler->host_memory_bytes) == 1 &&
+                        sampler->hooks.allocation)
+                sampler->hooks.allocation(series, sampler->hooks.userdata);
+        if (!series->running) {
+                stats_free(stats);
+                return;
+        }
+        stats_free(series->before[origin]);
+        series->before[origin] = series->newest[origin];
+        series->newest[origin] = stats;
+        series->fresh[origin] = true;
+}
+
+void sampler_set_hung(struct sampler *sampler, const char *id, uint64_t since_us) {
+        struct series *series = map_get(sampler->series, id);
+
+        if (series)
+                series->hung_since_us = since_us;
+}
+
+/* ---- slots ---- */
+
+static void usage_of(const struct sampler *sampler, const struct series *series,
+                enum stats_origin origin, struct usage *ret_usage) {
+        *ret_usage = (struct usage) USAGE_NONE;
+        if (series->fresh[origin])
+                usage_compute(series->before[origin], series->newest[origin], series->kind,
+                                sampler->config.balloon_us, sampler->host_memory_bytes, ret_usage);
+}
+
+/* The runtime's word where it has one, the kernel's where it does not. */
+static void usage_join(struct usage *usage, const struct usage *kernel) {
+        if (isnan(usage->cpu_percent)) {
+                usage->cpu_percent = kernel->cpu_percent;
+                usage->cpu_raw_percent = kernel->cpu_raw_percent;
+                usage->cpu_source = kernel->cpu_source;
+        }
+        if (isnan(usage->memory_percent)) {
+                usage->memory_percent = kernel->memory_percent;
+                usage->memory_source = kernel->memory_source;
+        }
+        usage->reset = usage->reset || kernel->reset;
+}
+
+static void append(struct series *series, const struct sample *sample) {
+        if (ring_append(&series->ring, sample) == -ESTALE) {
+                ring_clear(&series->ring); /* the clock was set back */
+                (void) ring_append(&series->ring, sample);
+        }
+}
+
+static void close_slot(struct sampler *sampler, struct series *series, uint64_t at_us) {
+        struct usage kernel;
+        struct sample sample;
+
+        usage_of(sampler, series, STATS_FROM_RUNTIME, &series->usage);
+        usage_of(sampler, series, STATS_FROM_KERNEL, &kernel);
+        usage_join(&series->usage, &kernel);
+        memset(series->fresh, 0, sizeof(series->fresh));
+        if (series->usage.reset) {
+                series->resets++;
+                sampler->stats.resets++;
+        }
+
+        sample = (struct sample){
+                .at_us = at_us,
+                .cpu_percent = (float) series->usage.cpu_percent,
+                .memory_percent = (float) series->usage.memory_percent,
+                .disk_percent = (float) series->usage.disk_percent,
+        };
+        append(series, &sample);
+        sampler->stats.samples++;
+        if (isnan(sample.cpu_percent) && isnan(sample.memory_percent))
+                sampler->stats.null_samples++;
+        if (sampler->hooks.sample)
+                sampler->hooks.sample(series, &sample, sampler->hooks.userdata);
+}
+
+/* Ticks that never came, because the machine slept or the loop was held up, are slots too. */
+static void skip_slots(struct sampler *sampler, uint64_t n, uint64_t at_us) {
+        struct series *series;
+
+        sampler->stats.missed_ticks += n;
+        if (n > sampler->config.slots)
+                n = sampler->config.slots;
+        map_for_each(series, sampler->series)
+                for (uint64_t i = n; series->running && i > 0; i--)
+                        append(series,
+                                        &(struct sample){ .at_us = at_us -
+                                                                        i * sampler->config.interval_us,
+                                                        .cpu_percent = (float) NAN,
+                                                        .memory_percent = (float) NAN,
+                                                        .disk_percent = (float) NAN });
+}
+
+static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
+        struct sampler *sampler = userdata;
+        const uint64_t interval_us = sampler->config.interval_us;
+        uint64_t now_us = clock_monotonic_us(), missed, at_us;
+        struct series *series;
+
+        at_us = clock_realtime_us();
+        at_us -= at_us % interval_us;
+        missed = now_us > sampler->next_us ? (now_us - sampler->next_us) / interval_us : 0;
+        if (missed)
+                skip_slots(sampler, missed, at_us);
+        map_for_each(series, sampler->series)
+                if (series->running)
+                        close_slot(sampler, series, at_us);
+        sampler->stats.ticks++;
+        sampler->hooks.read(sampler->hooks.userdata);
+
+        sampler->next_us += (missed + 1) * interval_us;
+        (void) sd_event_source_set_time(timer, sampler->next_us);
+        (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* ---- life ---- */
+
+int sampler_new(const struct sampler_config *config, sd_event *event,
+                const struct sampler_hooks *hooks, struct sampler **ret_sampler) {
+        _cleanup_(sampler_freep) struct sampler *sampler = NULL;
+        int r;
+
+        if (config->interval_us == 0 || config->slots < 1 || config->slots > RING_SLOTS_MAX)
+                return -EINVAL;
+        sampler = calloc(1, sizeof(*sampler));
+        if (!sampler)
+                return -ENOMEM;
+
+        sampler->config = *config;
+        sampler->hooks = *hooks;
+        sampler->event = sd_event_ref(event);
+        sampler->host_cpus = (double) sysconf(_SC_NPROCESSORS_ONLN);
+        sampler->host_memory_bytes =
+                        (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
+        r = map_new(&sampler->series);
+        if (r < 0)
+                return r;
+
+        *ret_sampler = TAKE_PTR(sampler);
+        return 0;
+}
+
+/* The first tick comes on a whole interval of the wall clock, so that slots of all hosts line up.
+ */
+int sampler_start(struct sampler *sampler) {
+        const uint64_t interval_us = sampler->config.interval_us;
+        int r;
+
+        sampler->next_us = clock_monotonic_us() + interval_us - clock_realtime_us() % interval_us;
+        sampler->hooks.read(sampler->hooks.userdata);
+        r = sd_event_add_time(sampler->event, &sampler->timer, CLOCK_MONOTONIC, sampler->next_us,
+                        USEC_PER_MSEC, on_tick, sampler);
+        return r < 0 ? r : sd_event_source_set_description(sampler->timer, "sampler");
+}
+
+struct sampler *sampler_free(struct sampler *sampler) {
+        struct series *series;
+
+        if (!sampler)
+                return NULL;
+        sd_event_source_disable_unref(sampler->timer);
+        if (sampler->series)
+                map_for_each(series, sampler->series)
+                        series_free(series);
+        map_free(sampler->series);
+        sd_event_unref(sampler->event);
+        free(sampler);
+        return NULL;
+}
+
+const struct series *sampler_get(const struct sampler *sampler, const char *id) {
+        return map_get(sampler->series, id);
+}
+
+uint64_t sampler_interval_us(const struct sampler *sampler) {
+        return sampler->config.interval_us;
+}
+
+size_t sampler_slots(const struct sampler *sampler) {
+        return sampler->config.slots;
+}
+
+uint64_t sampler_host_memory_bytes(const struct sampler *sampler) {
+        return sampler->host_memory_bytes;
+}
+
+void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats) {
+        *ret_stats = sampler->stats;
+}

@@ -1,0 +1,75 @@
+#pragma once
+/* The sampler: a clock that asks for readings, and for each workload that lives the readings, what
+ * they come to, the last samples and the allocation. Faces read it; it never waits for anything.
+ * Loop thread only. */
+
+#include <systemd/sd-event.h>
+
+#include "model/allocation.h"
+#include "model/ring.h"
+#include "model/usage.h"
+#include "model/workload.h"
+
+struct sampler;
+
+struct sampler_config {
+        uint64_t interval_us; /* 100 ms..1 h; default 1 s */
+        size_t slots;         /* of the ring: 1..RING_SLOTS_MAX; default 30 */
+        uint64_t balloon_us;  /* how often guests report; see usage_compute() */
+        size_t workloads_max;
+};
+
+/* One workload, as faces see it. */
+struct series {
+        char *id;
+        enum workload_kind kind;
+        bool running, paused;
+        struct usage usage; /* of the newest slot */
+        struct ring ring;
+        struct allocation allocation;
+        /* Newest reading and the one before it, by origin; NULL: none in this life. */
+        struct stats *newest[STATS_ORIGIN_MAX_], *before[STATS_ORIGIN_MAX_];
+        bool fresh[STATS_ORIGIN_MAX_]; /* private: came since the last slot */
+        uint64_t hung_since_us;        /* CLOCK_REALTIME; 0: its monitor answers */
+        uint64_t resets;               /* counters that went backwards or began anew */
+};
+
+struct sampler_hooks {
+        void (*read)(void *userdata); /* ask every meter for its readings */
+        /** A slot of a running workload is complete. May be NULL. */
+        void (*sample)(const struct series *series, const struct sample *sample, void *userdata);
+        /** It was given more or less. May be NULL. */
+        void (*allocation)(const struct series *series, void *userdata);
+        void *userdata;
+};
+
+int sampler_new(const struct sampler_config *config, sd_event *event,
+                const struct sampler_hooks *hooks, struct sampler **ret_sampler);
+struct sampler *sampler_free(struct sampler *sampler);
+DEFINE_FREEP(struct sampler, sampler_free);
+/** Begin to tick. */
+int sampler_start(struct sampler *sampler);
+
+/** @workload lives, was paused or resumed, ended (its samples stay to be read), is gone. */
+void sampler_update(struct sampler *sampler, const struct workload *workload);
+void sampler_forget(struct sampler *sampler, const char *id);
+
+/** A reading of workload @id; takes @stats. Dropped if nobody knows the workload. */
+void sampler_take(struct sampler *sampler, const char *id, struct stats *stats);
+void sampler_set_hung(struct sampler *sampler, const char *id, uint64_t since_us);
+
+/** NULL: not known. */
+const struct series *sampler_get(const struct sampler *sampler, const char *id);
+uint64_t sampler_interval_us(const struct sampler *sampler);
+size_t sampler_slots(const struct sampler *sampler);
+uint64_t sampler_host_memory_bytes(const struct sampler *sampler);
+
+/** The reading to show: the runtime's if there is one, else the kernel's; NULL: none. */
+const struct stats *series_stats(const struct series *series);
+/** The reading before it, of the same origin and life; NULL: none. */
+const struct stats *series_stats_before(const struct series *series);
+
+struct sampler_stats {
+        uint64_t ticks, missed_ticks, samples, null_samples, resets, refused;
+};
+void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats);
