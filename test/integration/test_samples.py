@@ -141,8 +141,8 @@ def test_a_container_is_measured_against_its_limits(containers, docker):
 
 
 def test_memory_of_a_container_is_what_it_holds(containers, docker):
-    docker.run("holder", "sh", "-c", "x=$(dd if=/dev/zero bs=1M count=12 2>/dev/null | tr '\\0' x); sleep 100",
-               options=("-d", "-m", "128m"))
+    docker.run("holder", "sh", "-c", "dd if=/dev/zero of=/held/x bs=1M count=12; sleep 100",
+               options=("-d", "-m", "128m", "--tmpfs", "/held"))
     try:
         limit = 128 << 20
         path = wait_for(lambda: containers.json("/api/v1/workloads/holder").get("cgroup"), 10, "its control group")
