@@ -109,6 +109,8 @@ static void a_terminal_is_told_nothing(void **state) {
                 { "a\nb\tc\rd", "a\\nb\\tc\\x0dd" },
                 { "\033[31mred\033[0m", "\\x1b[31mred\\x1b[0m" },
                 { "\x01\x1f \x7e\x7f", "\\x01\\x1f ~\\x7f" },
+                { "\x9b\x31mred", "\\x9b1mred" }, /* a CSI for a terminal of 8 bits */
+                { "a\xff\xc2", "a\\xff\\xc2" },
                 { "\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "\\x80\\x9b\\x9f\xc2\xa0" },
         };
 
