@@ -86,6 +86,8 @@ static void a_file_in_the_way_of_a_folder_is_told(void **state) {
 
         folder_write(folder, "file", "");
         assert_int_equal(fs_make_dirs(folder_path(folder, "file/below"), 0700), -ENOTDIR);
+        assert_int_equal(fs_make_dirs(folder_path(folder, "file"), 0700), -ENOTDIR);
+        assert_int_equal(fs_make_dirs("", 0700), -ENOENT);
 }
 
 int main(void) {
