@@ -71,6 +71,49 @@ static void a_line_of_json_has_them_as_members(void **state) {
         json_object_put(object);
 }
 
+static void say_long(void) {
+        char message[4096], value[9000];
+
+        memset(message, '\033', sizeof(message));
+        message[0] = 'm';
+        memset(value, '\x01', sizeof(value));
+        message[sizeof(message) - 1] = value[sizeof(value) - 1] = '\0';
+        log_with(LOG_LEVEL_WARN, FIELDS({ "A", value }, { "LAST", "here" }), "%s", message);
+}
+
+static void a_long_hostile_line_is_cut_and_not_lost(void **state) {
+        struct json_object *object = NULL;
+
+        capture(LOG_TARGET_TEXT, say_long);
+        expect_one_line();
+        assert_non_null(strstr(text, " WARN test_log: m\\x1b\\x1b"));
+        assert_non_null(strstr(text, " a=\\x01"));
+        assert_non_null(strstr(text, " last=here\n"));
+
+        capture(LOG_TARGET_JSON, say_long);
+        expect_one_line();
+        assert_int_equal(json_parse(text, strlen(text), &object), 0);
+        assert_int_equal(strlen(json_get_string(object, "message")), 4095);
+        assert_true(strlen(json_get_string(object, "a")) >= 1024);
+        assert_string_equal(json_get_string(object, "last"), "here");
+        json_object_put(object);
+}
+
+static void say_bytes(void) {
+        log_with(LOG_LEVEL_WARN, FIELDS({ "A", "\xff\x9b" }), "b\xc3");
+}
+
+static void bytes_that_are_no_utf8_do_not_break_a_line_of_json(void **state) {
+        struct json_object *object = NULL;
+
+        capture(LOG_TARGET_JSON, say_bytes);
+        expect_one_line();
+        assert_int_equal(json_parse(text, strlen(text), &object), 0);
+        assert_string_equal(json_get_string(object, "message"), "b\xef\xbf\xbd");
+        assert_string_equal(json_get_string(object, "a"), "\xef\xbf\xbd\xef\xbf\xbd");
+        json_object_put(object);
+}
+
 static void fail_to_open(void) {
         errno = EPIPE;
         assert_int_equal(log_error_errno(-ENOENT, "Cannot open: %m"), -ENOENT);
@@ -214,6 +257,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_line_of_text_has_level_sentence_and_fields),
                 cmocka_unit_test(a_line_of_json_has_them_as_members),
+                cmocka_unit_test(a_long_hostile_line_is_cut_and_not_lost),
+                cmocka_unit_test(bytes_that_are_no_utf8_do_not_break_a_line_of_json),
                 cmocka_unit_test(the_error_is_the_one_given_and_errno_is_kept),
                 cmocka_unit_test(the_level_decides_what_is_written),
                 cmocka_unit_test(levels_and_targets_have_words),
