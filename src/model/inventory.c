@@ -80,12 +80,12 @@ static char *native_key(const char *source, const char *native_id) {
 static void index_pid(struct inventory *inventory, struct workload *workload, uint32_t pid) {
         char key[16];
 
-        if (workload->pid) {
-                (void) snprintf(key, sizeof(key), "%u", workload->pid);
+        if (workload->indexed_pid) {
+                (void) snprintf(key, sizeof(key), "%u", workload->indexed_pid);
                 if (map_get(inventory->by_pid, key) == workload)
                         (void) map_remove(inventory->by_pid, key);
         }
-        workload->pid = pid;
+        workload->pid = workload->indexed_pid = pid;
         if (pid) {
                 (void) snprintf(key, sizeof(key), "%u", pid);
                 (void) map_remove(inventory->by_pid, key); /* a number used again */
@@ -119,6 +119,12 @@ struct workload *inventory_find_native(
 }
 
 struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t pid) {
+        struct workload *workload = inventory_find_last_pid(inventory, pid);
+
+        return workload && workload->pid == pid ? workload : NULL;
+}
+
+struct workload *inventory_find_last_pid(const struct inventory *inventory, uint32_t pid) {
         char key[16];
 
         (void) snprintf(key, sizeof(key), "%u", pid);

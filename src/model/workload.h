@@ -56,7 +56,8 @@ struct workload {
                                            was lost */
         uint64_t since_us;              /* CLOCK_REALTIME of the last change of state */
         int domain_id;
-        uint32_t pid; /* 0 when it does not run */
+        uint32_t pid;         /* 0 when it does not run */
+        uint32_t indexed_pid; /* private to the inventory: the last one that was not 0 */
         uint64_t created_us, started_us, finished_us;
         int64_t restarts;
         uint64_t oom_kills;
@@ -84,6 +85,8 @@ struct workload *inventory_find_native(
                 const struct inventory *inventory, const char *source, const char *native_id);
 /** The running workload whose main process is @pid; NULL otherwise. */
 struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t pid);
+/** The same, also when it has ended since: evidence of its death may come later. */
+struct workload *inventory_find_last_pid(const struct inventory *inventory, uint32_t pid);
 /** For people: by exact id, else by a unique name, else by a unique id prefix of at least 4 bytes;
  * NULL otherwise. */
 struct workload *inventory_find_any(const struct inventory *inventory, const char *text);

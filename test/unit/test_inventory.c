@@ -202,6 +202,22 @@ static void a_pid_finds_its_workload_and_a_used_one_the_newest(void **state) {
         assert_null(inventory_find_pid(inventory, 8));
 }
 
+static void a_pid_is_that_of_a_running_workload_and_leaves_with_it(void **state) {
+        _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
+        struct workload *one = add(inventory, "s", "a", NULL);
+
+        say_pid(inventory, one, 7);
+        one->pid = 0; /* it has ended */
+        assert_null(inventory_find_pid(inventory, 7));
+        assert_ptr_equal(inventory_find_last_pid(inventory, 7), one);
+        say_pid(inventory, one, 8);
+        assert_null(inventory_find_last_pid(inventory, 7));
+        one->pid = 0;
+        inventory_remove(inventory, one);
+        assert_null(inventory_find_last_pid(inventory, 8));
+        assert_null(inventory_find_pid(inventory, 8));
+}
+
 static void a_cgroup_finds_the_workload_it_lies_in(void **state) {
         _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
         struct workload_info info = WORKLOAD_INFO_INIT;
@@ -437,6 +453,7 @@ int main(void) {
                 cmocka_unit_test(two_sources_may_have_the_same_id),
                 cmocka_unit_test(people_find_by_id_name_or_the_beginning_of_an_id),
                 cmocka_unit_test(a_pid_finds_its_workload_and_a_used_one_the_newest),
+                cmocka_unit_test(a_pid_is_that_of_a_running_workload_and_leaves_with_it),
                 cmocka_unit_test(a_cgroup_finds_the_workload_it_lies_in),
                 cmocka_unit_test(a_state_has_a_since_and_a_reason),
                 cmocka_unit_test(a_walk_is_in_order_of_first_sight),
