@@ -104,6 +104,24 @@ void inventory_remove(struct inventory *inventory, struct workload *workload) {
         workload_free(workload);
 }
 
+int inventory_rename(struct inventory *inventory, struct workload *workload, const char *id) {
+        char *copy;
+        int r;
+
+        copy = strdup(id);
+        if (!copy)
+                return -ENOMEM;
+        r = map_put(inventory->by_id, id, workload);
+        if (r < 0) {
+                free(copy);
+                return r;
+        }
+        (void) map_remove(inventory->by_id, workload->id);
+        free(workload->id);
+        workload->id = copy;
+        return 0;
+}
+
 struct workload *inventory_find(const struct inventory *inventory, const char *id) {
         return map_get(inventory->by_id, id);
 }

@@ -105,6 +105,8 @@ struct workload *inventory_find_cgroup(const struct inventory *inventory, const 
  */
 int inventory_update(struct inventory *inventory, const char *source,
                 const struct workload_info *info, struct workload **ret_workload);
+/** Give it another public id. Return: 0; -EEXIST another one has it; -ENOMEM. */
+int inventory_rename(struct inventory *inventory, struct workload *workload, const char *id);
 /** Take it out and free it. */
 void inventory_remove(struct inventory *inventory, struct workload *workload);
 

@@ -385,6 +385,34 @@ static void a_workload_is_the_same_after_the_store(void **state) {
         assert_ptr_equal(inventory_find_pid(after, UINT32_MAX), b);
 }
 
+static void an_id_is_the_same_after_the_store_in_any_order(void **state) {
+        _cleanup_(inventory_freep) struct inventory *before = inventory_of(10);
+        struct json_object *docker, *podman;
+
+        docker = through_the_store(add(before, "docker", "a", NULL));
+        podman = through_the_store(add(before, "podman", "a", NULL));
+        for (int round = 0; round < 3; round++) {
+                _cleanup_(inventory_freep) struct inventory *after = inventory_of(10);
+                struct workload *workload = NULL;
+
+                if (round == 1)
+                        assert_int_equal(inventory_thaw(after, docker, &workload), 0);
+                assert_int_equal(inventory_thaw(after, podman, &workload), 0);
+                assert_string_equal(workload->id, "a@podman");
+                assert_ptr_equal(inventory_find(after, "a@podman"), workload);
+                assert_ptr_equal(inventory_find_native(after, "podman", "a"), workload);
+                if (round == 2)
+                        assert_int_equal(inventory_thaw(after, docker, &workload), 0);
+                assert_int_equal(inventory_size(after), round == 0 ? 1 : 2);
+                if (round == 0)
+                        assert_null(inventory_find(after, "a"));
+                else
+                        assert_string_equal(inventory_find(after, "a")->source, "docker");
+        }
+        json_object_put(docker);
+        json_object_put(podman);
+}
+
 static void a_state_lost_with_its_source_is_kept_as_the_last_known(void **state) {
         _cleanup_(inventory_freep) struct inventory *before = inventory_of(10),
                                                     *after = inventory_of(10);
@@ -458,6 +486,7 @@ int main(void) {
                 cmocka_unit_test(a_state_has_a_since_and_a_reason),
                 cmocka_unit_test(a_walk_is_in_order_of_first_sight),
                 cmocka_unit_test(a_workload_is_the_same_after_the_store),
+                cmocka_unit_test(an_id_is_the_same_after_the_store_in_any_order),
                 cmocka_unit_test(a_state_lost_with_its_source_is_kept_as_the_last_known),
                 cmocka_unit_test(what_is_no_frozen_workload_is_refused),
                 cmocka_unit_test(people_see_the_last_exit_where_there_was_one),
