@@ -170,8 +170,10 @@ struct workload *inventory_find_any(const struct inventory *inventory, const cha
         return n_prefixed == 1 ? prefixed : NULL;
 }
 
-/* The 64 hex digits that name a container, anywhere in a cgroup's path. */
-static struct workload *find_by_hex(const struct inventory *inventory, const char *path) {
+/* The 64 hex digits that name a container, the last in a cgroup's path, and where they end. */
+static struct workload *find_by_hex(
+                const struct inventory *inventory, const char *path, size_t *ret_depth) {
+        struct workload *found = NULL, *workload;
         char id[65];
         size_t run = 0;
 
@@ -181,17 +183,17 @@ static struct workload *find_by_hex(const struct inventory *inventory, const cha
                         continue;
                 }
                 if (run == 64) {
-                        struct workload *workload;
-
                         memcpy(id, c - 64, 64);
                         id[64] = '\0';
                         workload = inventory_find(inventory, id);
-                        if (workload)
-                                return workload;
+                        if (workload) {
+                                found = workload;
+                                *ret_depth = (size_t) (c - path);
+                        }
                 }
                 run = 0;
                 if (!*c)
-                        return NULL;
+                        return found;
         }
 }
 
@@ -220,20 +222,24 @@ static bool names_domain(const char *path, const struct workload *workload) {
 }
 
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path) {
-        struct workload *workload = find_by_hex(inventory, path);
-        size_t n;
+        struct workload *workload, *deepest;
+        size_t n, depth = 1;
 
-        if (workload)
-                return workload;
+        deepest = find_by_hex(inventory, path, &depth);
         list_for_each(workload, &inventory->all, by_age) {
                 n = strlen(workload->cgroup);
-                if (n > 1 && strncmp(path, workload->cgroup, n) == 0 &&
-                                (path[n] == '\0' || path[n] == '/'))
-                        return workload;
+                if (n > depth && strncmp(path, workload->cgroup, n) == 0 &&
+                                (path[n] == '\0' || path[n] == '/')) {
+                        deepest = workload; /* a container may lie in a unit that is watched too */
+                        depth = n;
+                }
+        }
+        if (deepest)
+                return deepest;
+        list_for_each(workload, &inventory->all, by_age)
                 if (workload->kind == WORKLOAD_VM && workload->domain_id > 0 &&
                                 names_domain(path, workload))
                         return workload;
-        }
         return NULL;
 }
 

@@ -256,6 +256,31 @@ static void a_cgroup_finds_the_workload_it_lies_in(void **state) {
         assert_null(inventory_find_cgroup(inventory, "/machine/qemu-33-web.libvirt-qemu"));
 }
 
+static void of_two_cgroups_in_each_other_the_deeper_wins(void **state) {
+        static const char *const cgroups[] = { "/a.slice", "/a.slice/b.service/c",
+                "/a.slice/b.service" };
+        _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
+        struct workload_info info = WORKLOAD_INFO_INIT;
+        struct workload *workloads[3];
+
+        for (size_t i = 0; i < ARRAY_SIZE(cgroups); i++) {
+                info.native_id = info.cgroup = cgroups[i];
+                assert_int_equal(inventory_update(inventory, "s", &info, &workloads[i]), 1);
+        }
+        assert_ptr_equal(inventory_find_cgroup(inventory, "/a.slice/b.service/c/d"), workloads[1]);
+        assert_ptr_equal(inventory_find_cgroup(inventory, "/a.slice/b.service/x"), workloads[2]);
+        assert_ptr_equal(inventory_find_cgroup(inventory, "/a.slice/b"), workloads[0]);
+
+        info.native_id = HEX;
+        info.cgroup = NULL;
+        assert_int_equal(inventory_update(inventory, "s", &info, &workloads[0]), 1);
+        assert_ptr_equal(inventory_find_cgroup(inventory, "/a.slice/docker-" HEX ".scope"),
+                        workloads[0]);
+        info.native_id = info.cgroup = "/a.slice/docker-" HEX ".scope/in";
+        assert_int_equal(inventory_update(inventory, "s", &info, &workloads[1]), 1);
+        assert_ptr_equal(inventory_find_cgroup(inventory, info.cgroup), workloads[1]);
+}
+
 static void a_state_has_a_since_and_a_reason(void **state) {
         _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
         struct workload *workload = add(inventory, "s", "a", NULL);
@@ -483,6 +508,7 @@ int main(void) {
                 cmocka_unit_test(a_pid_finds_its_workload_and_a_used_one_the_newest),
                 cmocka_unit_test(a_pid_is_that_of_a_running_workload_and_leaves_with_it),
                 cmocka_unit_test(a_cgroup_finds_the_workload_it_lies_in),
+                cmocka_unit_test(of_two_cgroups_in_each_other_the_deeper_wins),
                 cmocka_unit_test(a_state_has_a_since_and_a_reason),
                 cmocka_unit_test(a_walk_is_in_order_of_first_sight),
                 cmocka_unit_test(a_workload_is_the_same_after_the_store),
