@@ -293,7 +293,8 @@ static int take_info(struct inventory *inventory, struct workload *workload,
                 workload->finished_us = info->finished_us;
         if (info->restarts >= 0)
                 workload->restarts = info->restarts;
-        workload->transient = info->transient;
+        if (info->transient >= 0)
+                workload->transient = info->transient > 0;
         return 0;
 }
 

@@ -33,7 +33,7 @@ struct workload_info {
         int exit_code;        /* of the last life; -1 not said */
         int oom_killed;       /* the runtime's flag: 1, 0, -1 not said */
         int64_t restarts;     /* by the runtime's restart policy; -1 not said */
-        bool transient;       /* gone when it ends */
+        int transient;        /* gone when it ends: 1, 0, -1 not said */
         enum exit_how how; /* how the last life ended, where state is STOPPED or FAILED (listings)
                             */
 };
@@ -41,7 +41,7 @@ struct workload_info {
 #define WORKLOAD_INFO_INIT                                                                        \
         {                                                                                         \
                 .state = WORKLOAD_STATE_MAX_, .domain_id = -1, .exit_code = -1, .oom_killed = -1, \
-                .restarts = -1                                                                    \
+                .restarts = -1, .transient = -1                                                   \
         }
 
 struct workload {

@@ -56,7 +56,7 @@ static void what_a_source_says_is_taken_over(void **state) {
                 .started_us = 2,
                 .finished_us = 3,
                 .restarts = 4,
-                .transient = true,
+                .transient = 1,
         };
         struct workload *workload = NULL;
 
@@ -95,6 +95,7 @@ static void what_is_not_said_stays(void **state) {
         info.domain_id = 3;
         info.restarts = 2;
         info.started_us = 5;
+        info.transient = 1;
         assert_int_equal(inventory_update(inventory, "s", &info, &workload), 1);
         assert_int_equal(inventory_update(inventory, "s", &silent, &again), 0);
         assert_ptr_equal(workload, again);
@@ -104,13 +105,16 @@ static void what_is_not_said_stays(void **state) {
         assert_int_equal(workload->domain_id, 3);
         assert_int_equal(workload->restarts, 2);
         assert_int_equal(workload->started_us, 5);
+        assert_true(workload->transient);
         silent.name = "db";
         silent.restarts = 0;
         silent.domain_id = 0;
+        silent.transient = 0;
         assert_int_equal(inventory_update(inventory, "s", &silent, &again), 0);
         assert_string_equal(workload->name, "db");
         assert_int_equal(workload->restarts, 0);
         assert_int_equal(workload->domain_id, 0);
+        assert_false(workload->transient);
 }
 
 static void a_workload_without_an_id_is_refused_and_one_without_a_name_has_its_id(void **state) {
@@ -337,7 +341,7 @@ static struct workload *full(struct inventory *inventory) {
                 .started_us = 1780833601000002,
                 .finished_us = 1780833601000003,
                 .restarts = 5,
-                .transient = true };
+                .transient = 1 };
         struct workload *workload = NULL;
 
         assert_int_equal(json_add_string(labels, "app", "shop"), 0);
