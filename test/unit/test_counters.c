@@ -126,11 +126,36 @@ static void series_over_the_cap_are_counted_together(void **state) {
         assert_int_equal(find(counters, COUNTERS_EVENTS, "vm|a9999").value, 2);
 }
 
+static void labels_that_are_too_long_are_counted_together(void **state) {
+        _cleanup_(counters_freep) struct counters *counters = NULL;
+        char reason[9000];
+
+        memset(reason, 'x', sizeof(reason));
+        reason[sizeof(reason) - 1] = '\0';
+        assert_int_equal(counters_new(&counters), 0);
+        count(counters, EVENT_VM, "vm", "died", reason);
+        count(counters, EVENT_VM, "vm", "died", reason);
+        assert_int_equal(find(counters, COUNTERS_EXITS, "_other|_other|_other|_other|_other").value,
+                        2);
+}
+
+static void a_newline_in_a_name_does_not_join_two_series(void **state) {
+        _cleanup_(counters_freep) struct counters *counters = NULL;
+
+        assert_int_equal(counters_new(&counters), 0);
+        count(counters, EVENT_VM, "a\nb", "died", "c");
+        count(counters, EVENT_VM, "a", "died", "b\nc");
+        assert_int_equal(find(counters, COUNTERS_EXITS, "vm|docker|a\nb|c|").value, 1);
+        assert_int_equal(find(counters, COUNTERS_EXITS, "vm|docker|a|b\nc|").value, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(events_are_counted_under_their_labels),
                 cmocka_unit_test(labels_have_names),
                 cmocka_unit_test(series_over_the_cap_are_counted_together),
+                cmocka_unit_test(labels_that_are_too_long_are_counted_together),
+                cmocka_unit_test(a_newline_in_a_name_does_not_join_two_series),
         };
 
         return RUN_TESTS(tests);
