@@ -115,11 +115,67 @@ static void a_line_up_to_the_limit_is_taken(void **state) {
         sse_parser_done(&parser);
 }
 
+static void the_rest_of_a_long_line_is_no_line(void **state) {
+        static char line[LINE_MAX_BYTES + 100];
+        struct sse_parser parser = SSE_PARSER_INIT;
+        struct seen seen = {};
+
+        memset(line, 'x', sizeof(line) - 1);
+        memcpy(line + LINE_MAX_BYTES + 1, "data: forged", strlen("data: forged"));
+        feed(&parser, line, &seen);
+        feed(&parser, "\n\ndata: after\n\n", &seen);
+        assert_string_equal(seen.text, "[after]");
+        assert_int_equal(parser.too_long, 1);
+        sse_parser_done(&parser);
+}
+
+static void an_event_with_a_part_that_is_too_long_is_refused_whole(void **state) {
+        struct sse_parser parser = SSE_PARSER_INIT;
+        struct seen seen = {};
+
+        feed(&parser, "data: first\n", &seen);
+        feed_line(&parser, LINE_MAX_BYTES + 1, &seen);
+        feed(&parser, "data: last\n\n", &seen);
+        assert_string_equal(seen.text, "");
+
+        feed_line(&parser, LINE_MAX_BYTES, &seen);
+        feed(&parser, "data: 12345\n\n", &seen); /* one byte too many, in all */
+        assert_string_equal(seen.text, "");
+        assert_int_equal(parser.too_long, 2);
+        feed_line(&parser, LINE_MAX_BYTES, &seen);
+        feed(&parser, "data: 1234\n\n", &seen);
+        assert_int_equal(seen.bytes, LINE_MAX_BYTES - 1);
+        feed(&parser, "data: after\n\n", &seen);
+        assert_non_null(strstr(seen.text, "[after]"));
+        sse_parser_done(&parser);
+}
+
+static void an_id_counts_only_once_its_event_is_complete(void **state) {
+        struct sse_parser parser = SSE_PARSER_INIT;
+        struct seen seen = {};
+
+        feed(&parser, "id: 4\ndata: a\n\nid: 5\ndata: {\"cut", &seen);
+        assert_string_equal(parser.id, "4");
+        sse_parser_begin(&parser); /* connected again, after 4 */
+        feed(&parser, "id: 5\ndata: b\n\n", &seen);
+        assert_string_equal(seen.text, "[a][b]");
+        assert_string_equal(parser.id, "5");
+        feed(&parser, "id: 6\n", &seen);
+        sse_parser_begin(&parser);
+        feed(&parser, "data: c\n\n", &seen);
+        assert_string_equal(parser.id, "5");
+        assert_string_equal(seen.text, "[a][b][c]");
+        sse_parser_done(&parser);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_stream_has_its_events),
                 cmocka_unit_test(cuts_anywhere_change_nothing),
                 cmocka_unit_test(a_line_up_to_the_limit_is_taken),
+                cmocka_unit_test(the_rest_of_a_long_line_is_no_line),
+                cmocka_unit_test(an_event_with_a_part_that_is_too_long_is_refused_whole),
+                cmocka_unit_test(an_id_counts_only_once_its_event_is_complete),
         };
 
         return RUN_TESTS(tests);
