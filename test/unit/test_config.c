@@ -418,6 +418,23 @@ static void a_secret_that_others_may_read_is_refused(void **state) {
         }
 }
 
+static void only_the_file_with_the_secret_has_to_be_kept_from_others(void **state) {
+        struct fixture *f = *state;
+        const char *path = folder_path(f->folder, "main.yaml");
+
+        conf_d(f, "secret.yaml", "http: {token: 0123456789abcdef}\n");
+        conf_d(f, "z.yaml", "node: {name: a}\n");
+        assert_int_equal(load(f, "node: {name: b}"), 0);
+        assert_int_equal(chmod(folder_path(f->folder, "conf.d/z.yaml"), 0644), 0);
+        assert_int_equal(chmod(path, 0644), 0);
+        assert_int_equal(config_load(&f->config, path, &f->diag), 0);
+        assert_string_equal(f->config.token, "0123456789abcdef");
+        assert_int_equal(chmod(folder_path(f->folder, "conf.d/secret.yaml"), 0644), 0);
+        path = folder_path(f->folder, "main.yaml");
+        assert_int_equal(config_load(&f->config, path, &f->diag), -EACCES);
+        assert_string_equal(f->diag.path, folder_path(f->folder, "conf.d/secret.yaml"));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -437,6 +454,7 @@ int main(void) {
                 TEST(a_credential_has_a_limit),
                 TEST(the_whole_is_checked),
                 TEST(a_secret_that_others_may_read_is_refused),
+                TEST(only_the_file_with_the_secret_has_to_be_kept_from_others),
         };
 
         return RUN_TESTS(tests);
