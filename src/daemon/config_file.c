@@ -42,6 +42,10 @@ static int complain(struct walk *walk, const yaml_node_t *node, const char *form
         return -EINVAL;
 }
 
+static bool has_nul(const yaml_node_t *scalar) {
+        return strlen((const char *) scalar->data.scalar.value) != scalar->data.scalar.length;
+}
+
 static int set_list(struct walk *walk, const struct config_key *key, const yaml_node_t *node) {
         int r;
 
@@ -52,6 +56,8 @@ static int set_list(struct walk *walk, const struct config_key *key, const yaml_
 
                 if (value->type != YAML_SCALAR_NODE)
                         return complain(walk, value, "%s is a list of texts", key->name);
+                if (has_nul(value))
+                        return complain(walk, value, "%s has a NUL in it", key->name);
                 mark(walk, value);
                 r = config_list_add(key, walk->config, (const char *) value->data.scalar.value,
                                 walk->diag);
@@ -74,7 +80,7 @@ static int set_key(struct walk *walk, const struct config_key *key, const yaml_n
         if (value->type != YAML_SCALAR_NODE)
                 return complain(walk, value, "%s is not a section", key->name);
         mark(walk, value);
-        if (strlen((const char *) value->data.scalar.value) != value->data.scalar.length)
+        if (has_nul(value))
                 return complain(walk, value, "%s has a NUL in it", key->name);
         return config_key_set(
                         walk->config, key, (const char *) value->data.scalar.value, walk->diag);
