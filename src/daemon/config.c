@@ -147,10 +147,12 @@ static int load_variable(struct config *config, const char *variable, struct dia
                 }
         }
         key[n] = '\0';
-        if (*c != '=' || !strchr(key, '.'))
+        if (!strchr(key, '.'))
                 return 0; /* VIRTWATCH_HOST, VIRTWATCH_TOKEN: the client's */
 
         (void) snprintf(diag->path, sizeof(diag->path), "environment");
+        if (*c != '=')
+                return config_unknown_key(key, diag); /* longer than any of ours */
         return config_set(config, key, c + 1, diag);
 }
 
@@ -168,9 +170,12 @@ static int load_credential(struct config *config, struct diag *diag) {
         r = fs_read_text(AT_FDCWD, path, TOKEN_MAX, &text, &size);
         if (r == -ENOENT)
                 return 0;
-        if (r < 0) {
-                (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        if (r < 0)
                 return r;
+        if (strlen(text) != size) {
+                diag_set(diag, 0, 0, "it has a NUL in it");
+                return -EINVAL;
         }
         text[strcspn(text, "\r\n")] = '\0';
         return config_set(config, "http.token", text, diag);

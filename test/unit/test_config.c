@@ -351,6 +351,15 @@ static void the_environment_is_laid_over_the_files(void **state) {
         assert_int_equal(f->config.libvirt.uris.n, 2);
         assert_int_equal(f->config.connections_max, 16);
 
+        assert_int_equal(setenv("VIRTWATCH_NODE__NAME_THAT_IS_LONGER_THAN_ANY_KEY_OF_OURS_AND_"
+                                "WAS_PASSED_OVER_WITHOUT_A_WORD_BECAUSE_ITS_END_DID_NOT_FIT_INTO_"
+                                "THE_KEY_AND_MORE",
+                                         "x", 1),
+                        0);
+        assert_int_equal(load(f, ""), -EINVAL);
+        assert_non_null(strstr(f->diag.text, "node.name_that"));
+        assert_int_equal(clearenv(), 0);
+
         assert_int_equal(setenv("VIRTWATCH_NODE__NAM", "x", 1), 0);
         assert_int_equal(load(f, ""), -EINVAL);
         assert_string_equal(f->diag.path, "environment");
@@ -370,6 +379,14 @@ static void a_credential_is_the_token(void **state) {
         folder_write(f->folder, "virtwatch.token", "0123456789abcde\n");
         assert_int_equal(load(f, ""), -EINVAL);
         assert_non_null(strstr(f->diag.text, "http.token"));
+        folder_write(f->folder, "virtwatch.token", "0123456789\tabcdef\n");
+        assert_int_equal(load(f, ""), -EINVAL);
+        assert_string_equal(f->diag.path, folder_path(f->folder, "virtwatch.token"));
+        assert_int_equal(
+                        truncate(folder_path(f->folder, "virtwatch.token"), 30), 0); /* with NULs */
+        assert_int_equal(load(f, ""), -EINVAL);
+        assert_non_null(strstr(f->diag.text, "NUL"));
+        assert_string_equal(f->diag.path, folder_path(f->folder, "virtwatch.token"));
 }
 
 static void a_credential_has_a_limit(void **state) {
