@@ -324,6 +324,9 @@ static void a_callback_ends_a_transfer_with_its_error(void **state) {
         run(f, &request);
         assert_int_equal(f->error, -EBADMSG);
         assert_int_equal(f->pieces, 1);
+        f->refuse = -ENOSPC;
+        run(f, &request);
+        assert_int_equal(f->error, -ENOSPC);
 }
 
 static void failures_have_their_errno(void **state) {
@@ -399,6 +402,9 @@ static void a_deadline_ends_a_transfer(void **state) {
         f->server.stays_open = true;
         server_start(f);
         request.timeout_us = 50 * USEC_PER_MSEC;
+        run(f, &request);
+        assert_int_equal(f->error, -ETIMEDOUT);
+        request.timeout_us = 1;
         run(f, &request);
         assert_int_equal(f->error, -ETIMEDOUT);
 }
