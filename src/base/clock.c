@@ -43,16 +43,20 @@ const char *clock_format_rfc3339(uint64_t time_us, char text[static CLOCK_RFC333
 }
 
 /* ".123456789": as microseconds; nothing there is 0. */
-static uint64_t parse_fraction(const char **text) {
+static int parse_fraction(const char **text, uint64_t *ret_us) {
         uint64_t us = 0, unit = USEC_PER_SEC / 10;
 
-        if (**text != '.')
-                return 0;
-        for ((*text)++; isdigit((unsigned char) **text); (*text)++) {
-                us += unit * (uint64_t) (**text - '0');
-                unit /= 10;
+        if (**text == '.') {
+                (*text)++;
+                if (!isdigit((unsigned char) **text))
+                        return -EINVAL;
+                for (; isdigit((unsigned char) **text); (*text)++) {
+                        us += unit * (uint64_t) (**text - '0');
+                        unit /= 10;
+                }
         }
-        return us;
+        *ret_us = us;
+        return 0;
 }
 
 static int parse_offset(const char *text, int *ret_seconds) {
@@ -76,23 +80,38 @@ static int parse_offset(const char *text, int *ret_seconds) {
         return 0;
 }
 
+/* strptime() takes "2026-6- 7T1:2:3" as well: each digit has to be one. */
+static bool looks_like_time(const char *text) {
+        static const char shape[] = "dddd-dd-ddTdd:dd:dd";
+
+        for (size_t i = 0; shape[i]; i++)
+                if (shape[i] == 'd' ? !isdigit((unsigned char) text[i]) : text[i] != shape[i])
+                        return false;
+        return true;
+}
+
 int clock_parse_rfc3339(const char *text, uint64_t *ret_time_us) {
-        struct tm tm = {};
+        struct tm tm = {}, day;
         const char *rest;
         int offset, r;
         uint64_t us;
         time_t time;
 
-        if (!isdigit((unsigned char) text[0]))
+        if (!looks_like_time(text))
                 return -EINVAL;
         rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
         if (!rest)
                 return -EINVAL;
-        us = parse_fraction(&rest);
-        r = parse_offset(rest, &offset);
+        r = parse_fraction(&rest, &us);
+        if (r >= 0)
+                r = parse_offset(rest, &offset);
         if (r < 0)
                 return r;
 
+        day = (struct tm){ .tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday };
+        (void) timegm(&day);
+        if (day.tm_mday != tm.tm_mday)
+                return -EINVAL; /* February 30 */
         time = timegm(&tm) - offset;
         if (time < 0)
                 return -ERANGE;
@@ -117,9 +136,13 @@ int clock_parse_span(const char *text, uint64_t *ret_span_us) {
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return -ERANGE;
 
-        for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-                if (strcmp(c, units[i].suffix) == 0)
-                        return __builtin_mul_overflow(value, units[i].us, ret_span_us) ? -ERANGE
-                                                                                       : 0;
+        for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+                if (strcmp(c, units[i].suffix) != 0)
+                        continue;
+                if (__builtin_mul_overflow(value, units[i].us, &value))
+                        return -ERANGE;
+                *ret_span_us = value;
+                return 0;
+        }
         return -EINVAL;
 }

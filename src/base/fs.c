@@ -38,19 +38,35 @@ int fs_read_text(int dir_fd, const char *path, size_t max, char **ret_text, size
         return 0;
 }
 
+static int make_dir(const char *path, mode_t mode) {
+        struct stat st;
+
+        if (mkdir(path, mode) >= 0)
+                return 0;
+        if (errno != EEXIST)
+                return -errno;
+        if (stat(path, &st) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 int fs_make_dirs(const char *path, unsigned int mode) {
         _cleanup_(freep) char *part = strdup(path);
+        int r;
 
         if (!part)
                 return -ENOMEM;
+        if (!part[0])
+                return -ENOENT;
         for (char *slash = part + 1;; slash++) {
                 char was = *slash;
 
                 if (was != '/' && was != '\0')
                         continue;
                 *slash = '\0';
-                if (mkdir(part, (mode_t) mode) < 0 && errno != EEXIST)
-                        return -errno;
+                r = make_dir(part, (mode_t) mode);
+                if (r < 0)
+                        return r;
                 *slash = was;
                 if (was == '\0')
                         return 0;

@@ -7,5 +7,6 @@
  * NUL-terminated. Return: 0; -EFBIG past @max; any errno of open or read. */
 int fs_read_text(int dir_fd, const char *path, size_t max, char **ret_text, size_t *ret_size);
 
-/** mkdir -p with @mode for the parts that are made. Return: 0 or negative errno. */
+/** mkdir -p with @mode for the parts that are made. Return: 0; -ENOTDIR something else is in
+ * the way; any errno of mkdir. */
 int fs_make_dirs(const char *path, unsigned int mode);

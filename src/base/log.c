@@ -17,7 +17,9 @@
 #include "base/json.h"
 #include "base/text.h"
 
-#define LINE_MAX_BYTES 8192
+/* What one line may hold; what is longer is cut, at a character. */
+#define MESSAGE_MAX_BYTES 4096
+#define VALUE_MAX_BYTES   2048
 
 static atomic_int log_level = LOG_LEVEL_INFO;
 static atomic_int log_target = LOG_TARGET_AUTO;
@@ -80,10 +82,14 @@ int log_target_from_string(const char *text) {
 }
 
 static void write_line(struct buf *line) {
-        if (buf_append_str(line, "\n") < 0 && line->size > 0)
-                line->data[line->size - 1] = '\n';
-        if (line->data && write(STDERR_FILENO, line->data, line->size) < 0)
+        if (buf_append_str(line, "\n") >= 0 && write(STDERR_FILENO, line->data, line->size) < 0)
                 return; /* nowhere left to say it */
+}
+
+static char *shown(const char *text) {
+        _cleanup_(freep) char *cut = strndup(text, VALUE_MAX_BYTES);
+
+        return cut ? text_escape_terminal(cut) : NULL;
 }
 
 /* "VIRTWATCH_SOURCE" is printed as "source". */
@@ -100,14 +106,14 @@ static void short_name(const char *name, char text[static 64]) {
 static void write_text(enum log_level level, const struct log_field *fields, size_t n_fields,
                 const char *message) {
         static const char *const padded[] = { "ERROR", " WARN", " INFO", "DEBUG", "TRACE" };
-        _cleanup_(buf_done) struct buf line = BUF_INIT(LINE_MAX_BYTES);
+        _cleanup_(buf_done) struct buf line = BUF_INIT(SIZE_MAX / 2);
         _cleanup_(freep) char *clean = text_escape_terminal(message);
         char time[CLOCK_RFC3339_MAX], name[64];
 
         (void) buf_printf(&line, "%s %s %s: %s", clock_format_rfc3339(clock_realtime_us(), time),
                         padded[level], program_invocation_short_name, clean ? clean : "");
-        for (size_t i = 0; i < n_fields; i++) {
-                _cleanup_(freep) char *value = text_escape_terminal(fields[i].value);
+        for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++) {
+                _cleanup_(freep) char *value = shown(fields[i].value);
 
                 short_name(fields[i].name, name);
                 (void) buf_printf(&line, " %s=%s", name, value ? value : "");
@@ -115,20 +121,27 @@ static void write_text(enum log_level level, const struct log_field *fields, siz
         write_line(&line);
 }
 
+static void add_clean(struct json_object *object, const char *name, const char *text, size_t max) {
+        _cleanup_(freep) char *clean = NULL;
+
+        if (text_sanitize(text, strlen(text), max, &clean) >= 0)
+                (void) json_add_string(object, name, clean);
+}
+
 static void write_json(enum log_level level, const struct log_field *fields, size_t n_fields,
                 const char *message) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
-        _cleanup_(buf_done) struct buf line = BUF_INIT(4 * LINE_MAX_BYTES);
+        _cleanup_(buf_done) struct buf line = BUF_INIT(SIZE_MAX / 2);
         char time[CLOCK_RFC3339_MAX], name[64];
 
         (void) json_add_string(
                         object, "timestamp", clock_format_rfc3339(clock_realtime_us(), time));
         (void) json_add_string(object, "level", levels[level]);
         (void) json_add_string(object, "target", program_invocation_short_name);
-        (void) json_add_string(object, "message", message);
-        for (size_t i = 0; i < n_fields; i++) {
+        add_clean(object, "message", message, MESSAGE_MAX_BYTES);
+        for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++) {
                 short_name(fields[i].name, name);
-                (void) json_add_string(object, name, fields[i].value);
+                add_clean(object, name, fields[i].value, VALUE_MAX_BYTES);
         }
         if (buf_append_str(&line, json_text(object)) >= 0)
                 write_line(&line);
@@ -167,7 +180,7 @@ static void write_journal(enum log_level level, int error, const char *file, int
 int log_write(enum log_level level, int error, const char *file, int line,
                 const struct log_field *fields, size_t n_fields, const char *format, ...) {
         enum log_target target = log_get_target();
-        char message[LINE_MAX_BYTES / 2];
+        char message[MESSAGE_MAX_BYTES];
         int saved_errno = errno;
         va_list args;
 

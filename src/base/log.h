@@ -23,10 +23,11 @@ enum log_target {
 /* A field; the name is upper case, as the journal wants it ("VIRTWATCH_WORKLOAD"). */
 struct log_field {
         const char *name;
-        const char *value; /* hostile text is fine: control characters are escaped on the way out */
+        const char *value; /* hostile text is fine: control characters are escaped on the way out,
+                            * bytes that are no UTF-8 replaced, long text is cut */
 };
 
-#define LOG_FIELDS_MAX 16
+#define LOG_FIELDS_MAX 16 /* further ones are left out */
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

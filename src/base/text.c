@@ -67,21 +67,24 @@ int text_sanitize(const char *text, size_t size, size_t max, char **ret_text) {
 
 char *text_escape_terminal(const char *text) {
         _cleanup_(buf_done) struct buf buf = BUF_INIT(SIZE_MAX / 2);
-        const unsigned char *c = (const unsigned char *) text;
+        const unsigned char *c = (const unsigned char *) text, *end = c + strlen(text);
+        size_t n;
         int r;
 
         r = buf_append(&buf, "", 0);
-        for (; r >= 0 && *c; c++)
+        for (; r >= 0 && c < end; c += n ? n : 1) {
+                n = character_size(c, (size_t) (end - c));
                 if (*c == '\n')
                         r = buf_append_str(&buf, "\\n");
                 else if (*c == '\t')
                         r = buf_append_str(&buf, "\\t");
-                else if (*c < 0x20 || *c == 0x7f)
-                        r = buf_printf(&buf, "\\x%02x", *c);
-                else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
-                        r = buf_printf(&buf, "\\x%02x", *++c); /* a C1 control */
+                else if (*c < 0x20 || *c == 0x7f || n == 0)
+                        r = buf_printf(&buf, "\\x%02x", *c); /* alone, 0x9b is a control too */
+                else if (*c == 0xc2 && c[1] <= 0x9f)
+                        r = buf_printf(&buf, "\\x%02x", c[1]); /* a C1 control */
                 else
-                        r = buf_append(&buf, c, 1);
+                        r = buf_append(&buf, c, n);
+        }
         return r < 0 ? NULL : buf_take(&buf);
 }
 

@@ -14,8 +14,8 @@ bool text_is_utf8(const char *text, size_t size);
  */
 int text_sanitize(const char *text, size_t size, size_t max, char **ret_text);
 
-/** For a terminal: a copy with C0, DEL, C1 controls and newlines as \xNN or \n, \t. Caller frees;
- * NULL: no memory. */
+/** For a terminal: a copy with C0, DEL, C1 controls, newlines and bytes that are no UTF-8 as \xNN
+ * or \n, \t. Caller frees; NULL: no memory. */
 char *text_escape_terminal(const char *text);
 
 /** Whole-text decimal numbers, no sign (u64), no blanks. Return: 0; -EINVAL; -ERANGE. */

@@ -32,15 +32,20 @@ char *client_escape(const char *text);
 /* ---- sse.c: text/event-stream, by the HTML standard's section 9.2; pure ---- */
 
 struct sse_parser {
-        struct buf line, data;
-        char id[32];       /* last event id */
-        bool skip_lf;      /* after a CR */
-        uint64_t too_long; /* lines refused */
+        struct buf line, data; /* private */
+        char id[32];           /* of the last event that was complete */
+        char next_id[32];      /* private: of the one under way */
+        bool skip_lf;          /* private: after a CR */
+        bool skip_line;        /* private: it is too long */
+        bool skip_event;       /* private: a part of it was too long */
+        uint64_t too_long;     /* lines and events refused */
 };
 
 #define SSE_PARSER_INIT \
         { .line = BUF_INIT(1U << 20), .data = BUF_INIT(1U << 20) }
 void sse_parser_done(struct sse_parser *parser);
+/** A new stream begins: what was left of the last one is dropped, its id is kept. */
+void sse_parser_begin(struct sse_parser *parser);
 /** Feed bytes; @event is called for each event that has data. Return: 0; -ENOMEM. */
 int sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size,
                 void (*event)(const char *data, size_t size, void *userdata), void *userdata);

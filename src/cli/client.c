@@ -130,6 +130,7 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
         free(path);
         if (!easy)
                 return -ENOMEM;
+        sse_parser_begin(&following->parser);
         if (cli->token)
                 r = append_header(&headers, "Authorization: Bearer ", cli->token);
         if (r >= 0)

@@ -175,7 +175,9 @@ static int events(struct request *request) {
                 return refused(page, status);
 
         list = json_get(page, "events");
-        for (size_t i = 0; i < json_object_array_length(list); i++)
+        for (size_t i = 0; json_object_is_type(list, json_type_array) &&
+                        i < json_object_array_length(list);
+                        i++)
                 print_event(&request->cli, json_object_array_get_idx(list, i));
         if (!request->follow)
                 return 0;

@@ -1,5 +1,6 @@
-/* Lines and tables for people. Names and messages are the guests' and containers': control
- * characters are shown, not obeyed. */
+/* Lines and tables for people. Names and messages are the guests' and containers', and with --host
+ * the server may be anybody's: control characters are shown, not obeyed, and nothing is taken to be
+ * of the type it should be. */
 
 #include <string.h>
 #include <time.h>
@@ -16,10 +17,33 @@ static const char *color_of(const struct cli *cli, const char *severity) {
         return strcmp(severity, "warning") == 0 ? "\033[33m" : "";
 }
 
+/* What is there, harmless; "" for what is not. Caller frees. */
 static char *field(struct json_object *object, const char *name) {
         const char *text = json_get_string(object, name);
 
-        return text_escape_terminal(text ? text : "");
+        char *shown = text_escape_terminal(text ? text : "");
+
+        return shown ? shown : strdup("?");
+}
+
+/* JSON as it is, but for DEL and C1 controls, which JSON lets pass and terminals obey. Such bytes
+ * are only found within its strings. */
+static void print_json(struct json_object *object) {
+        const char *text = json_text(object);
+
+        for (const unsigned char *c = (const unsigned char *) (text ? text : ""); *c; c++)
+                if (*c == 0x7f)
+                        (void) printf("\\u007f");
+                else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+                        (void) printf("\\u%04x", *++c);
+                else
+                        (void) putchar(*c);
+        (void) putchar('\n');
+        (void) fflush(stdout);
+}
+
+static size_t length(struct json_object *array) {
+        return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }
 
 static void local_time(const char *rfc3339, char *text, size_t size) {
@@ -38,16 +62,16 @@ static void local_time(const char *rfc3339, char *text, size_t size) {
 void print_event(const struct cli *cli, struct json_object *event) {
         _cleanup_(freep) char *kind = field(event, "kind"), *name = field(event, "name"),
                               *action = field(event, "action"), *message = field(event, "message");
-        const char *warning = json_get_string(event, "warning"),
-                   *color = color_of(cli, json_get_string(event, "severity"));
+        const char *color = color_of(cli, json_get_string(event, "severity"));
         char time[32];
 
         if (cli->json) {
-                (void) printf("%s\n", json_text(event));
-                (void) fflush(stdout);
+                print_json(event);
                 return;
         }
-        if (warning) {
+        if (!action[0] && json_get_string(event, "warning")) {
+                _cleanup_(freep) char *warning = field(event, "warning");
+
                 (void) printf("-- %s --\n", warning);
                 (void) fflush(stdout);
                 return;
@@ -63,32 +87,46 @@ void print_event(const struct cli *cli, struct json_object *event) {
 
 void print_workloads(const struct cli *cli, struct json_object *workloads) {
         if (cli->json) {
-                (void) printf("%s\n", json_text(workloads));
+                print_json(workloads);
                 return;
         }
         (void) printf("%-14s  %-20s  %-9s  %-8s  %-8s  %-15s  %s\n", "ID", "NAME", "KIND",
                         "RUNTIME", "STATE", "SINCE", "LAST EXIT");
-        for (size_t i = 0; i < json_object_array_length(workloads); i++) {
+        for (size_t i = 0; i < length(workloads); i++) {
                 struct json_object *workload = json_object_array_get_idx(workloads, i);
                 _cleanup_(freep) char *id = field(workload, "id"), *name = field(workload, "name"),
                                       *kind = field(workload, "kind"),
                                       *runtime = field(workload, "runtime"),
-                                      *state = field(workload, "state");
-                const char *action = json_get_string(workload, "last_exit/action"),
-                           *reason = json_get_string(workload, "last_exit/reason");
+                                      *state = field(workload, "state"),
+                                      *action = field(workload, "last_exit/action"),
+                                      *reason = field(workload, "last_exit/reason");
                 char since[32];
 
                 local_time(json_get_string(workload, "since"), since, sizeof(since));
                 (void) printf("%-14.12s  %-20s  %-9s  %-8s  %-8s  %-15s  %s%s%s%s\n", id, name,
-                                kind, runtime, state, since, action ? action : "",
-                                reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+                                kind, runtime, state, since, action, reason[0] ? " (" : "", reason,
+                                reason[0] ? ")" : "");
+        }
+}
+
+static void print_sources(struct json_object *sources) {
+        if (!json_object_is_type(sources, json_type_object))
+                return;
+        json_object_object_foreach(sources, name, source) {
+                _cleanup_(freep) char *error = field(source, "error"),
+                                      *state = field(source, "state"),
+                                      *shown = text_escape_terminal(name);
+
+                (void) printf("Source     %-10s  %s%s%s\n", state, shown, error[0] ? ": " : "",
+                                error);
         }
 }
 
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads) {
         struct json_object *sources = json_get(ready, "sources");
-        size_t n = json_object_array_length(workloads), running = 0;
+        _cleanup_(freep) char *node = field(version, "node"), *number = field(version, "version");
+        size_t n = length(workloads), running = 0;
 
         for (size_t i = 0; i < n; i++) {
                 const char *state =
@@ -107,19 +145,11 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 (void) json_add_uint(object, "workloads", n);
                 (void) json_add_uint(object, "running", running);
                 (void) json_add(object, "sources", json_object_get(sources));
-                (void) printf("%s\n", json_text(object));
+                print_json(object);
                 return;
         }
         (void) printf("Node       %s\nVersion    %s\nReady      %s\nUptime     %jd s\nWorkloads  %zu, %zu running\n",
-                        json_get_string(version, "node"), json_get_string(version, "version"),
-                        json_get_bool(ready, "ready", false) ? "yes" : "no",
+                        node, number, json_get_bool(ready, "ready", false) ? "yes" : "no",
                         (intmax_t) json_get_int(health, "uptime_secs", 0), n, running);
-        json_object_object_foreach(sources, name, source) {
-                _cleanup_(freep) char *error = field(source, "error"),
-                                      *shown = text_escape_terminal(name);
-
-                (void) printf("Source     %-10s  %s%s%s\n", json_get_string(source, "state"),
-                                shown ? shown : "", error && error[0] ? ": " : "",
-                                error ? error : "");
-        }
+        print_sources(sources);
 }

@@ -89,6 +89,33 @@ int config_set(struct config *config, const char *key, const char *value, struct
         return config_key_set(config, found, value, diag);
 }
 
+/* A file with a secret in it that others may read is refused (RELIABILITY B, secrets). */
+static int check_mode(const char *path, struct diag *diag) {
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return -errno;
+        if ((st.st_mode & 0037) == 0)
+                return 0;
+        diag_set(diag, 0, 0,
+                        "it holds http.token and others may read it; chmod 0640 or less, or use a credential");
+        return -EACCES;
+}
+
+/* One file, whose token, if it has one, is kept from others. */
+static int load_file(struct config *config, const char *path, struct diag *diag) {
+        char *before = TAKE_PTR(config->token);
+        int r;
+
+        r = config_file_load(config, path, diag);
+        if (!config->token) {
+                config->token = before;
+                return r;
+        }
+        free(before);
+        return r < 0 ? r : check_mode(path, diag);
+}
+
 static int load_conf_d(struct config *config, const char *path, struct diag *diag) {
         _cleanup_(freep) char *pattern = NULL;
         const char *slash = strrchr(path, '/');
@@ -104,7 +131,7 @@ static int load_conf_d(struct config *config, const char *path, struct diag *dia
                 return -ENOMEM;
         r = 0;
         for (size_t i = 0; r >= 0 && i < found.gl_pathc; i++)
-                r = config_file_load(config, found.gl_pathv[i], diag);
+                r = load_file(config, found.gl_pathv[i], diag);
         globfree(&found);
         return r;
 }
@@ -124,10 +151,12 @@ static int load_variable(struct config *config, const char *variable, struct dia
                 }
         }
         key[n] = '\0';
-        if (*c != '=' || !strchr(key, '.'))
+        if (!strchr(key, '.'))
                 return 0; /* VIRTWATCH_HOST, VIRTWATCH_TOKEN: the client's */
 
         (void) snprintf(diag->path, sizeof(diag->path), "environment");
+        if (*c != '=')
+                return config_unknown_key(key, diag); /* longer than any of ours */
         return config_set(config, key, c + 1, diag);
 }
 
@@ -145,9 +174,12 @@ static int load_credential(struct config *config, struct diag *diag) {
         r = fs_read_text(AT_FDCWD, path, TOKEN_MAX, &text, &size);
         if (r == -ENOENT)
                 return 0;
-        if (r < 0) {
-                (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        if (r < 0)
                 return r;
+        if (strlen(text) != size) {
+                diag_set(diag, 0, 0, "it has a NUL in it");
+                return -EINVAL;
         }
         text[strcspn(text, "\r\n")] = '\0';
         return config_set(config, "http.token", text, diag);
@@ -176,27 +208,13 @@ static int config_check(const struct config *config, struct diag *diag) {
         return 0;
 }
 
-/* A file with a secret in it that others may read is refused (RELIABILITY B, secrets). */
-static int check_mode(const struct config *config, const char *path, struct diag *diag) {
-        struct stat st;
-
-        if (!config->token || stat(path, &st) < 0 || (st.st_mode & 0037) == 0)
-                return 0;
-        diag_set(diag, 0, 0,
-                        "it holds http.token and others may read it; chmod 0640 or less, or use a credential");
-        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
-        return -EACCES;
-}
-
 int config_load(struct config *config, const char *path, struct diag *diag) {
         int r = 0;
 
         if (path) {
-                r = config_file_load(config, path, diag);
+                r = load_file(config, path, diag);
                 if (r >= 0)
                         r = load_conf_d(config, path, diag);
-                if (r >= 0)
-                        r = check_mode(config, path, diag);
         }
         for (char **variable = environ; r >= 0 && *variable; variable++)
                 if (text_starts_with(*variable, "VIRTWATCH_"))

@@ -42,6 +42,10 @@ static int complain(struct walk *walk, const yaml_node_t *node, const char *form
         return -EINVAL;
 }
 
+static bool has_nul(const yaml_node_t *scalar) {
+        return strlen((const char *) scalar->data.scalar.value) != scalar->data.scalar.length;
+}
+
 static int set_list(struct walk *walk, const struct config_key *key, const yaml_node_t *node) {
         int r;
 
@@ -52,6 +56,8 @@ static int set_list(struct walk *walk, const struct config_key *key, const yaml_
 
                 if (value->type != YAML_SCALAR_NODE)
                         return complain(walk, value, "%s is a list of texts", key->name);
+                if (has_nul(value))
+                        return complain(walk, value, "%s has a NUL in it", key->name);
                 mark(walk, value);
                 r = config_list_add(key, walk->config, (const char *) value->data.scalar.value,
                                 walk->diag);
@@ -74,7 +80,7 @@ static int set_key(struct walk *walk, const struct config_key *key, const yaml_n
         if (value->type != YAML_SCALAR_NODE)
                 return complain(walk, value, "%s is not a section", key->name);
         mark(walk, value);
-        if (strlen((const char *) value->data.scalar.value) != value->data.scalar.length)
+        if (has_nul(value))
                 return complain(walk, value, "%s has a NUL in it", key->name);
         return config_key_set(
                         walk->config, key, (const char *) value->data.scalar.value, walk->diag);
@@ -89,6 +95,22 @@ static int push(struct walk *walk, yaml_node_t *node, const char *prefix) {
                         prefix);
         walk->depth++;
         return 0;
+}
+
+/* Is the section @name already in the mapping that @pair is of? */
+static bool given_before(
+                const struct walk *walk, const yaml_node_pair_t *pair, const yaml_node_t *name) {
+        const yaml_node_t *node = walk->stack[walk->depth - 1].node;
+
+        for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < pair; p++) {
+                const yaml_node_t *other = yaml_document_get_node(walk->document, p->key);
+
+                if (other->type == YAML_SCALAR_NODE &&
+                                strcmp((const char *) other->data.scalar.value,
+                                                (const char *) name->data.scalar.value) == 0)
+                        return true;
+        }
+        return false;
 }
 
 static int step(struct walk *walk) {
@@ -114,6 +136,8 @@ static int step(struct walk *walk) {
                 mark(walk, name);
                 return config_unknown_key(path, walk->diag);
         }
+        if (given_before(walk, pair, name))
+                return complain(walk, name, "%s is given twice", path);
         if (value->type == YAML_MAPPING_NODE)
                 return push(walk, value, path);
         if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
@@ -143,6 +167,49 @@ static int walk_document(struct walk *walk) {
         return r;
 }
 
+/* Bytes that are no text have an offset only: the line is counted again from the file. */
+static void mark_offset(struct walk *walk, FILE *file, size_t offset) {
+        walk->diag->line = walk->diag->column = 1;
+        rewind(file);
+        for (size_t i = 0; i < offset; i++) {
+                walk->diag->column++;
+                if (getc(file) == '\n') {
+                        walk->diag->line++;
+                        walk->diag->column = 1;
+                }
+        }
+}
+
+static int load_document(yaml_parser_t *parser, struct walk *walk, yaml_document_t *ret_document) {
+        if (yaml_parser_load(parser, ret_document)) {
+                walk->document = ret_document;
+                return 0;
+        }
+        walk->diag->line = (unsigned int) parser->problem_mark.line + 1;
+        walk->diag->column = (unsigned int) parser->problem_mark.column + 1;
+        if (parser->error == YAML_READER_ERROR)
+                mark_offset(walk, parser->input.file, parser->problem_offset);
+        diag_set(walk->diag, walk->diag->line, walk->diag->column, "not YAML: %s",
+                        parser->problem ? parser->problem : "unreadable");
+        return -EINVAL;
+}
+
+/* A second document would be settings that nobody reads. */
+static int check_end(yaml_parser_t *parser, struct walk *walk) {
+        yaml_document_t document;
+        yaml_node_t *root;
+        int r;
+
+        r = load_document(parser, walk, &document);
+        if (r < 0)
+                return r;
+        root = yaml_document_get_root_node(&document);
+        if (root)
+                r = complain(walk, root, "the file must be one document, without a second '---'");
+        yaml_document_delete(&document);
+        return r;
+}
+
 static int parse_file(struct config *config, FILE *file, struct diag *diag) {
         struct walk walk = { .config = config, .diag = diag };
         yaml_document_t document;
@@ -154,16 +221,13 @@ static int parse_file(struct config *config, FILE *file, struct diag *diag) {
         if (!yaml_parser_initialize(&parser))
                 return -ENOMEM;
         yaml_parser_set_input_file(&parser, file);
-        if (yaml_parser_load(&parser, &document)) {
-                walk.document = &document;
+        r = load_document(&parser, &walk, &document);
+        if (r >= 0) {
                 r = walk_document(&walk);
                 yaml_document_delete(&document);
-        } else {
-                diag_set(diag, (unsigned int) parser.problem_mark.line + 1,
-                                (unsigned int) parser.problem_mark.column + 1, "not YAML: %s",
-                                parser.problem ? parser.problem : "unreadable");
-                r = -EINVAL;
         }
+        if (r >= 0)
+                r = check_end(&parser, &walk);
         yaml_parser_delete(&parser);
         return r;
 }

@@ -10,17 +10,25 @@
 
 #define SPAN_YEARS_MAX (100 * UINT64_C(366) * 86400 * USEC_PER_SEC)
 
-static int parse_text(
-                const struct config_key *key, void *field, const char *text, struct diag *diag) {
-        char **to = field;
-        char *copy;
-
+static int check_text(const struct config_key *key, const char *text, struct diag *diag) {
         for (const char *c = text; *c; c++)
                 if ((unsigned char) *c < 0x20) {
                         diag_set(diag, diag->line, diag->column,
                                         "%s must not contain control characters", key->name);
                         return -EINVAL;
                 }
+        return 0;
+}
+
+static int parse_text(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        char **to = field;
+        char *copy;
+        int r;
+
+        r = check_text(key, text, diag);
+        if (r < 0)
+                return r;
         copy = strdup(text);
         if (!copy)
                 return -ENOMEM;
@@ -155,7 +163,11 @@ static int parse_list(
         struct config_list *list = field;
         const char *end;
         char *item;
+        int r;
 
+        r = check_text(key, text, diag);
+        if (r < 0)
+                return r;
         config_list_clear(list);
         for (const char *begin = text; *begin; begin = *end ? end + 1 : end) {
                 end = strchrnul(begin, ',');
@@ -315,7 +327,11 @@ void config_list_clear(struct config_list *list) {
 int config_list_add(const struct config_key *key, struct config *config, const char *text,
                 struct diag *diag) {
         struct config_list *list = (struct config_list *) (void *) ((char *) config + key->offset);
+        int r;
 
+        r = check_text(key, text, diag);
+        if (r < 0)
+                return r;
         if (list->n >= key->max) {
                 diag_set(diag, diag->line, diag->column, "%s has more than %ju items", key->name,
                                 (uintmax_t) key->max);

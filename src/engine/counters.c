@@ -9,6 +9,8 @@
 #include "base/json.h"
 #include "base/map.h"
 
+#define KEY_MAX_BYTES 8192
+
 struct series {
         uint64_t value;
         char *labels[COUNTERS_LABELS_MAX];
@@ -98,14 +100,14 @@ static void count(struct counters *counters, enum counters_family family, const 
                 size_t n) {
         static const char *const others[] = { "_other", "_other", "_other", "_other", "_other" };
         struct map *map = counters->families[family];
-        _cleanup_(buf_done) struct buf key = BUF_INIT(8192);
+        _cleanup_(buf_done) struct buf key = BUF_INIT(KEY_MAX_BYTES);
         struct series *series;
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = buf_printf(&key, "%s\n", values[i]);
+                r = buf_printf(&key, "%zu:%s", strlen(values[i]), values[i]);
         series = r < 0 ? NULL : map_get(map, key.data);
-        if (r >= 0 && !series && map_size(map) >= COUNTERS_SERIES_MAX) {
+        if (r == -ENOSPC || (r >= 0 && !series && map_size(map) >= COUNTERS_SERIES_MAX)) {
                 values = others;
                 buf_reset(&key);
                 r = buf_append_str(&key, "_other");

@@ -160,7 +160,7 @@ static struct workload *kernel_kill_victim(
         if (kill->task_cgroup)
                 workload = inventory_find_cgroup(tracker->inventory, kill->task_cgroup);
         if (!workload && kill->pid)
-                workload = inventory_find_pid(tracker->inventory, kill->pid);
+                workload = inventory_find_last_pid(tracker->inventory, kill->pid);
         if (workload) {
                 struct life *life = life_get(tracker, workload);
 

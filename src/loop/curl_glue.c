@@ -200,12 +200,15 @@ static size_t on_write(char *data, size_t size, size_t n, void *userdata) {
         int r;
 
         n *= size;
-        if (call->request.on_data)
+        if (call->request.on_data) {
                 r = call->request.on_data(call, data, n, call->request.userdata);
-        else
+        } else {
                 r = buf_append(&call->body, data, n);
+                if (r == -ENOSPC)
+                        r = -EFBIG;
+        }
         if (r < 0) {
-                call->error = r == -ENOSPC ? -EFBIG : r;
+                call->error = r;
                 return 0;
         }
         return n;
@@ -234,6 +237,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
 static int set_options(struct curl_call *call, const struct curl_request *request) {
         CURL *easy = call->easy;
         CURLcode code = CURLE_OK;
+        long timeout_ms = (long) (request->timeout_us / USEC_PER_MSEC) +
+                        (request->timeout_us % USEC_PER_MSEC > 0); /* never 0, which is none */
 
 #define SET(option, value)    \
         if (code == CURLE_OK) \
@@ -247,7 +252,7 @@ static int set_options(struct curl_call *call, const struct curl_request *reques
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_PROXY, "");
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        SET(CURLOPT_TIMEOUT_MS, (long) (request->timeout_us / USEC_PER_MSEC));
+        SET(CURLOPT_TIMEOUT_MS, timeout_ms);
         if (request->unix_socket)
                 SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
         if (request->http2_prior_knowledge)

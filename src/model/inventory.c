@@ -80,12 +80,12 @@ static char *native_key(const char *source, const char *native_id) {
 static void index_pid(struct inventory *inventory, struct workload *workload, uint32_t pid) {
         char key[16];
 
-        if (workload->pid) {
-                (void) snprintf(key, sizeof(key), "%u", workload->pid);
+        if (workload->indexed_pid) {
+                (void) snprintf(key, sizeof(key), "%u", workload->indexed_pid);
                 if (map_get(inventory->by_pid, key) == workload)
                         (void) map_remove(inventory->by_pid, key);
         }
-        workload->pid = pid;
+        workload->pid = workload->indexed_pid = pid;
         if (pid) {
                 (void) snprintf(key, sizeof(key), "%u", pid);
                 (void) map_remove(inventory->by_pid, key); /* a number used again */
@@ -104,6 +104,24 @@ void inventory_remove(struct inventory *inventory, struct workload *workload) {
         workload_free(workload);
 }
 
+int inventory_rename(struct inventory *inventory, struct workload *workload, const char *id) {
+        char *copy;
+        int r;
+
+        copy = strdup(id);
+        if (!copy)
+                return -ENOMEM;
+        r = map_put(inventory->by_id, id, workload);
+        if (r < 0) {
+                free(copy);
+                return r;
+        }
+        (void) map_remove(inventory->by_id, workload->id);
+        free(workload->id);
+        workload->id = copy;
+        return 0;
+}
+
 struct workload *inventory_find(const struct inventory *inventory, const char *id) {
         return map_get(inventory->by_id, id);
 }
@@ -119,6 +137,12 @@ struct workload *inventory_find_native(
 }
 
 struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t pid) {
+        struct workload *workload = inventory_find_last_pid(inventory, pid);
+
+        return workload && workload->pid == pid ? workload : NULL;
+}
+
+struct workload *inventory_find_last_pid(const struct inventory *inventory, uint32_t pid) {
         char key[16];
 
         (void) snprintf(key, sizeof(key), "%u", pid);
@@ -146,8 +170,10 @@ struct workload *inventory_find_any(const struct inventory *inventory, const cha
         return n_prefixed == 1 ? prefixed : NULL;
 }
 
-/* The 64 hex digits that name a container, anywhere in a cgroup's path. */
-static struct workload *find_by_hex(const struct inventory *inventory, const char *path) {
+/* The 64 hex digits that name a container, the last in a cgroup's path, and where they end. */
+static struct workload *find_by_hex(
+                const struct inventory *inventory, const char *path, size_t *ret_depth) {
+        struct workload *found = NULL, *workload;
         char id[65];
         size_t run = 0;
 
@@ -157,17 +183,17 @@ static struct workload *find_by_hex(const struct inventory *inventory, const cha
                         continue;
                 }
                 if (run == 64) {
-                        struct workload *workload;
-
                         memcpy(id, c - 64, 64);
                         id[64] = '\0';
                         workload = inventory_find(inventory, id);
-                        if (workload)
-                                return workload;
+                        if (workload) {
+                                found = workload;
+                                *ret_depth = (size_t) (c - path);
+                        }
                 }
                 run = 0;
                 if (!*c)
-                        return NULL;
+                        return found;
         }
 }
 
@@ -196,20 +222,24 @@ static bool names_domain(const char *path, const struct workload *workload) {
 }
 
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path) {
-        struct workload *workload = find_by_hex(inventory, path);
-        size_t n;
+        struct workload *workload, *deepest;
+        size_t n, depth = 1;
 
-        if (workload)
-                return workload;
+        deepest = find_by_hex(inventory, path, &depth);
         list_for_each(workload, &inventory->all, by_age) {
                 n = strlen(workload->cgroup);
-                if (n > 1 && strncmp(path, workload->cgroup, n) == 0 &&
-                                (path[n] == '\0' || path[n] == '/'))
-                        return workload;
+                if (n > depth && strncmp(path, workload->cgroup, n) == 0 &&
+                                (path[n] == '\0' || path[n] == '/')) {
+                        deepest = workload; /* a container may lie in a unit that is watched too */
+                        depth = n;
+                }
+        }
+        if (deepest)
+                return deepest;
+        list_for_each(workload, &inventory->all, by_age)
                 if (workload->kind == WORKLOAD_VM && workload->domain_id > 0 &&
                                 names_domain(path, workload))
                         return workload;
-        }
         return NULL;
 }
 
@@ -263,7 +293,8 @@ static int take_info(struct inventory *inventory, struct workload *workload,
                 workload->finished_us = info->finished_us;
         if (info->restarts >= 0)
                 workload->restarts = info->restarts;
-        workload->transient = info->transient;
+        if (info->transient >= 0)
+                workload->transient = info->transient > 0;
         return 0;
 }
 

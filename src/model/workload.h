@@ -33,7 +33,7 @@ struct workload_info {
         int exit_code;        /* of the last life; -1 not said */
         int oom_killed;       /* the runtime's flag: 1, 0, -1 not said */
         int64_t restarts;     /* by the runtime's restart policy; -1 not said */
-        bool transient;       /* gone when it ends */
+        int transient;        /* gone when it ends: 1, 0, -1 not said */
         enum exit_how how; /* how the last life ended, where state is STOPPED or FAILED (listings)
                             */
 };
@@ -41,7 +41,7 @@ struct workload_info {
 #define WORKLOAD_INFO_INIT                                                                        \
         {                                                                                         \
                 .state = WORKLOAD_STATE_MAX_, .domain_id = -1, .exit_code = -1, .oom_killed = -1, \
-                .restarts = -1                                                                    \
+                .restarts = -1, .transient = -1                                                   \
         }
 
 struct workload {
@@ -56,7 +56,8 @@ struct workload {
                                            was lost */
         uint64_t since_us;              /* CLOCK_REALTIME of the last change of state */
         int domain_id;
-        uint32_t pid; /* 0 when it does not run */
+        uint32_t pid;         /* 0 when it does not run */
+        uint32_t indexed_pid; /* private to the inventory: the last one that was not 0 */
         uint64_t created_us, started_us, finished_us;
         int64_t restarts;
         uint64_t oom_kills;
@@ -84,13 +85,15 @@ struct workload *inventory_find_native(
                 const struct inventory *inventory, const char *source, const char *native_id);
 /** The running workload whose main process is @pid; NULL otherwise. */
 struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t pid);
+/** The same, also when it has ended since: evidence of its death may come later. */
+struct workload *inventory_find_last_pid(const struct inventory *inventory, uint32_t pid);
 /** For people: by exact id, else by a unique name, else by a unique id prefix of at least 4 bytes;
  * NULL otherwise. */
 struct workload *inventory_find_any(const struct inventory *inventory, const char *text);
 /**
- * The workload whose cgroup @path is or lies in: by its recorded cgroup, else by a 64-digit
- * container id component, else by "machine-qemu\x2dID\x2d….scope" or "qemu-ID-….libvirt-qemu" and
- * the domain id; NULL otherwise.
+ * The workload whose cgroup @path is or lies in: by its recorded cgroup or by a 64-digit container
+ * id component, whichever is deeper, else by "machine-qemu\x2dID\x2d….scope" or
+ * "qemu-ID-….libvirt-qemu" and the domain id; NULL otherwise.
  */
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path);
 
@@ -102,6 +105,8 @@ struct workload *inventory_find_cgroup(const struct inventory *inventory, const 
  */
 int inventory_update(struct inventory *inventory, const char *source,
                 const struct workload_info *info, struct workload **ret_workload);
+/** Give it another public id. Return: 0; -EEXIST another one has it; -ENOMEM. */
+int inventory_rename(struct inventory *inventory, struct workload *workload, const char *id);
 /** Take it out and free it. */
 void inventory_remove(struct inventory *inventory, struct workload *workload);
 

@@ -106,6 +106,11 @@ static void thaw_exit(struct workload *workload, struct json_object *frozen) {
         workload->last_exit.time_us = get_u64(frozen, "exit_us");
 }
 
+/* "NATIVE@SOURCE" stays so, though the workload that had the native id as its own is gone. */
+static int thaw_id(struct inventory *inventory, struct workload *workload, const char *id) {
+        return !id || strcmp(id, workload->id) == 0 ? 0 : inventory_rename(inventory, workload, id);
+}
+
 int inventory_thaw(struct inventory *inventory, struct json_object *frozen,
                 struct workload **ret_workload) {
         struct workload_info info = WORKLOAD_INFO_INIT;
@@ -142,6 +147,11 @@ int inventory_thaw(struct inventory *inventory, struct json_object *frozen,
                 return r;
         if (r == 0)
                 return -EEXIST;
+        r = thaw_id(inventory, workload, json_get_string(frozen, "id"));
+        if (r < 0) {
+                inventory_remove(inventory, workload);
+                return r;
+        }
 
         (void) workload_set_state(workload, (enum workload_state) last_known,
                         json_get_string(frozen, "state_reason"), get_u64(frozen, "since_us"));

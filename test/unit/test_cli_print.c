@@ -1,0 +1,218 @@
+/* What the client prints: hostile names show themselves and do nothing else. */
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "test.h"
+
+/* As JSON text: escape sequences, a newline, a CSI of one character. */
+#define HOSTILE "\\u001b]0;owned\\u0007\\n\\u009b31m\\u007f"
+#define SHOWN   "\\x1b]0;owned\\x07\\n\\x9b31m\\x7f"
+
+static char text[65536]; /* what the last capture printed */
+
+static struct json_object *object_of(const char *json) {
+        struct json_object *object = NULL;
+
+        assert_int_equal(json_parse(json, strlen(json), &object), 0);
+        return object;
+}
+
+static void event(const struct cli *cli, struct json_object *const *objects) {
+        print_event(cli, objects[0]);
+}
+
+static void workloads(const struct cli *cli, struct json_object *const *objects) {
+        print_workloads(cli, objects[0]);
+}
+
+static void status(const struct cli *cli, struct json_object *const *objects) {
+        print_status(cli, objects[0], objects[1], objects[2], objects[3]);
+}
+
+/* Print what @json says, with stdout in a file. */
+static void capture(const struct cli *cli,
+                void (*print)(const struct cli *cli, struct json_object *const *objects),
+                const char *const json[4]) {
+        int kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        struct json_object *objects[4] = {};
+        FILE *file = tmpfile();
+        size_t n;
+
+        assert_non_null(file);
+        for (size_t i = 0; i < 4; i++)
+                objects[i] = json[i] ? object_of(json[i]) : NULL;
+        (void) fflush(stdout);
+        assert_int_equal(dup2(fileno(file), STDOUT_FILENO), STDOUT_FILENO);
+        print(cli, objects);
+        (void) fflush(stdout);
+        assert_int_equal(dup2(kept, STDOUT_FILENO), STDOUT_FILENO);
+        (void) close(kept);
+        for (size_t i = 0; i < 4; i++)
+                json_object_put(objects[i]);
+
+        rewind(file);
+        n = fread(text, 1, sizeof(text) - 1, file);
+        text[n] = '\0';
+        (void) fclose(file);
+}
+
+/* Nothing but @lines lines of characters that a terminal prints. */
+static void expect_harmless(size_t lines) {
+        for (const char *c = text; *c; c++) {
+                if (*c == '\n')
+                        lines--;
+                else if ((unsigned char) *c < 0x20 || *c == 0x7f || *c == '\xc2')
+                        fail_msg("byte %02x in: %s", (unsigned char) *c, text);
+        }
+        if (lines != 0)
+                fail_msg("%zd lines too few: %s", (ssize_t) lines, text);
+}
+
+static const struct cli plain = { .host = "unix:/none" };
+static const struct cli colored = { .host = "unix:/none", .color = true };
+static const struct cli json = { .host = "unix:/none", .json = true, .color = true };
+
+static void an_event_is_one_line(void **state) {
+        static const char *const died[4] = {
+                "{\"timestamp\":\"2026-06-07T12:00:01Z\",\"kind\":\"vm\",\"name\":\"web\","
+                "\"action\":\"died\",\"message\":\"exit code 3\",\"severity\":\"error\","
+                "\"synthetic\":true}"
+        };
+
+        capture(&plain, event, died);
+        assert_string_equal(text,
+                        "Jun 07 12:00:01  vm         web                   died         "
+                        "exit code 3 [made up for the time away]\n");
+        capture(&colored, event, died);
+        assert_non_null(strstr(text, "\033[31mdied       \033[0m"));
+        capture(&json, event, died);
+        expect_harmless(1);
+        assert_string_equal(text,
+                        "{\"timestamp\":\"2026-06-07T12:00:01Z\",\"kind\":\"vm\",\"name\":\"web\","
+                        "\"action\":\"died\",\"message\":\"exit code 3\",\"severity\":\"error\","
+                        "\"synthetic\":true}\n");
+}
+
+static void an_event_with_hostile_texts_is_one_harmless_line(void **state) {
+        capture(&plain, event,
+                        (const char *const[4]){ "{\"timestamp\":\"" HOSTILE "\",\"kind\":\"" HOSTILE
+                                                "\",\"name\":\"" HOSTILE "\",\"action\":\"" HOSTILE
+                                                "\",\"message\":\"" HOSTILE
+                                                "\",\"severity\":\"" HOSTILE "\"}" });
+        expect_harmless(1);
+        assert_non_null(strstr(text, "  " SHOWN "  " SHOWN "  " SHOWN "  " SHOWN "\n"));
+        capture(&plain, event, (const char *const[4]){ "{\"name\":7,\"message\":null}" });
+        expect_harmless(1);
+        capture(&json, event, (const char *const[4]){ "{\"name\":\"\\u001b\\n\"}" });
+        assert_string_equal(text, "{\"name\":\"\\u001b\\n\"}\n");
+}
+
+static void workloads_are_a_table(void **state) {
+        static const char *const two[4] = {
+                "[{\"id\":\"0123456789abcdef\",\"name\":\"web\",\"kind\":\"container\","
+                "\"runtime\":\"docker\",\"state\":\"failed\",\"since\":\"2026-06-07T12:00:01Z\","
+                "\"last_exit\":{\"action\":\"OOMKilled\",\"reason\":\"oom\"}},"
+                "{\"id\":\"b\",\"name\":\"" HOSTILE "\",\"kind\":\"" HOSTILE "\"}]"
+        };
+
+        capture(&plain, workloads, two);
+        expect_harmless(3);
+        assert_non_null(strstr(text,
+                        "\n0123456789ab    web                   container  docker    failed    "
+                        "Jun 07 12:00:01  OOMKilled (oom)\n"));
+        assert_non_null(strstr(text, "  " SHOWN "  " SHOWN "  "));
+        capture(&plain, workloads, (const char *const[4]){ "[]" });
+        expect_harmless(1);
+        capture(&json, workloads, (const char *const[4]){ "[]" });
+        assert_string_equal(text, "[]\n");
+}
+
+static const char *const good_status[4] = {
+        "{\"ready\":true,\"sources\":{\"docker\":{\"state\":\"up\"},"
+        "\"" HOSTILE "\":{\"state\":\"down\",\"error\":\"" HOSTILE "\"}}}",
+        "{\"status\":\"ok\",\"uptime_secs\":17}", "{\"version\":\"0.1\",\"node\":\"host\"}",
+        "[{\"state\":\"running\"},{\"state\":\"failed\"}]"
+};
+
+static void the_status_names_each_source(void **state) {
+        capture(&plain, status, good_status);
+        expect_harmless(7);
+        assert_string_equal(text,
+                        "Node       host\nVersion    0.1\nReady      yes\nUptime     17 s\n"
+                        "Workloads  2, 1 running\nSource     up          docker\n"
+                        "Source     down        " SHOWN ": " SHOWN "\n");
+        capture(&json, status, good_status);
+        expect_harmless(1);
+        assert_non_null(strstr(text, "\"workloads\":2,\"running\":1,"));
+}
+
+static void a_warning_is_a_harmless_line_too(void **state) {
+        capture(&plain, event, (const char *const[4]){ "{\"warning\":\"missed 3 events\"}" });
+        assert_string_equal(text, "-- missed 3 events --\n");
+        capture(&plain, event, (const char *const[4]){ "{\"warning\":\"" HOSTILE "\"}" });
+        assert_string_equal(text, "-- " SHOWN " --\n");
+}
+
+static void an_event_with_a_detail_called_warning_is_an_event(void **state) {
+        capture(&plain, event,
+                        (const char *const[4]){ "{\"action\":\"died\",\"warning\":\"disk\"}" });
+        assert_non_null(strstr(text, "  died"));
+        assert_null(strstr(text, "disk"));
+}
+
+static void hostile_exits_and_hosts_are_harmless(void **state) {
+        capture(&plain, workloads,
+                        (const char *const[4]){ "[{\"last_exit\":{\"action\":\"" HOSTILE
+                                                "\",\"reason\":\"" HOSTILE "\"}}]" });
+        expect_harmless(2);
+        assert_non_null(strstr(text, SHOWN " (" SHOWN ")\n"));
+        capture(&plain, status,
+                        (const char *const[4]){ "{\"sources\":{\"a\":{\"state\":\"" HOSTILE "\"}}}",
+                                        "{}",
+                                        "{\"version\":\"" HOSTILE "\",\"node\":\"" HOSTILE "\"}",
+                                        "[]" });
+        expect_harmless(6);
+        assert_non_null(strstr(text, "Node       " SHOWN "\nVersion    " SHOWN "\n"));
+        assert_non_null(strstr(text, "Source     " SHOWN "  a\n"));
+}
+
+static void answers_of_the_wrong_shape_are_empty(void **state) {
+        static const char *const shapes[] = { "{}", "[]", "null", "7", "\"text\"", "[null]", "[[]]",
+                "{\"sources\":[1]}", "{\"sources\":{\"a\":null}}" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+                const char *const same[4] = { shapes[i], shapes[i], shapes[i], shapes[i] };
+
+                capture(&plain, event, same);
+                expect_harmless(1);
+                capture(&plain, workloads, same);
+                assert_non_null(strstr(text, "LAST EXIT\n"));
+                capture(&plain, status, same);
+                assert_non_null(strstr(text, "Node       \nVersion    \nReady      no\n"));
+                capture(&json, status, same);
+                expect_harmless(1);
+        }
+}
+
+static int utc(void **state) {
+        (void) setenv("TZ", "UTC", 1);
+        return 0;
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(an_event_is_one_line),
+                cmocka_unit_test(an_event_with_hostile_texts_is_one_harmless_line),
+                cmocka_unit_test(workloads_are_a_table),
+                cmocka_unit_test(the_status_names_each_source),
+                cmocka_unit_test(a_warning_is_a_harmless_line_too),
+                cmocka_unit_test(an_event_with_a_detail_called_warning_is_an_event),
+                cmocka_unit_test(hostile_exits_and_hosts_are_harmless),
+                cmocka_unit_test(answers_of_the_wrong_shape_are_empty),
+        };
+
+        return cmocka_run_group_tests(tests, utc, NULL);
+}
