@@ -301,6 +301,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         }
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept");
         (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         (void) MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
@@ -308,7 +309,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         MHD_destroy_response(response);
         request->status = MHD_HTTP_OK;
         request->is_stream = true;
-        http_metrics_count(http->metrics, "GET", "/api/v1/events", MHD_HTTP_OK,
+        http_metrics_count(http->metrics, request->method, "/api/v1/events", MHD_HTTP_OK,
                         clock_monotonic_us() - request->begin_us);
         return result;
 }
