@@ -187,7 +187,7 @@ static void on_refused(enum http_method method, unsigned int status, void *userd
         struct http_listener *listener = userdata;
 
         http_metrics_count(listener->http->metrics, http_method_to_string(method), "_other", status,
-                        0);
+                        USEC_INFINITY);
 }
 
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **context,

@@ -35,7 +35,7 @@ struct http_request {
         uint64_t begin_us;
         size_t body_size;
         unsigned int status;
-        const char *method; /* "GET" "HEAD" "_other": the label of metrics */
+        const char *method; /* a constant: the label of metrics */
         bool begun, suspended;
         bool is_stream; /* its answer has no end */
         char *answer;   /* an answer that was waited for; NULL: none yet */
@@ -59,6 +59,7 @@ struct http {
         uint64_t sse_missed;
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;
+        unsigned int n_gzip; /* compressed bodies under way */
         bool closing;
 };
 
@@ -78,6 +79,10 @@ enum MHD_Result http_error(struct http_request *request, unsigned int status, co
                 const char *message);
 const char *http_query(struct http_request *request, const char *name);
 const char *http_header(struct http_request *request, const char *name);
+#define HTTP_FIELD_MAX 1024
+/** All fields of that name as one list, cut at @text's size. Return: @text; NULL: there is none. */
+const char *http_header_list(
+                struct http_request *request, const char *name, char text[static HTTP_FIELD_MAX]);
 
 /* sse.c */
 enum MHD_Result sse_open(struct http_request *request);
@@ -105,7 +110,12 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
 
 /* metrics.c */
 enum MHD_Result metrics_answer(struct http_request *request, const char *id);
+
+/* http_metrics.c */
+struct exposition;
 int http_metrics_new(struct http_metrics **ret_metrics);
 struct http_metrics *http_metrics_free(struct http_metrics *metrics);
+/** @took_us: USEC_INFINITY: refused before it was timed. */
 void http_metrics_count(struct http_metrics *metrics, const char *method, const char *path,
                 unsigned int status, uint64_t took_us);
+void http_metrics_render(const struct http_metrics *metrics, struct exposition *exposition);

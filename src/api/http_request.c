@@ -4,6 +4,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "api/http_accept.h"
+#include "api/http_gzip.h"
+#include "api/http_head.h"
 #include "api/http_internal.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -38,18 +41,63 @@ const char *http_header(struct http_request *request, const char *name) {
         return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+struct field_list {
+        const char *name;
+        char *text;
+        size_t size;
+};
+
+static enum MHD_Result add_field(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        struct field_list *list = userdata;
+        size_t n = value ? strlen(value) : 0;
+
+        if (strcasecmp(name, list->name) != 0)
+                return MHD_YES;
+        if (list->size + n + 2 > HTTP_FIELD_MAX)
+                return MHD_NO;
+        if (list->size > 0)
+                list->text[list->size++] = ',';
+        memcpy(list->text + list->size, value ? value : "", n + 1);
+        list->size += n;
+        return MHD_YES;
+}
+
+const char *http_header_list(
+                struct http_request *request, const char *name, char text[static HTTP_FIELD_MAX]) {
+        struct field_list list = { .name = name, .text = text };
+
+        (void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_field, &list);
+        return list.size > 0 ? text : NULL;
+}
+
+static struct MHD_Response *make_response(
+                struct http_request *request, const char *text, size_t size) {
+        struct MHD_Response *response = NULL;
+        char fields[HTTP_FIELD_MAX];
+
+        if (size >= HTTP_GZIP_MIN &&
+                        http_accepts_gzip(http_header_list(
+                                        request, MHD_HTTP_HEADER_ACCEPT_ENCODING, fields)))
+                response = http_gzip_response(text, size, &request->http->n_gzip);
+        if (!response)
+                response = MHD_create_response_from_buffer(
+                                size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
+        return response;
+}
+
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size) {
         struct MHD_Response *response;
         enum MHD_Result r;
 
-        response = MHD_create_response_from_buffer(
-                        size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
+        response = make_response(request, text, size);
         if (!response)
                 return MHD_NO;
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
         if (status == MHD_HTTP_UNAUTHORIZED)
                 (void) MHD_add_response_header(
                                 response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
@@ -197,9 +245,7 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
                 size_t *upload_size) {
         if (!request->begun) {
                 request->begun = true;
-                request->method = strcmp(method, "GET") == 0  ? "GET"
-                                : strcmp(method, "HEAD") == 0 ? "HEAD"
-                                                              : "_other";
+                request->method = http_method_to_string(http_method_from_string(method));
                 return MHD_YES; /* the headers; MHD calls again for a body, or without one */
         }
         if (*upload_size > 0) {

@@ -29,7 +29,10 @@ void buf_consume(struct buf *buf, size_t n) {
 
 char *buf_take(struct buf *buf) {
         char *data = TAKE_PTR(buf->data);
+        char *shrunk = data ? realloc(data, buf->size + 1) : NULL;
 
+        if (shrunk) /* what is taken is kept, often for long */
+                data = shrunk;
         *buf = (struct buf){ .max = buf->max };
         return data;
 }

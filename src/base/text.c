@@ -53,6 +53,12 @@ int text_sanitize(const char *text, size_t size, size_t max, char **ret_text) {
         size_t n;
         int r;
 
+        size = strnlen(text, size);
+        if (size <= max && text_is_utf8(text, size)) { /* nearly always */
+                *ret_text = strndup(text, size);
+                return *ret_text ? 0 : -ENOMEM;
+        }
+
         r = buf_append(&buf, "", 0);
         for (size_t i = 0; r >= 0 && i < size && text[i]; i += n ? n : 1) {
                 n = character_size((const unsigned char *) text + i, size - i);

@@ -3,6 +3,7 @@
 
 #include "daemon/manager.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +19,9 @@
 
 #define HEARTBEAT_US    (500 * USEC_PER_MSEC)
 #define FEED_EVENTS_MAX 65536
-#define FEED_BYTES_MAX  (16U << 20)
+#define FEED_BYTES_MAX  (64U << 20) /* in a storm: more than a second of it */
+#define FEED_KEEP       1000        /* once all have read it */
+#define TRIM_WORTH_IT   1000        /* events */
 #define ORIGINS_MAX     16384
 #define WORKLOADS_MAX   20000
 
@@ -91,6 +94,8 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         struct manager *manager = userdata;
 
         manager->api.heartbeat_us = clock_monotonic_us();
+        if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT)
+                (void) malloc_trim(0); /* a storm is over: it need not stay resident */
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;

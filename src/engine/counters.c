@@ -9,15 +9,31 @@
 #include "base/json.h"
 #include "base/map.h"
 
-#define KEY_MAX_BYTES 8192
+#define KEY_MAX_BYTES   8192
+#define CREATIONS_MAX   1000
+#define RUNTIMES_MAX    32
+#define SCHEDULE_MAX_US (600 * USEC_PER_SEC) /* created and left: a later start is another wish */
 
 struct series {
         uint64_t value;
         char *labels[COUNTERS_LABELS_MAX];
 };
 
+/* A workload that was created and has not started yet. */
+struct creation {
+        char *workload;
+        uint64_t time_us;
+};
+
+struct schedule {
+        char runtime[32];
+        struct histogram histogram;
+};
+
 struct counters {
         struct map *families[COUNTERS_FAMILY_MAX_];
+        struct map *creations; /* of struct creation, by workload, oldest first */
+        struct map *schedules; /* of struct schedule, by runtime */
 };
 
 static const char *const label_names[COUNTERS_FAMILY_MAX_][COUNTERS_LABELS_MAX] = {
@@ -48,6 +64,11 @@ int counters_new(struct counters **ret_counters) {
                 if (r < 0)
                         return r;
         }
+        r = map_new(&counters->creations);
+        if (r >= 0)
+                r = map_new(&counters->schedules);
+        if (r < 0)
+                return r;
         *ret_counters = TAKE_PTR(counters);
         return 0;
 }
@@ -57,6 +78,25 @@ static struct series *series_free(struct series *series) {
                 free(series->labels[i]);
         free(series);
         return NULL;
+}
+
+static void creation_free(struct creation *creation) {
+        free(creation->workload);
+        free(creation);
+}
+
+static void free_schedules(struct counters *counters) {
+        struct creation *creation;
+        struct schedule *schedule;
+
+        if (counters->creations)
+                map_for_each(creation, counters->creations)
+                        creation_free(creation);
+        if (counters->schedules)
+                map_for_each(schedule, counters->schedules)
+                        free(schedule);
+        map_free(counters->creations);
+        map_free(counters->schedules);
 }
 
 struct counters *counters_free(struct counters *counters) {
@@ -72,6 +112,7 @@ struct counters *counters_free(struct counters *counters) {
                         series_free(series);
                 map_free(counters->families[i]);
         }
+        free_schedules(counters);
         free(counters);
         return NULL;
 }
@@ -134,10 +175,82 @@ static const char *container_event(const struct event *event, bool is_exit) {
         return strcmp(event->action, "started") == 0 ? "started" : NULL;
 }
 
+/* ---- from creation to start ---- */
+
+static void note_creation(struct counters *counters, const struct event *event) {
+        struct creation *creation;
+
+        while (map_size(counters->creations) >= CREATIONS_MAX) {
+                map_for_each(creation, counters->creations) {
+                        (void) map_remove(counters->creations, creation->workload);
+                        creation_free(creation);
+                        break;
+                }
+        }
+        creation = calloc(1, sizeof(*creation));
+        if (!creation)
+                return;
+        creation->time_us = event->time_us;
+        creation->workload = strdup(event->workload);
+        if (!creation->workload || map_put(counters->creations, creation->workload, creation) < 0)
+                creation_free(creation);
+}
+
+static void observe_schedule(struct counters *counters, const char *runtime, uint64_t took_us) {
+        struct schedule *schedule = map_get(counters->schedules, runtime);
+
+        if (!schedule) {
+                schedule = map_size(counters->schedules) < RUNTIMES_MAX
+                                ? calloc(1, sizeof(*schedule))
+                                : NULL;
+                if (!schedule)
+                        return;
+                (void) snprintf(schedule->runtime, sizeof(schedule->runtime), "%s", runtime);
+                if (map_put(counters->schedules, runtime, schedule) < 0) {
+                        free(schedule);
+                        return;
+                }
+        }
+        histogram_observe(&schedule->histogram, took_us);
+}
+
+/* Runtimes are told by their source's name. Made-up events carry the time they were found at, which
+ * says nothing. */
+static void note_schedule(struct counters *counters, const struct event *event) {
+        struct creation *creation;
+
+        if (!event->workload[0])
+                return;
+        if (strcmp(event->action, "created") == 0) {
+                if (!event->synthetic)
+                        note_creation(counters, event);
+                return;
+        }
+        creation = map_remove(counters->creations, event->workload);
+        if (!creation)
+                return;
+        if (strcmp(event->action, "started") == 0 && !event->synthetic &&
+                        event->time_us >= creation->time_us &&
+                        event->time_us - creation->time_us <= SCHEDULE_MAX_US)
+                observe_schedule(counters, event->source, event->time_us - creation->time_us);
+        creation_free(creation);
+}
+
+void counters_for_each_schedule(const struct counters *counters,
+                void (*each)(const char *runtime, const struct histogram *histogram,
+                                void *userdata),
+                void *userdata) {
+        struct schedule *schedule;
+
+        map_for_each(schedule, counters->schedules)
+                each(schedule->runtime, &schedule->histogram, userdata);
+}
+
 void counters_add(struct counters *counters, const struct event *event) {
         const char *kind = event_kind_to_string(event->kind), *word;
         bool is_exit = json_get_string(event->details, "confidence");
 
+        note_schedule(counters, event);
         count(counters, COUNTERS_EVENTS, (const char *const[]){ kind, event->action }, 2);
         word = event->kind == EVENT_CONTAINER ? container_event(event, is_exit) : NULL;
         if (word)

@@ -4,6 +4,7 @@
  * Loop thread only. */
 
 #include "model/event.h"
+#include "model/histogram.h"
 
 struct counters;
 
@@ -31,4 +32,10 @@ const char *const *counters_label_names(enum counters_family family, size_t *ret
 /** Call @each for every series of the family. */
 void counters_for_each(const struct counters *counters, enum counters_family family,
                 void (*each)(const char *const *label_values, uint64_t value, void *userdata),
+                void *userdata);
+
+/** Call @each for the time from creation to the first start, of each runtime that has shown one. */
+void counters_for_each_schedule(const struct counters *counters,
+                void (*each)(const char *runtime, const struct histogram *histogram,
+                                void *userdata),
                 void *userdata);

@@ -35,10 +35,15 @@ int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed) {
         return 0;
 }
 
+/* The JSON, the texts and details it was made of, and what malloc adds. */
+static size_t event_bytes(const struct event *event) {
+        return 2 * event->json_size + 1024;
+}
+
 static void drop_oldest(struct feed *feed) {
         struct event **slot = &feed->ring[feed->first_seq % feed->max_events];
 
-        feed->bytes -= (*slot)->json_size;
+        feed->bytes -= event_bytes(*slot);
         *slot = event_unref(*slot);
         feed->first_seq++;
 }
@@ -96,15 +101,28 @@ void feed_publish(struct feed *feed, struct event *const *events, size_t n) {
 
                 while (feed->first_seq <= feed->last_seq &&
                                 (feed->last_seq + 1 - feed->first_seq >= feed->max_events ||
-                                                feed->bytes + events[i]->json_size >
+                                                feed->bytes + event_bytes(events[i]) >
                                                                 feed->max_bytes))
                         drop_oldest(feed);
                 feed->last_seq++;
                 feed->ring[feed->last_seq % feed->max_events] = event_ref(events[i]);
-                feed->bytes += events[i]->json_size;
+                feed->bytes += event_bytes(events[i]);
         }
         if (n > 0)
                 wake_readers(feed);
+}
+
+size_t feed_trim(struct feed *feed, size_t keep) {
+        const struct feed_reader *reader;
+        uint64_t until = feed->last_seq + 1;
+        size_t n = 0;
+
+        list_for_each(reader, &feed->readers, list)
+                if (reader->next_seq < until)
+                        until = reader->next_seq;
+        for (; feed->first_seq < until && feed->first_seq + keep <= feed->last_seq; n++)
+                drop_oldest(feed);
+        return n;
 }
 
 void feed_reader_init(struct feed_reader *reader, struct feed *feed, uint64_t after_seq,

@@ -19,7 +19,7 @@ struct feed_reader {
                                                          feed_next() that gave 0 */
 };
 
-/** Keep at most @max_events events of at most @max_bytes JSON in all; memory grows with what is in
+/** Keep at most @max_events events of at most about @max_bytes in all; memory grows with what is in
  * it. */
 int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed);
 struct feed *feed_free(struct feed *feed);
@@ -33,6 +33,9 @@ uint64_t feed_first_seq(const struct feed *feed);
 
 /** Add events in order (each seq is last + 1: asserted), then wake the waiting readers. */
 void feed_publish(struct feed *feed, struct event *const *events, size_t n);
+
+/** Let go of what every reader has read, but for the newest @keep events. Return: how many went. */
+size_t feed_trim(struct feed *feed, size_t keep);
 
 /** Start reading after @after_seq (feed_last_seq() for "from now on"). */
 void feed_reader_init(struct feed_reader *reader, struct feed *feed, uint64_t after_seq,

@@ -1,6 +1,7 @@
 /* The HTTP server against what clients, good and bad, send it. */
 
 #include <fcntl.h>
+#include <zlib.h>
 
 #include "http_fixture.h"
 
@@ -406,11 +407,149 @@ static void requests_are_counted_by_method_route_and_status(void **state) {
                         sizeof(answer));
         fixture_get(&f, "/api/v1/workloads/nobody?x=1", "", answer, sizeof(answer));
         fixture_get(&f, "/metrics", "", answer, sizeof(answer));
-        assert_has(answer, "requests_total{method=\"_other\",path=\"/health\",status=\"405\"} 1\n");
+        assert_has(answer, "requests_total{method=\"DELETE\",path=\"/health\",status=\"405\"} 1\n");
         assert_has(answer, "requests_total{method=\"GET\",path=\"_other\",status=\"400\"} 1\n");
         assert_has(answer,
                         "requests_total{method=\"GET\",path=\"/api/v1/workloads/{id}\",status=\"404\"} 1\n");
         assert_null(strstr(answer, "nobody"));
+        fixture_stop(&f);
+}
+
+/* ---- what the client would like ---- */
+
+static void metrics_come_in_the_dialect_asked_for(void **state) {
+        char answer[65536];
+        struct fixture f;
+
+        a_server(&f);
+        fixture_get(&f, "/metrics", "", answer, sizeof(answer));
+        assert_has(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+        assert_has(answer, "# TYPE virtwatch_journal_committed_total counter\n");
+        assert_has(answer, "# TYPE virtwatch_build_info gauge\n");
+        assert_null(strstr(answer, "# EOF"));
+        assert_null(strstr(answer, "# UNIT"));
+
+        /* as Prometheus asks, and in two fields, which are one list */
+        fixture_get(&f, "/v1/metrics",
+                        "Accept: application/openmetrics-text;version=1.0.0;q=0.8\r\n"
+                        "Accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n",
+                        answer, sizeof(answer));
+        assert_has(answer,
+                        "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n");
+        assert_has(answer, "Vary: Accept, Accept-Encoding\r\n");
+        assert_has(answer, "# TYPE virtwatch_journal_committed counter\n");
+        assert_has(answer, "\nvirtwatch_journal_committed_total ");
+        assert_has(answer, "# UNIT virtwatch_uptime_seconds seconds\n");
+        assert_has(answer, "# TYPE virtwatch_build info\n");
+        assert_has(answer, "\nvirtwatch_build_info{version=");
+        assert_string_equal(answer + strlen(answer) - 7, "\n# EOF\n");
+
+        fixture_get(&f, "/metrics", "Accept: text/plain, application/openmetrics-text;q=0.9\r\n",
+                        answer, sizeof(answer));
+        assert_has(answer, "Content-Type: text/plain; version=0.0.4");
+        fixture_stop(&f);
+}
+
+static size_t read_all(int fd, char *to, size_t size) {
+        struct pollfd ready = { .fd = fd, .events = POLLIN };
+        size_t used = 0;
+        ssize_t n;
+
+        while (poll(&ready, 1, 5000) == 1 && (n = read(fd, to + used, size - used)) > 0)
+                used += (size_t) n;
+        return used;
+}
+
+/* From chunks to the text they hold. */
+static size_t unchunk(char *body, size_t size) {
+        size_t from = 0, to = 0;
+
+        for (;;) {
+                char *end = NULL;
+                size_t n = strtoul(body + from, &end, 16);
+
+                from = (size_t) (end - body) + 2;
+                if (n == 0)
+                        return to;
+                assert_true(from + n + 2 <= size);
+                memmove(body + to, body + from, n);
+                from += n + 2;
+                to += n;
+        }
+}
+
+static size_t gunzip(char *from, size_t size, char *to, size_t to_size) {
+        z_stream stream = { .next_in = (Bytef *) from,
+                .avail_in = (uInt) size,
+                .next_out = (Bytef *) to,
+                .avail_out = (uInt) to_size };
+
+        assert_int_equal(inflateInit2(&stream, 16 + MAX_WBITS), Z_OK);
+        assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+        assert_int_equal(stream.avail_in, 0);
+        assert_int_equal(inflateEnd(&stream), Z_OK);
+        return to_size - stream.avail_out;
+}
+
+static void large_bodies_are_compressed_for_who_can_read_them(void **state) {
+        static const char request[] = "GET /metrics HTTP/1.1\r\n" H
+                                      "Accept: application/openmetrics-text\r\n"
+                                      "Accept-Encoding: deflate, gzip;q=0.9\r\n" END;
+        char answer[65536], text[65536], *body;
+        struct fixture f;
+        size_t size;
+        int fd;
+
+        a_server(&f);
+        fd = fixture_connect(&f);
+        fixture_send(fd, request, sizeof(request) - 1);
+        size = read_all(fd, answer, sizeof(answer) - 1);
+        answer[size] = '\0';
+        (void) close(fd);
+        assert_status(answer, 200);
+        assert_has(answer, "\r\nContent-Encoding: gzip\r\n");
+        body = strstr(answer, "\r\n\r\n") + 4;
+        size = unchunk(body, size - (size_t) (body - answer));
+        size = gunzip(body, size, text, sizeof(text) - 1);
+        text[size] = '\0';
+        assert_true(strncmp(text, "# HELP virtwatch_ready ", 23) == 0);
+        assert_string_equal(text + size - 6, "# EOF\n");
+
+        fixture_get(&f, "/metrics", "Accept-Encoding: gzip;q=0, *\r\n", answer, sizeof(answer));
+        assert_null(strstr(answer, "Content-Encoding"));
+        fixture_get(&f, "/health", "Accept-Encoding: gzip\r\n", answer, sizeof(answer));
+        assert_null(strstr(answer, "Content-Encoding")); /* too small to be worth it */
+        fixture_publish(&f, EVENT_CONTAINER, 20);
+        fixture_get(&f, "/api/v1/events?limit=20", "Accept-Encoding: gzip\r\n", answer,
+                        sizeof(answer));
+        assert_has(answer, "\r\nContent-Encoding: gzip\r\n");
+        fixture_ask(fixture_connect(&f),
+                        "HEAD /metrics HTTP/1.1\r\n" H "Accept-Encoding: gzip\r\n" END, answer,
+                        sizeof(answer));
+        assert_has(answer, "\r\nContent-Encoding: gzip\r\n");
+        fixture_stop(&f);
+}
+
+/* Whoever asks for a compressed body and does not take it leaves the compressor waiting. */
+static void compressed_bodies_that_nobody_reads_do_not_pile_up(void **state) {
+        static const char request[] = "GET /api/v1/events?limit=1000 HTTP/1.1\r\n" H T
+                                      "Accept-Encoding: gzip\r\n" END;
+        char answer[65536];
+        struct fixture f;
+        int lazy[100];
+
+        a_server(&f);
+        fixture_publish(&f, EVENT_CONTAINER, 1000);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++) {
+                lazy[i] = fixture_connect(&f);
+                fixture_send(lazy[i], request, sizeof(request) - 1);
+        }
+        fixture_get(&f, "/metrics", "Accept-Encoding: gzip\r\n", answer, sizeof(answer));
+        assert_status(answer, 200);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+                (void) close(lazy[i]);
+        fixture_get(&f, "/metrics", "", answer, sizeof(answer));
+        assert_status(answer, 200);
         fixture_stop(&f);
 }
 
@@ -429,6 +568,9 @@ int main(void) {
                 cmocka_unit_test(hostile_names_are_escaped),
                 cmocka_unit_test(a_socket_that_is_served_is_not_taken_over),
                 cmocka_unit_test(requests_are_counted_by_method_route_and_status),
+                cmocka_unit_test(metrics_come_in_the_dialect_asked_for),
+                cmocka_unit_test(large_bodies_are_compressed_for_who_can_read_them),
+                cmocka_unit_test(compressed_bodies_that_nobody_reads_do_not_pile_up),
         };
 
         return RUN_TESTS(tests);

@@ -1,0 +1,124 @@
+/* Metrics text, byte by byte, in both dialects. */
+
+#include <string.h>
+
+#include "api/exposition.h"
+#include "model/histogram.h"
+#include "test.h"
+
+static const struct metric_family counter = { "vw_things", METRIC_COUNTER, NULL, "Things" };
+static const struct metric_family gauge = { "vw_size_bytes", METRIC_GAUGE, "bytes", "Size" };
+static const struct metric_family info = { "vw_build", METRIC_INFO, NULL, "Build" };
+static const struct metric_family histogram_family = { "vw_wait_seconds", METRIC_HISTOGRAM,
+        "seconds", "Wait" };
+
+static void write_all(struct exposition *exposition) {
+        static const char *const names[] = { "name", "kind" };
+        const char *const values[] = { "a\\b\"c\nd", "" };
+        const struct metric_labels labels = { names, values, 2 };
+
+        exposition_family(exposition, &counter);
+        exposition_sample(exposition, &labels, UINT64_MAX);
+        exposition_one(exposition, &gauge, 0);
+        exposition_family(exposition, &info);
+        exposition_sample(exposition, &(struct metric_labels){ names, values, 1 }, 1);
+}
+
+static void the_plain_dialect_names_families_as_their_samples(void **state) {
+        struct exposition exposition = { .out = BUF_INIT(4096) };
+
+        write_all(&exposition);
+        assert_int_equal(exposition_end(&exposition), 0);
+        assert_string_equal(exposition.out.data,
+                        "# HELP vw_things_total Things\n"
+                        "# TYPE vw_things_total counter\n"
+                        "vw_things_total{name=\"a\\\\b\\\"c\\nd\",kind=\"\"} 18446744073709551615\n"
+                        "# HELP vw_size_bytes Size\n"
+                        "# TYPE vw_size_bytes gauge\n"
+                        "vw_size_bytes 0\n"
+                        "# HELP vw_build_info Build\n"
+                        "# TYPE vw_build_info gauge\n"
+                        "vw_build_info{name=\"a\\\\b\\\"c\\nd\"} 1\n");
+        buf_done(&exposition.out);
+}
+
+static void openmetrics_names_families_bare_and_says_where_it_ends(void **state) {
+        struct exposition exposition = { .out = BUF_INIT(4096), .openmetrics = true };
+
+        write_all(&exposition);
+        assert_int_equal(exposition_end(&exposition), 0);
+        assert_string_equal(exposition.out.data,
+                        "# HELP vw_things Things\n"
+                        "# TYPE vw_things counter\n"
+                        "vw_things_total{name=\"a\\\\b\\\"c\\nd\",kind=\"\"} 18446744073709551615\n"
+                        "# HELP vw_size_bytes Size\n"
+                        "# TYPE vw_size_bytes gauge\n"
+                        "# UNIT vw_size_bytes bytes\n"
+                        "vw_size_bytes 0\n"
+                        "# HELP vw_build Build\n"
+                        "# TYPE vw_build info\n"
+                        "vw_build_info{name=\"a\\\\b\\\"c\\nd\"} 1\n"
+                        "# EOF\n");
+        buf_done(&exposition.out);
+}
+
+static void buckets_hold_all_that_took_no_longer_than_their_bound(void **state) {
+        static const char *const names[] = { "path" };
+        static const char *const values[] = { "/" };
+        struct exposition exposition = { .out = BUF_INIT(4096) };
+        struct histogram histogram = {};
+
+        histogram_observe(&histogram, 500);
+        histogram_observe(&histogram, 501);
+        histogram_observe(&histogram, 1000000);
+        histogram_observe(&histogram, 20000000);
+        exposition_family(&exposition, &histogram_family);
+        exposition_histogram(&exposition, &(struct metric_labels){ names, values, 1 }, &histogram);
+        assert_int_equal(exposition_end(&exposition), 0);
+        assert_string_equal(exposition.out.data,
+                        "# HELP vw_wait_seconds Wait\n"
+                        "# TYPE vw_wait_seconds histogram\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.0005\"} 1\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.001\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.0025\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.005\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.01\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.025\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.05\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.1\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.25\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"0.5\"} 2\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"1.0\"} 3\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"2.5\"} 3\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"5.0\"} 3\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"10.0\"} 3\n"
+                        "vw_wait_seconds_bucket{path=\"/\",le=\"+Inf\"} 4\n"
+                        "vw_wait_seconds_sum{path=\"/\"} 21.001001\n"
+                        "vw_wait_seconds_count{path=\"/\"} 4\n");
+        buf_done(&exposition.out);
+}
+
+static void a_text_that_does_not_fit_is_not_taken_for_whole(void **state) {
+        for (size_t max = 0; max < 400; max += 7) {
+                struct exposition exposition = { .out = BUF_INIT(max), .openmetrics = true };
+
+                write_all(&exposition);
+                if (exposition_end(&exposition) >= 0)
+                        assert_string_equal(
+                                        exposition.out.data + exposition.out.size - 6, "# EOF\n");
+                else
+                        assert_true(max < 390);
+                buf_done(&exposition.out);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(the_plain_dialect_names_families_as_their_samples),
+                cmocka_unit_test(openmetrics_names_families_bare_and_says_where_it_ends),
+                cmocka_unit_test(buckets_hold_all_that_took_no_longer_than_their_bound),
+                cmocka_unit_test(a_text_that_does_not_fit_is_not_taken_for_whole),
+        };
+
+        return RUN_TESTS(tests);
+}
