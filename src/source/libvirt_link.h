@@ -53,6 +53,7 @@ void libvirt_link_post(struct libvirt_link *link, const struct fact *fact);
 void libvirt_link_post_lifecycle(
                 struct libvirt_link *link, virDomainPtr domain, int event, int detail);
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped);
+void libvirt_letter_free(struct libvirt_letter *letter);
 
 /** libvirt_calls.c: the calls thread; holds a reference. */
 void *libvirt_calls_main(void *link);
