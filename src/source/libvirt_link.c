@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 
-#define LOOKS_MAX 20000
+#define LOOKS_MAX        20000
+#define FOLD_INTERVAL_US (10 * USEC_PER_SEC)
+#define FOLD_MAX         4096
 
 int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link) {
@@ -17,7 +19,8 @@ int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
         if (!link)
                 return -ENOMEM;
         link->uri = strdup(uri);
-        if (!link->uri) {
+        if (!link->uri || fold_new(FOLD_INTERVAL_US, FOLD_MAX, &link->fold) < 0) {
+                free(link->uri);
                 free(link);
                 return -ENOMEM;
         }
@@ -54,6 +57,7 @@ void libvirt_link_unref(struct libvirt_link *link) {
         }
         (void) pthread_cond_destroy(&link->wake);
         (void) pthread_mutex_destroy(&link->lock);
+        fold_free(link->fold);
         free(link->uri);
         free(link);
 }
@@ -76,16 +80,55 @@ static void send(struct libvirt_link *link, struct libvirt_letter *letter) {
                 libvirt_letter_free(letter);
 }
 
-void libvirt_link_post(struct libvirt_link *link, const struct fact *fact) {
+static void send_fact(struct libvirt_link *link, struct fact *fact, bool folds) {
         struct libvirt_letter *letter = calloc(1, sizeof(*letter));
-        int r = letter ? fact_copy(fact, &letter->fact) : -ENOMEM;
 
-        (void) json_object_put(fact->details); /* from here on only the copy holds it: references
-                                                  are not atomic */
-        if (r < 0)
-                free(letter);
-        else
-                send(link, letter);
+        if (!letter) {
+                fact_free(fact);
+                return;
+        }
+        letter->fact = fact;
+        letter->folds = folds;
+        send(link, letter);
+}
+
+/* From here on only the copy holds the details: references are not atomic. */
+static struct fact *take_copy(const struct fact *fact) {
+        struct fact *copy = NULL;
+        int r;
+
+        r = fact_copy(fact, &copy);
+        (void) json_object_put(fact->details);
+        return r < 0 ? NULL : copy;
+}
+
+void libvirt_link_post(struct libvirt_link *link, const struct fact *fact) {
+        struct fact *copy = take_copy(fact);
+
+        if (copy)
+                send_fact(link, copy, false);
+}
+
+void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact, const char *key,
+                unsigned int burst) {
+        _cleanup_(fact_freep) struct fact *copy = take_copy(fact);
+        char whole[VIR_UUID_STRING_BUFLEN + 256];
+
+        if (!copy)
+                return;
+        (void) snprintf(whole, sizeof(whole), "%s %s", fact->workload.native_id, key);
+        (void) pthread_mutex_lock(&link->lock);
+        if (!fold_pass(link->fold, whole, burst, clock_monotonic_us(), &copy))
+                link->unposted++;
+        (void) pthread_mutex_unlock(&link->lock);
+        if (copy)
+                send_fact(link, TAKE_PTR(copy), true);
+}
+
+void libvirt_link_count(struct libvirt_link *link) {
+        (void) pthread_mutex_lock(&link->lock);
+        link->unposted++;
+        (void) pthread_mutex_unlock(&link->lock);
 }
 
 void libvirt_link_post_lifecycle(
