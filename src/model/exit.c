@@ -109,6 +109,7 @@ static bool classify_vm(const struct exit_facts *facts, struct exit_verdict *ver
                 { EXIT_MIGRATED, "migrated", "migrated", SEVERITY_INFO },
                 { EXIT_SAVED, "saved", "saved", SEVERITY_INFO },
                 { EXIT_SNAPSHOT, "stopped", "snapshot", SEVERITY_INFO },
+                { EXIT_RECREATED, "stopped", "recreated", SEVERITY_INFO },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -239,6 +240,7 @@ static const char *plain_sentence(const char *reason) {
                 { "migrated", "migrated to another host" },
                 { "saved", "saved to disk" },
                 { "snapshot", "stopped by a revert to a snapshot" },
+                { "recreated", "reset: its process is started anew" },
                 { "vanished", "gone; how it ended was not seen" },
         };
 

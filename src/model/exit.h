@@ -19,6 +19,7 @@ enum exit_how {
         EXIT_MIGRATED,       /* not a death: goes on elsewhere */
         EXIT_SAVED,          /* not a death: its state is on disk */
         EXIT_SNAPSHOT,       /* STOPPED/FROM_SNAPSHOT */
+        EXIT_RECREATED,      /* STOPPED/RECREATED: a reset for which QEMU is started anew */
         EXIT_VANISHED,       /* found gone at a listing; nobody saw it end */
 };
 
@@ -103,7 +104,7 @@ struct exit_verdict {
                              * "stop-requested" "destroyed" "watchdog" "timeout" "sigkill-unknown"
                              * "signal" "exit-code" "completed" "start-failed" "guest-shutdown"
                              * "host-shutdown" "qemu-failed" "guest-panic" "migrated" "saved"
-                             * "snapshot" "vanished" */
+                             * "snapshot" "recreated" "vanished" */
         enum exit_confidence confidence;
         enum oom_scope scope;
         unsigned int evidence; /* bits of enum exit_evidence */

@@ -20,6 +20,17 @@ enum {
         CRASHED
 };
 
+/* The details that change what an event means. */
+enum {
+        STARTED_WAKEUP = 4,
+        SUSPENDED_IOERROR = 2,
+        SUSPENDED_WATCHDOG = 3,
+        SUSPENDED_API_ERROR = 6,
+        SUSPENDED_POSTCOPY_FAILED = 8,
+        CRASHED_PANICKED = 0,
+        CRASHED_CRASHLOADED = 1,
+};
+
 static const char *const events[] = { "defined", "undefined", "started", "suspended", "resumed",
         "stopped", "shutdown", "pmsuspended", "crashed" };
 
@@ -89,9 +100,15 @@ const char *lifecycle_state_reason_word(int vir_state, int reason, char text[sta
 
 static enum exit_how how_of_stopped(int detail) {
         static const enum exit_how hows[] = { EXIT_GUEST_SHUTDOWN, EXIT_DESTROYED, EXIT_GUEST_PANIC,
-                EXIT_MIGRATED, EXIT_SAVED, EXIT_QEMU_FAILED, EXIT_SNAPSHOT, EXIT_SNAPSHOT };
+                EXIT_MIGRATED, EXIT_SAVED, EXIT_QEMU_FAILED, EXIT_SNAPSHOT, EXIT_RECREATED };
 
         return detail >= 0 && (size_t) detail < ARRAY_SIZE(hows) ? hows[detail] : EXIT_QEMU_FAILED;
+}
+
+static bool is_trouble(int suspended_detail) {
+        return suspended_detail == SUSPENDED_IOERROR || suspended_detail == SUSPENDED_WATCHDOG ||
+                        suspended_detail == SUSPENDED_API_ERROR ||
+                        suspended_detail == SUSPENDED_POSTCOPY_FAILED;
 }
 
 void lifecycle_meaning(int event, int detail, struct lifecycle_meaning *ret_meaning) {
@@ -105,7 +122,7 @@ void lifecycle_meaning(int event, int detail, struct lifecycle_meaning *ret_mean
                 [STOPPED]     = { .is_exit = true, .action = "stopped", .state = STATE_STOPPED, .publish = true },
                 [SHUTDOWN]    = { .action = "shutdown", .state = STATE_STOPPING, .publish = false },
                 [PMSUSPENDED] = { .action = "suspended", .state = STATE_PAUSED, .publish = true },
-                [CRASHED]     = { .action = "panicked", .state = WORKLOAD_STATE_MAX_, .severity = SEVERITY_ERROR, .publish = true },
+                [CRASHED]     = { .action = "lifecycle", .state = WORKLOAD_STATE_MAX_, .severity = SEVERITY_ERROR, .publish = true },
         };
         /* clang-format on */
 
@@ -118,35 +135,27 @@ void lifecycle_meaning(int event, int detail, struct lifecycle_meaning *ret_mean
         *ret_meaning = meanings[event];
         if (event == STOPPED)
                 ret_meaning->how = how_of_stopped(detail);
-        if (event == SUSPENDED && (detail == 2 || detail == 3 || detail == 6 || detail == 8))
-                ret_meaning->severity =
-                                SEVERITY_ERROR; /* io-error, watchdog, api-error, postcopy-failed */
+        if (event == STARTED && detail == STARTED_WAKEUP)
+                ret_meaning->action = "resumed"; /* it slept, it did not end */
+        if (event == CRASHED && detail == CRASHED_PANICKED) {
+                ret_meaning->action = "panicked";
+                ret_meaning->state = STATE_FAILED; /* a STOPPED or a RESUMED may follow */
+        }
+        if (event == CRASHED && detail == CRASHED_CRASHLOADED)
+                ret_meaning->action = "crashloaded"; /* the guest's kdump kernel runs */
+        if (event == SUSPENDED && is_trouble(detail))
+                ret_meaning->severity = SEVERITY_ERROR;
 }
 
-enum exit_how lifecycle_how_of_shutoff(int reason) {
+enum exit_how lifecycle_how(int vir_state, int reason) {
+        enum {
+                VIR_STATE_CRASHED = 6
+        };
         static const enum exit_how hows[] = { EXIT_VANISHED, EXIT_GUEST_SHUTDOWN, EXIT_DESTROYED,
                 EXIT_QEMU_FAILED, EXIT_MIGRATED, EXIT_SAVED, EXIT_QEMU_FAILED, EXIT_SNAPSHOT,
                 EXIT_VANISHED };
 
+        if (vir_state == VIR_STATE_CRASHED)
+                return EXIT_GUEST_PANIC;
         return reason >= 0 && (size_t) reason < ARRAY_SIZE(hows) ? hows[reason] : EXIT_VANISHED;
-}
-
-static const char *action_word(const char *const *words, size_t n, int action, char *text) {
-        if (action >= 0 && (size_t) action < n)
-                return words[action];
-        (void) snprintf(text, 32, "action-%d", action);
-        return text;
-}
-
-const char *lifecycle_watchdog_word(int action, char text[static 32]) {
-        static const char *const words[] = { "none", "pause", "reset", "poweroff", "shutdown",
-                "debug", "inject-nmi" };
-
-        return action_word(words, ARRAY_SIZE(words), action, text);
-}
-
-const char *lifecycle_io_error_word(int action, char text[static 32]) {
-        static const char *const words[] = { "none", "pause", "report" };
-
-        return action_word(words, ARRAY_SIZE(words), action, text);
 }

@@ -19,18 +19,13 @@ const char *lifecycle_state_reason_word(int vir_state, int reason, char text[sta
 struct lifecycle_meaning {
         bool is_exit; /* a STOPPED event: see how */
         enum exit_how how;
-        const char *action;        /* for no exit: "started" "paused" "resumed" "crashed" "shutdown"
-                                    * "suspended"        "defined" "undefined" …; unknown numbers:
-                                    * "lifecycle" */
+        const char *action; /* for no exit: "started" "paused" "resumed" "panicked" "crashloaded"
+                             * "shutdown" "suspended" "defined" "undefined"; unknown: "lifecycle" */
         enum workload_state state; /* afterwards; WORKLOAD_STATE_MAX_: unchanged */
         enum severity severity;
         bool publish; /* false: of no use to readers (SHUTDOWN that a STOPPED follows) */
 };
 
 void lifecycle_meaning(int event, int detail, struct lifecycle_meaning *ret_meaning);
-/** How a domain found SHUTOFF at a listing ended, by its reason. */
-enum exit_how lifecycle_how_of_shutoff(int reason);
-
-/** Words for the numbers of watchdog and io-error events; "action-9" for unknown ones. */
-const char *lifecycle_watchdog_word(int action, char text[static 32]);
-const char *lifecycle_io_error_word(int action, char text[static 32]);
+/** How a domain found SHUTOFF or CRASHED at a listing ended, by the reason of that state. */
+enum exit_how lifecycle_how(int vir_state, int reason);

@@ -103,7 +103,7 @@ static void post_domain(
         info->uri = link->uri;
         info->state = lifecycle_state(state);
         info->state_reason = lifecycle_state_reason_word(state, reason, reason_text);
-        info->how = lifecycle_how_of_shutoff(reason);
+        info->how = lifecycle_how(state, reason);
         info->domain_id = (int) virDomainGetID(domain);
         info->transient = virDomainIsPersistent(domain) == 0;
         if (state == VIR_DOMAIN_SHUTOFF &&

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
-#include "model/lifecycle.h"
+#include "base/log.h"
+#include "model/domain_event.h"
 #include "source/libvirt_link.h"
 
 static void *event_main(void *userdata) {
@@ -37,182 +37,276 @@ int libvirt_events_start(void) {
 
 /* ---- one fact ---- */
 
-static void post_action(struct libvirt_link *link, virDomainPtr domain, const char *action,
-                enum severity severity, struct json_object *details) {
+/* @link is held by the registration itself while a callback runs. */
+static void post(struct libvirt_link *link, virDomainPtr domain, const struct domain_event *event) {
         struct fact fact = FACT_INIT(FACT_ACTION);
+        struct domain_event_meaning meaning;
         char uuid[VIR_UUID_STRING_BUFLEN];
 
-        if (virDomainGetUUIDString(domain, uuid) < 0)
+        if (domain_event_meaning(event, &meaning) < 0)
                 return;
+        if (meaning.quiet || virDomainGetUUIDString(domain, uuid) < 0) {
+                libvirt_link_count(link);
+                domain_event_meaning_done(&meaning);
+                return;
+        }
+
         fact.time_us = clock_realtime_us();
-        fact.action = action;
-        fact.severity = severity;
-        fact.details = details;
+        fact.action = meaning.action;
+        fact.severity = meaning.severity;
+        fact.message = meaning.message[0] ? meaning.message : NULL;
+        fact.details = TAKE_PTR(meaning.details);
         fact.workload.kind = WORKLOAD_VM;
         fact.workload.native_id = uuid;
         fact.workload.uuid = uuid;
         fact.workload.name = virDomainGetName(domain);
-        libvirt_link_post(link, &fact);
+        if (meaning.burst > 0)
+                libvirt_link_post_repeat(link, &fact, meaning.key, meaning.burst);
+        else
+                libvirt_link_post(link, &fact);
 }
 
-static struct json_object *detail(const char *name, const char *value) {
-        struct json_object *object = json_object_new_object();
+#define POST(link, domain, event_id, ...) \
+        post(link, domain, &(const struct domain_event){ .id = (event_id), __VA_ARGS__ })
 
-        if (object && value)
-                (void) json_add_string(object, name, value);
-        return object;
-}
+/* ---- callbacks, by number ---- */
 
-static void post_details(struct libvirt_link *link, virDomainPtr domain, const char *action,
-                enum severity severity, struct json_object *details) {
-        struct libvirt_link *held = libvirt_link_ref(link);
-
-        post_action(held, domain, action, severity, details);
-        libvirt_link_unref(held);
-}
-
-static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail_,
-                void *userdata) {
-        libvirt_link_post_lifecycle(userdata, domain, event, detail_);
+static int on_lifecycle(
+                virConnectPtr connection, virDomainPtr domain, int event, int detail, void *link) {
+        libvirt_link_post_lifecycle(link, domain, event, detail);
         return 0;
 }
 
-static void on_reboot(virConnectPtr connection, virDomainPtr domain, void *userdata) {
-        post_details(userdata, domain, "rebooted", SEVERITY_INFO, NULL);
+static void on_reboot(virConnectPtr connection, virDomainPtr domain, void *link) {
+        POST(link, domain, DOMAIN_EVENT_REBOOT);
 }
 
-static void on_control_error(virConnectPtr connection, virDomainPtr domain, void *userdata) {
-        post_details(userdata, domain, "control-error", SEVERITY_ERROR, NULL);
+static void on_rtc_change(
+                virConnectPtr connection, virDomainPtr domain, long long offset_s, void *link) {
+        POST(link, domain, DOMAIN_EVENT_RTC_CHANGE, .numbers = { offset_s });
 }
 
-static void on_watchdog(virConnectPtr connection, virDomainPtr domain, int action, void *userdata) {
-        char text[32];
-
-        post_details(userdata, domain, "watchdog", SEVERITY_ERROR,
-                        detail("watchdog_action", lifecycle_watchdog_word(action, text)));
+static void on_watchdog(virConnectPtr connection, virDomainPtr domain, int action, void *link) {
+        POST(link, domain, DOMAIN_EVENT_WATCHDOG, .numbers = { action });
 }
 
 static void on_io_error(virConnectPtr connection, virDomainPtr domain, const char *path,
-                const char *alias, int action, const char *reason, void *userdata) {
-        struct json_object *details = detail("disk", alias);
-        char text[32];
-
-        if (details) {
-                (void) json_add_string(details, "io_error", reason && reason[0] ? reason : "error");
-                (void) json_add_string(
-                                details, "io_error_action", lifecycle_io_error_word(action, text));
-        }
-        post_details(userdata, domain, "io-error", SEVERITY_ERROR, details);
+                const char *alias, int action, void *link) {
+        POST(link, domain, DOMAIN_EVENT_IO_ERROR, .texts = { path, alias }, .numbers = { action });
 }
 
-static void on_agent(virConnectPtr connection, virDomainPtr domain, int state, int reason,
-                void *userdata) {
-        post_details(userdata, domain,
-                        state == VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
-                                        ? "agent-connected"
-                                        : "agent-disconnected",
-                        SEVERITY_INFO, NULL);
+static void on_io_error_reason(virConnectPtr connection, virDomainPtr domain, const char *path,
+                const char *alias, int action, const char *reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_IO_ERROR_REASON, .texts = { path, alias, reason },
+                        .numbers = { action });
 }
 
-static void on_device_added(
-                virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
-        post_details(userdata, domain, "device-added", SEVERITY_INFO, detail("device", alias));
+/* "x509dname=CN=ann, saslUsername=ann" */
+static void identity_text(const virDomainEventGraphicsSubject *subject, char *text, size_t size) {
+        size_t n = 0;
+
+        text[0] = '\0';
+        for (int i = 0; subject && i < subject->nidentity && n < size; i++)
+                n += (size_t) snprintf(text + n, size - n, "%s%s=%s", i > 0 ? ", " : "",
+                                subject->identities[i].type ? subject->identities[i].type : "",
+                                subject->identities[i].name ? subject->identities[i].name : "");
+}
+
+static void on_graphics(virConnectPtr connection, virDomainPtr domain, int phase,
+                const virDomainEventGraphicsAddress *local,
+                const virDomainEventGraphicsAddress *remote, const char *auth,
+                const virDomainEventGraphicsSubject *subject, void *link) {
+        char identity[512];
+
+        identity_text(subject, identity, sizeof(identity));
+        POST(link, domain, DOMAIN_EVENT_GRAPHICS,
+                        .texts = { remote ? remote->node : NULL, remote ? remote->service : NULL,
+                                        local ? local->node : NULL, local ? local->service : NULL,
+                                        auth, identity },
+                        .numbers = { phase, remote ? remote->family : -1 });
+}
+
+static void on_control_error(virConnectPtr connection, virDomainPtr domain, void *link) {
+        POST(link, domain, DOMAIN_EVENT_CONTROL_ERROR);
+}
+
+static void on_block_job(virConnectPtr connection, virDomainPtr domain, const char *path, int type,
+                int status, void *link) {
+        POST(link, domain, DOMAIN_EVENT_BLOCK_JOB, .texts = { path }, .numbers = { type, status });
+}
+
+static void on_disk_change(virConnectPtr connection, virDomainPtr domain, const char *old_path,
+                const char *new_path, const char *alias, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_DISK_CHANGE, .texts = { old_path, new_path, alias },
+                        .numbers = { reason });
+}
+
+static void on_tray_change(virConnectPtr connection, virDomainPtr domain, const char *alias,
+                int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_TRAY_CHANGE, .texts = { alias }, .numbers = { reason });
+}
+
+static void on_pm_wakeup(virConnectPtr connection, virDomainPtr domain, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_PMWAKEUP, .numbers = { reason });
+}
+
+static void on_pm_suspend(virConnectPtr connection, virDomainPtr domain, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_PMSUSPEND, .numbers = { reason });
+}
+
+static void on_balloon_change(
+                virConnectPtr connection, virDomainPtr domain, unsigned long long kib, void *link) {
+        POST(link, domain, DOMAIN_EVENT_BALLOON_CHANGE, .numbers = { (int64_t) kib });
+}
+
+static void on_pm_suspend_disk(
+                virConnectPtr connection, virDomainPtr domain, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_PMSUSPEND_DISK, .numbers = { reason });
 }
 
 static void on_device_removed(
-                virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
-        post_details(userdata, domain, "device-removed", SEVERITY_INFO, detail("device", alias));
+                virConnectPtr connection, virDomainPtr domain, const char *alias, void *link) {
+        POST(link, domain, DOMAIN_EVENT_DEVICE_REMOVED, .texts = { alias });
 }
 
-static void on_removal_failed(
-                virConnectPtr connection, virDomainPtr domain, const char *alias, void *userdata) {
-        post_details(userdata, domain, "device-removal-failed", SEVERITY_WARNING,
-                        detail("device", alias));
+static void on_block_job_2(virConnectPtr connection, virDomainPtr domain, const char *target,
+                int type, int status, void *link) {
+        POST(link, domain, DOMAIN_EVENT_BLOCK_JOB_2, .texts = { target },
+                        .numbers = { type, status });
 }
 
-static void on_block_job(virConnectPtr connection, virDomainPtr domain, const char *disk, int type,
-                int status, void *userdata) {
-        static const char *const words[] = { "completed", "failed", "canceled", "ready" };
-        struct json_object *details = detail("disk", disk);
-
-        if (details)
-                (void) json_add_string(details, "status",
-                                status >= 0 && (size_t) status < ARRAY_SIZE(words) ? words[status]
-                                                                                   : "unknown");
-        post_details(userdata, domain, "block-job", status == 1 ? SEVERITY_ERROR : SEVERITY_INFO,
-                        details);
+static void on_tunable(virConnectPtr connection, virDomainPtr domain, virTypedParameterPtr params,
+                int n, void *link) {
+        POST(link, domain, DOMAIN_EVENT_TUNABLE, .params = libvirt_params_to_json(params, n));
 }
 
-static void on_block_threshold(virConnectPtr connection, virDomainPtr domain, const char *device,
-                const char *path, unsigned long long threshold, unsigned long long excess,
-                void *userdata) {
-        struct json_object *details;
-
-        if (device && strchr(device, '['))
-                return; /* told twice: "vda" and "vda[2]" */
-        details = detail("disk", device);
-        if (details)
-                (void) json_add_uint(details, "threshold_bytes", threshold);
-        post_details(userdata, domain, "block-threshold", SEVERITY_WARNING, details);
+static void on_agent_lifecycle(
+                virConnectPtr connection, virDomainPtr domain, int state, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_AGENT_LIFECYCLE, .numbers = { state, reason });
 }
 
-static void on_metadata(virConnectPtr connection, virDomainPtr domain, int type, const char *uri,
-                void *userdata) {
-        post_details(userdata, domain, "metadata-changed", SEVERITY_INFO, detail("namespace", uri));
+static void on_device_added(
+                virConnectPtr connection, virDomainPtr domain, const char *alias, void *link) {
+        POST(link, domain, DOMAIN_EVENT_DEVICE_ADDED, .texts = { alias });
 }
 
-static void on_tray(virConnectPtr connection, virDomainPtr domain, const char *alias, int reason,
-                void *userdata) {
-        post_details(userdata, domain, reason == 0 ? "tray-opened" : "tray-closed", SEVERITY_INFO,
-                        detail("device", alias));
+static void on_migration_iteration(
+                virConnectPtr connection, virDomainPtr domain, int iteration, void *link) {
+        POST(link, domain, DOMAIN_EVENT_MIGRATION_ITERATION, .numbers = { iteration });
 }
 
 static void on_job_completed(virConnectPtr connection, virDomainPtr domain,
-                virTypedParameterPtr params, int n, void *userdata) {
-        post_details(userdata, domain, "job-completed", SEVERITY_INFO, NULL);
+                virTypedParameterPtr params, int n, void *link) {
+        POST(link, domain, DOMAIN_EVENT_JOB_COMPLETED, .params = libvirt_params_to_json(params, n));
 }
 
-static void on_balloon(virConnectPtr connection, virDomainPtr domain, unsigned long long kib,
-                void *userdata) {
-        struct json_object *details = json_object_new_object();
+static void on_device_removal_failed(
+                virConnectPtr connection, virDomainPtr domain, const char *alias, void *link) {
+        POST(link, domain, DOMAIN_EVENT_DEVICE_REMOVAL_FAILED, .texts = { alias });
+}
 
-        if (details)
-                (void) json_add_uint(details, "memory_bytes", kib * 1024);
-        post_details(userdata, domain, "balloon-changed", SEVERITY_INFO, details);
+static void on_metadata_change(virConnectPtr connection, virDomainPtr domain, int type,
+                const char *uri, void *link) {
+        POST(link, domain, DOMAIN_EVENT_METADATA_CHANGE, .texts = { uri }, .numbers = { type });
+}
+
+/* A layer's "vda[2]" comes alone; a disk's topmost layer is told twice, as "vda", then "vda[2]". */
+static void on_block_threshold(virConnectPtr connection, virDomainPtr domain, const char *disk,
+                const char *path, unsigned long long threshold, unsigned long long excess,
+                void *userdata) {
+        struct libvirt_link *link = userdata;
+        char uuid[VIR_UUID_STRING_BUFLEN] = "", what[sizeof(link->threshold)];
+        int n = (int) strcspn(disk, "[");
+        bool again;
+
+        (void) virDomainGetUUIDString(domain, uuid);
+        (void) snprintf(what, sizeof(what), "%s %llu %llu %.*s %.256s", uuid, threshold, excess,
+                        n < 64 ? n : 64, disk, path ? path : "");
+        again = strchr(disk, '[') && strcmp(what, link->threshold) == 0;
+        (void) snprintf(link->threshold, sizeof(link->threshold), "%s", again ? "" : what);
+        if (again)
+                libvirt_link_count(link);
+        else
+                POST(link, domain, DOMAIN_EVENT_BLOCK_THRESHOLD, .texts = { disk, path },
+                                .numbers = { (int64_t) threshold, (int64_t) excess });
 }
 
 static void on_memory_failure(virConnectPtr connection, virDomainPtr domain, int recipient,
-                int action, unsigned int flags, void *userdata) {
-        static const char *const actions[] = { "ignore", "inject", "fatal", "reset" };
-
-        post_details(userdata, domain, "memory-failure", SEVERITY_ERROR,
-                        detail("failure_action",
-                                        action >= 0 && (size_t) action < ARRAY_SIZE(actions)
-                                                        ? actions[action]
-                                                        : "unknown"));
+                int action, unsigned int flags, void *link) {
+        POST(link, domain, DOMAIN_EVENT_MEMORY_FAILURE, .numbers = { recipient, action, flags });
 }
 
+static void on_memory_device_size_change(virConnectPtr connection, virDomainPtr domain,
+                const char *alias, unsigned long long kib, void *link) {
+        POST(link, domain, DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE, .texts = { alias },
+                        .numbers = { (int64_t) kib });
+}
+
+#if LIBVIR_CHECK_VERSION(11, 2, 0)
+static void on_nic_mac_change(virConnectPtr connection, virDomainPtr domain, const char *alias,
+                const char *old_mac, const char *new_mac, void *link) {
+        POST(link, domain, DOMAIN_EVENT_NIC_MAC_CHANGE, .texts = { alias, old_mac, new_mac });
+}
+#endif
+
+#if LIBVIR_CHECK_VERSION(12, 4, 0)
+static void on_vcpu_removed(
+                virConnectPtr connection, virDomainPtr domain, unsigned int vcpu, void *link) {
+        POST(link, domain, DOMAIN_EVENT_VCPU_REMOVED, .numbers = { vcpu });
+}
+
+static void on_channel_lifecycle(virConnectPtr connection, virDomainPtr domain, const char *channel,
+                int state, int reason, void *link) {
+        POST(link, domain, DOMAIN_EVENT_CHANNEL_LIFECYCLE, .texts = { channel },
+                        .numbers = { state, reason });
+}
+#endif
+
 /* clang-format off */
+#define CALLBACK(id, callback) { VIR_DOMAIN_EVENT_ID_##id, VIR_DOMAIN_EVENT_CALLBACK(callback), -1 }
+/* The same event in an older form: only where the newer one cannot be had. */
+#define INSTEAD_OF(newer, id, callback) \
+        { VIR_DOMAIN_EVENT_ID_##id, VIR_DOMAIN_EVENT_CALLBACK(callback), VIR_DOMAIN_EVENT_ID_##newer }
+
 static const struct {
         int id;
         virConnectDomainEventGenericCallback callback;
+        int newer;
 } callbacks[] = {
-        { VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle) },
-        { VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(on_reboot) },
-        { VIR_DOMAIN_EVENT_ID_WATCHDOG, VIR_DOMAIN_EVENT_CALLBACK(on_watchdog) },
-        { VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(on_io_error) },
-        { VIR_DOMAIN_EVENT_ID_CONTROL_ERROR, VIR_DOMAIN_EVENT_CALLBACK(on_control_error) },
-        { VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_tray) },
-        { VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_balloon) },
-        { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device_removed) },
-        { VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(on_block_job) },
-        { VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_agent) },
-        { VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device_added) },
-        { VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, VIR_DOMAIN_EVENT_CALLBACK(on_job_completed) },
-        { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_removal_failed) },
-        { VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata) },
-        { VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD, VIR_DOMAIN_EVENT_CALLBACK(on_block_threshold) },
-        { VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE, VIR_DOMAIN_EVENT_CALLBACK(on_memory_failure) },
+        CALLBACK(LIFECYCLE, on_lifecycle),
+        CALLBACK(REBOOT, on_reboot),
+        CALLBACK(RTC_CHANGE, on_rtc_change),
+        CALLBACK(WATCHDOG, on_watchdog),
+        CALLBACK(IO_ERROR_REASON, on_io_error_reason),
+        INSTEAD_OF(IO_ERROR_REASON, IO_ERROR, on_io_error),
+        CALLBACK(GRAPHICS, on_graphics),
+        CALLBACK(CONTROL_ERROR, on_control_error),
+        CALLBACK(BLOCK_JOB_2, on_block_job_2),
+        INSTEAD_OF(BLOCK_JOB_2, BLOCK_JOB, on_block_job),
+        CALLBACK(DISK_CHANGE, on_disk_change),
+        CALLBACK(TRAY_CHANGE, on_tray_change),
+        CALLBACK(PMWAKEUP, on_pm_wakeup),
+        CALLBACK(PMSUSPEND, on_pm_suspend),
+        CALLBACK(BALLOON_CHANGE, on_balloon_change),
+        CALLBACK(PMSUSPEND_DISK, on_pm_suspend_disk),
+        CALLBACK(DEVICE_REMOVED, on_device_removed),
+        CALLBACK(TUNABLE, on_tunable),
+        CALLBACK(AGENT_LIFECYCLE, on_agent_lifecycle),
+        CALLBACK(DEVICE_ADDED, on_device_added),
+        CALLBACK(MIGRATION_ITERATION, on_migration_iteration),
+        CALLBACK(JOB_COMPLETED, on_job_completed),
+        CALLBACK(DEVICE_REMOVAL_FAILED, on_device_removal_failed),
+        CALLBACK(METADATA_CHANGE, on_metadata_change),
+        CALLBACK(BLOCK_THRESHOLD, on_block_threshold),
+        CALLBACK(MEMORY_FAILURE, on_memory_failure),
+        CALLBACK(MEMORY_DEVICE_SIZE_CHANGE, on_memory_device_size_change),
+#if LIBVIR_CHECK_VERSION(11, 2, 0)
+        CALLBACK(NIC_MAC_CHANGE, on_nic_mac_change),
+#endif
+#if LIBVIR_CHECK_VERSION(12, 4, 0)
+        CALLBACK(VCPU_REMOVED, on_vcpu_removed),
+        CALLBACK(CHANNEL_LIFECYCLE, on_channel_lifecycle),
+#endif
 };
 /* clang-format on */
 
@@ -223,18 +317,24 @@ static void free_reference(void *link) {
 int libvirt_events_register(struct libvirt_link *link, virConnectPtr connection,
                 int ids[static LIBVIRT_CALLBACKS_MAX]) {
         _Static_assert(ARRAY_SIZE(callbacks) <= LIBVIRT_CALLBACKS_MAX, "ids has room");
+        bool registered[64] = {};
         int n = 0, id;
 
         for (size_t i = 0; i < ARRAY_SIZE(callbacks); i++) {
+                if (callbacks[i].newer >= 0 && registered[callbacks[i].newer])
+                        continue;
                 id = virConnectDomainEventRegisterAny(connection, NULL, callbacks[i].id,
                                 callbacks[i].callback, libvirt_link_ref(link), free_reference);
-                if (id >= 0)
+                if (id >= 0) {
                         ids[n++] = id;
-                else
-                        libvirt_link_unref(link);
-                if (id < 0 && i == 0)
-                        return -ENOTSUP; /* a driver without lifecycle events; the others may be
-                                            missing */
+                        registered[callbacks[i].id] = true;
+                        continue;
+                }
+                libvirt_link_unref(link);
+                if (callbacks[i].id == VIR_DOMAIN_EVENT_ID_LIFECYCLE)
+                        return -ENOTSUP; /* a driver without lifecycle events */
+                log_debug("%s does not tell domain events of number %d", link->uri,
+                                callbacks[i].id);
         }
         return n;
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "loop/mailbox.h"
+#include "model/fold.h"
 #include "source/source.h"
 
 /* A letter to the loop: a finished fact, or a lifecycle event, which means something only with what
@@ -20,6 +21,7 @@ struct libvirt_letter {
         char uuid[VIR_UUID_STRING_BUFLEN];
         uint64_t time_us;
         bool reconnected; /* a new connection begins: forget what was known of domains */
+        bool folds;       /* more like it may be held: the loop is to ask for the summary */
 };
 
 /* A domain to be looked at by the calls thread. */
@@ -40,6 +42,9 @@ struct libvirt_link {
         struct list looks;       /* under lock; of struct libvirt_look */
         size_t n_looks;          /* under lock */
         uint64_t dropped;        /* under lock: letters and looks refused */
+        uint64_t unposted;       /* under lock: events held by the fold, or that tell nothing new */
+        struct fold *fold;       /* under lock; keys begin with "UUID " */
+        char threshold[512];     /* events thread only: the last block-threshold */
         char *uri;
         bool write;
 };
@@ -48,11 +53,17 @@ int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link);
 struct libvirt_link *libvirt_link_ref(struct libvirt_link *link);
 void libvirt_link_unref(struct libvirt_link *link);
-/** Any thread. Takes nothing: @fact is copied. */
+/** Any thread. @fact is copied, but for fact->details, which is taken. */
 void libvirt_link_post(struct libvirt_link *link, const struct fact *fact);
+/** The same for an event that may come very often: told, or held for a summary (model/fold.h). */
+void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact, const char *key,
+                unsigned int burst);
+/** An event that tells nothing new was taken from the peer. */
+void libvirt_link_count(struct libvirt_link *link);
 void libvirt_link_post_lifecycle(
                 struct libvirt_link *link, virDomainPtr domain, int event, int detail);
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped);
+void libvirt_letter_free(struct libvirt_letter *letter);
 
 /** libvirt_calls.c: the calls thread; holds a reference. */
 void *libvirt_calls_main(void *link);
@@ -61,5 +72,7 @@ void *libvirt_calls_main(void *link);
  * this libvirt has. */
 int libvirt_events_start(void);
 #define LIBVIRT_CALLBACKS_MAX 32
+/** Typed parameters as an object of clean members, cut at a bound. NULL: no memory. */
+struct json_object *libvirt_params_to_json(const virTypedParameter *params, int n);
 int libvirt_events_register(struct libvirt_link *link, virConnectPtr connection,
                 int ids[static LIBVIRT_CALLBACKS_MAX]);

@@ -54,6 +54,8 @@ static const struct row rows[] = {
         { "watchdog", { .kind = WORKLOAD_VM, .how = EXIT_WATCHDOG, .code = -1 }, OOM_RULE_EXIT_137, "crashed", "watchdog", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
         { "migrated", { .kind = WORKLOAD_VM, .how = EXIT_MIGRATED, .code = -1 }, OOM_RULE_EXIT_137, "migrated", "migrated", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
         { "saved", { .kind = WORKLOAD_VM, .how = EXIT_SAVED, .code = -1 }, OOM_RULE_EXIT_137, "saved", "saved", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
+        { "reverted to a snapshot", { .kind = WORKLOAD_VM, .how = EXIT_SNAPSHOT, .code = -1 }, OOM_RULE_EXIT_137, "stopped", "snapshot", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
+        { "recreated", { .kind = WORKLOAD_VM, .how = EXIT_RECREATED, .code = -1 }, OOM_RULE_EXIT_137, "stopped", "recreated", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
         { "vanished", { .kind = WORKLOAD_VM, .how = EXIT_VANISHED, .code = -1 }, OOM_RULE_EXIT_137, "vanished", "vanished", CONFIDENCE_ASSUMED, OOM_SCOPE_NONE, 0 },
 };
 /* clang-format on */
