@@ -88,9 +88,10 @@ struct workload *inventory_find_pid(const struct inventory *inventory, uint32_t 
  * NULL otherwise. */
 struct workload *inventory_find_any(const struct inventory *inventory, const char *text);
 /**
- * The workload whose cgroup @path is or lies in: by its recorded cgroup, else by a 64-digit
- * container id component, else by "machine-qemu\x2dID\x2d….scope" or "qemu-ID-….libvirt-qemu" and
- * the domain id; NULL otherwise.
+ * The workload whose cgroup @path is or lies in: by a 64-digit container id component, by
+ * "machine-qemu\x2dID\x2d….scope" or "qemu-ID-….libvirt-qemu" and the domain id, else by its
+ * recorded cgroup, the innermost one and a VM or container before the unit that holds it; else by
+ * the name of its systemd unit as a component. NULL otherwise.
  */
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path);
 

@@ -17,6 +17,8 @@
 #define LOOK_EVERY_US  (20 * USEC_PER_MSEC)
 #define LOOK_FOR_US    (400 * USEC_PER_MSEC)
 #define LAG_MAX_US     (3600 * USEC_PER_SEC)
+#define SAVE_ENTRIES   4096
+#define SAVE_QUIET_US  (15 * USEC_PER_SEC) /* longer than a kill waits for its workload */
 #define OOMD_KILLED_ID "d989611b15e44c9dbf31e3c81256e4ed" /* systemd's sd-messages.h */
 #define JOURNAL_PREFIX "journal:"
 
@@ -24,9 +26,10 @@ struct journal_source {
         struct source source;
         sd_journal *journal;
         sd_event_source *io, *timer, *retry;
-        char *directory;   /* NULL: the system's journal */
-        char *cursor;      /* of the newest entry read, or where to resume; NULL: none */
-        uint64_t begin_us; /* CLOCK_REALTIME: without a cursor, what is older is no news */
+        char *directory;    /* NULL: the system's journal */
+        char *cursor;       /* of the newest entry read, or where to resume; NULL: none */
+        uint64_t n_unsaved; /* entries read since a cursor was posted */
+        uint64_t told_us;   /* CLOCK_MONOTONIC of the last line that was posted; 0: none */
         uint64_t look_until_us, wait_us;
         bool at_cursor; /* the next entry may be the one the cursor names */
         struct kernel_fold fold;
@@ -132,8 +135,18 @@ static void take_oomd(struct journal_source *journal, const char *cursor) {
         source_post(&journal->source, &fact);
 }
 
+/* Where to resume, without an event: otherwise only a kill moves what is stored. */
+static void save_cursor(struct journal_source *journal) {
+        struct fact fact = FACT_INIT(FACT_ACTION);
+
+        fact.cursor = journal->cursor;
+        journal->n_unsaved = 0;
+        source_post(&journal->source, &fact);
+}
+
 static void take_entry(struct journal_source *journal) {
         struct kernel_record record = {};
+        uint64_t n_before = journal->source.stats.raw_events;
         char *cursor;
         size_t size;
 
@@ -142,15 +155,18 @@ static void take_entry(struct journal_source *journal) {
         free(journal->cursor);
         journal->cursor = cursor;
 
+        journal->n_unsaved++;
         if (field(journal, "MESSAGE_ID", &size)) {
                 take_oomd(journal, cursor);
-                return;
+        } else {
+                entry_times(journal, &record);
+                record.origin = cursor;
+                record.text = field(journal, "MESSAGE", &record.size);
+                if (record.text)
+                        kernel_fold_line(&journal->fold, &journal->source, &record);
         }
-        entry_times(journal, &record);
-        record.origin = cursor;
-        record.text = field(journal, "MESSAGE", &record.size);
-        if (record.text)
-                kernel_fold_line(&journal->fold, &journal->source, &record);
+        if (journal->source.stats.raw_events != n_before)
+                journal->told_us = clock_monotonic_us();
 }
 
 /* ---- reading ---- */
@@ -174,10 +190,10 @@ static void journal_lost(struct journal_source *journal, const char *what, int e
 }
 
 static void journal_read(struct journal_source *journal) {
+        int r = 1;
         bool skip;
-        int r;
 
-        for (unsigned int i = 0; i < ENTRIES_A_TURN; i++) {
+        for (unsigned int i = 0; r > 0 && i < ENTRIES_A_TURN; i++) {
                 r = sd_journal_next(journal->journal);
                 if (r < 0) {
                         /* A damaged file: opened again, behind what was read. */
@@ -185,14 +201,18 @@ static void journal_read(struct journal_source *journal) {
                         return;
                 }
                 if (r == 0)
-                        return;
+                        break;
                 skip = journal->at_cursor && journal->cursor &&
                                 sd_journal_test_cursor(journal->journal, journal->cursor) > 0;
                 journal->at_cursor = false;
                 if (!skip)
                         take_entry(journal);
         }
-        (void) arm(journal->timer, 0); /* there is more: after the others' turn */
+        if (r > 0)
+                (void) arm(journal->timer, 0); /* there is more: after the others' turn */
+        if (journal->n_unsaved >= SAVE_ENTRIES &&
+                        clock_monotonic_us() - journal->told_us > SAVE_QUIET_US)
+                save_cursor(journal);
 }
 
 static void look_again(struct journal_source *journal) {
@@ -229,11 +249,23 @@ static int on_announced(sd_event_source *io, int fd, uint32_t events, void *user
 }
 
 static int journal_seek(struct journal_source *journal) {
+        int r;
+
         journal->at_cursor = journal->cursor &&
                         sd_journal_seek_cursor(journal->journal, journal->cursor) >= 0;
         if (journal->at_cursor)
                 return 0;
-        return sd_journal_seek_realtime_usec(journal->journal, journal->begin_us);
+
+        /* The first time, or another reader's cursor: what there is is no news. A cursor may be a
+         * time alone. */
+        free(journal->cursor);
+        r = asprintf(&journal->cursor, "t=%jx", (uintmax_t) clock_realtime_us());
+        if (r < 0) {
+                journal->cursor = NULL;
+                return -ENOMEM;
+        }
+        save_cursor(journal);
+        return sd_journal_seek_cursor(journal->journal, journal->cursor);
 }
 
 static int journal_try(struct journal_source *journal) {
@@ -294,7 +326,6 @@ static void journal_unwatch(struct source *source, const struct workload *worklo
 static int journal_start(struct source *source) {
         struct journal_source *journal = journal_of(source);
 
-        journal->begin_us = clock_realtime_us();
         journal_open(journal);
         return 0;
 }

@@ -162,6 +162,8 @@ static void post_ended(struct machine *machine, const struct unit_view *view) {
 
         if (view)
                 unit_exit_fill(&life, view, false, &exit);
+        if (view && !view->has_exec)
+                exit.code = -1; /* a scope's success says nothing of an exit status */
         fill_info(machine, &exit.workload);
         exit.how = EXIT_PROCESS;
         exit.time_us = machine->ended_us;

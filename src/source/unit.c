@@ -125,13 +125,15 @@ static void listing_check(struct unit_source *units) {
 }
 
 static void unit_answered(struct unit *unit) {
-        bool adopt = unit->in_listing && !unit->seen;
-
-        if (adopt)
+        if (unit->in_listing && !unit->seen) {
                 unit_life_adopt(&unit->life, &unit->view);
-        else
+        } else if (unit->life.alive && !unit->view.invocation[0]) {
+                unit->life.alive = false; /* dropped and loaded again: how it ended is lost */
+                unit_post_vanished(unit);
+        } else {
                 unit_step(unit);
-        if (unit->in_listing || (!unit->seen && !unit->life.alive))
+        }
+        if (unit->in_listing)
                 unit_post_listed(unit);
         else if (unit->life.alive)
                 unit_post_look(unit);
@@ -186,27 +188,46 @@ static void units_ask(struct unit_source *units) {
 
 /* ---- listing ---- */
 
+/* A unit that does not run may be dropped any time, and would be loaded again for the asking: what
+ * the listing says is enough. */
+static void listed_down(struct unit *unit, const char *active, const char *sub) {
+        (void) snprintf(unit->view.active_state, sizeof(unit->view.active_state), "%s", active);
+        (void) snprintf(unit->view.sub_state, sizeof(unit->view.sub_state), "%s", sub);
+        if (!unit->seen)
+                unit_life_adopt_down(&unit->life, &unit->view, clock_realtime_us());
+        unit->seen = true;
+        unit_post_listed(unit);
+}
+
+static void listed_one(
+                struct unit_source *units, struct unit *unit, const char *active, const char *sub) {
+        unit->listed = true;
+        unit->gone_by_us = 0;
+        if (strcmp(active, "inactive") == 0 && !(unit->seen && unit->life.alive)) {
+                listed_down(unit, active, sub);
+                return;
+        }
+        if (!unit->in_listing) {
+                unit->in_listing = true;
+                units->n_listing++;
+        }
+        unit_ask(unit);
+}
+
 static int read_listed(struct unit_source *units, sd_bus_message *message) {
-        const char *name, *path;
+        const char *name, *active, *sub, *path;
         struct unit *unit;
         int r;
 
         r = sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
         while (r >= 0) {
-                r = sd_bus_message_read(message, "(ssssssouso)", &name, NULL, NULL, NULL, NULL,
+                r = sd_bus_message_read(message, "(ssssssouso)", &name, NULL, NULL, &active, &sub,
                                 NULL, &path, NULL, NULL, NULL);
                 if (r <= 0)
                         break;
                 unit = unit_get(units, name, path);
-                if (!unit)
-                        continue;
-                unit->listed = true;
-                unit->gone_by_us = 0;
-                if (!unit->in_listing) {
-                        unit->in_listing = true;
-                        units->n_listing++;
-                }
-                unit_ask(unit);
+                if (unit)
+                        listed_one(units, unit, active, sub);
         }
         return r;
 }
@@ -275,13 +296,13 @@ static int on_unit_new(sd_bus_message *message, void *userdata, sd_bus_error *er
                         !unit_matches(units, name))
                 return 0;
         units->source.stats.raw_events++;
+        /* Nothing is asked: to ask for a unit that PID 1 has just dropped would load it again. Its
+         * first change tells of itself. */
         unit = unit_get(units, name, path);
-        if (!unit)
-                return 0;
-        unit->gone_by_us = 0;
-        unit->listed = true;
-        unit_ask(unit);
-        units_ask(units);
+        if (unit) {
+                unit->gone_by_us = 0;
+                unit->listed = true;
+        }
         return 0;
 }
 

@@ -225,6 +225,12 @@ void unit_life_adopt(struct unit_life *life, const struct unit_view *view) {
         life->inactive_exit_us = view->inactive_exit_us;
 }
 
+void unit_life_adopt_down(struct unit_life *life, const struct unit_view *view, uint64_t now_us) {
+        unit_life_adopt(life, view);
+        life->alive = life->stopping = false;
+        life->exec_start_us = life->inactive_exit_us = now_us;
+}
+
 /* It is down, was not told to be up, and is another invocation than the last one told: was there a
  * life between two signals? A state that lags behind shows no end of this invocation. */
 static unsigned int step_missed(struct unit_life *life, const struct unit_view *view) {

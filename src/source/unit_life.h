@@ -62,6 +62,9 @@ enum unit_change {
 
 /** Take the unit as it is: what is, is no news. */
 void unit_life_adopt(struct unit_life *life, const struct unit_view *view);
+/** The same for a unit that does not run, of which only the state is known: what began before
+ * @now_us (CLOCK_REALTIME) is no news. */
+void unit_life_adopt_down(struct unit_life *life, const struct unit_view *view, uint64_t now_us);
 /** What has changed since the last step, as bits; they happened in the order of the bits. */
 unsigned int unit_life_step(struct unit_life *life, const struct unit_view *view);
 
