@@ -42,6 +42,9 @@ int config_init(struct config *config) {
                 .docker = { .enabled = true },
                 .podman = { .enabled = true },
                 .kernel = { .enabled = true },
+                .units = { .enabled = true },
+                .machined = { .enabled = true },
+                .oomd = { .enabled = true },
                 .connections_max = 4096,
                 .sse_readers_max = 2048,
                 .log_level = LOG_LEVEL_INFO,
@@ -55,8 +58,14 @@ int config_init(struct config *config) {
         new.docker.socket = strdup("/run/docker.sock");
         new.podman.socket = strdup("/run/podman/podman.sock");
         new.bus = strdup("system");
+        new.kernel.from = strdup("auto");
+        new.kernel.journal_dir = strdup("");
+        new.units.address = strdup("");
+        new.machined.address = strdup("");
+        new.oomd.address = strdup("");
         if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
-                        !new.bus)
+                        !new.bus || !new.kernel.from || !new.kernel.journal_dir ||
+                        !new.units.address || !new.machined.address || !new.oomd.address)
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
@@ -73,6 +82,12 @@ void config_done(struct config *config) {
         free(config->state_dir);
         free(config->docker.socket);
         free(config->podman.socket);
+        free(config->kernel.from);
+        free(config->kernel.journal_dir);
+        free(config->units.address);
+        free(config->machined.address);
+        free(config->oomd.address);
+        config_list_clear(&config->unit_patterns);
         free(config->token);
         free(config->bus);
         free(config->bus_address);
@@ -189,6 +204,11 @@ static int config_check(const struct config *config, struct diag *diag) {
         if (config->libvirt.enabled && config->libvirt.uris.n == 0) {
                 diag_set(diag, 0, 0,
                                 "sources.libvirt.uris is empty; set sources.libvirt.enabled to false instead");
+                return -EINVAL;
+        }
+        if (config->kernel.journal_dir[0] && config->kernel.journal_dir[0] != '/') {
+                diag_set(diag, 0, 0, "sources.kernel.journal_dir must be absolute, not '%s'",
+                                config->kernel.journal_dir);
                 return -EINVAL;
         }
         if (config->token && strlen(config->token) < 16) {

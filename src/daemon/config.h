@@ -22,6 +22,13 @@ struct config_runtime {
         char *socket; /* path */
 };
 
+/* A service on the system bus. */
+struct config_peer {
+        bool enabled; /* default true */
+        bool required;
+        char *address; /* of the bus; "" (default): the system bus */
+};
+
 struct config {
         char *node_name; /* node.name; default: the host's name */
         char *state_dir; /* store.path; default /var/lib/virtwatch */
@@ -42,8 +49,17 @@ struct config {
                         docker; /* sources.docker.{enabled,required,socket}: /run/docker.sock */
         struct config_runtime podman; /* /run/podman/podman.sock */
         struct {
-                bool enabled; /* sources.kernel.enabled, default true: OOM lines of /dev/kmsg */
+                bool enabled; /* sources.kernel.enabled, default true: the kernel's OOM lines */
+                char *from;   /* sources.kernel.from: auto (default) | journal | kmsg; auto is
+                                 the journal where journald runs, else /dev/kmsg */
+                char *journal_dir; /* sources.kernel.journal_dir: read the journal files there; "":
+                                      the system's journal */
         } kernel;
+        struct config_peer units;         /* sources.units.{enabled,required,address} */
+        struct config_list unit_patterns; /* sources.units.patterns: globs of unit names; default
+                                             none: no unit is watched */
+        struct config_peer machined;      /* sources.machined.{enabled,required,address} */
+        struct config_peer oomd; /* sources.oomd.{enabled,required,address}: systemd-oomd's kills */
 
         uint64_t sample_interval_us; /* sampler.interval: 100ms..1h, default 1s */
         uint64_t sample_ring_us;     /* sampler.ring: how far back, default 30s; at most 3600

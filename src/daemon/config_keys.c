@@ -157,6 +157,17 @@ static int parse_bus(
         return parse_text(key, field, text, diag);
 }
 
+static int parse_kernel_from(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        if (strcmp(text, "auto") != 0 && strcmp(text, "journal") != 0 &&
+                        strcmp(text, "kmsg") != 0) {
+                diag_set(diag, diag->line, diag->column, "%s is auto, journal or kmsg, not '%s'",
+                                key->name, text);
+                return -EINVAL;
+        }
+        return parse_text(key, field, text, diag);
+}
+
 /* A list given as one text: items by comma. */
 static int parse_list(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
@@ -192,6 +203,10 @@ static int parse_list(
         KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
         KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
         KEY("sources." section ".socket", parse_text, field.socket, 0, 0, false)
+#define PEER(section, field)                                                 \
+        KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
+        KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
+        KEY("sources." section ".address", parse_text, field.address, 0, 0, false)
 
 static const struct config_key keys[] = {
         KEY("node.name", parse_text, node_name, 0, 0, false),
@@ -207,6 +222,12 @@ static const struct config_key keys[] = {
         RUNTIME("docker", docker),
         RUNTIME("podman", podman),
         KEY("sources.kernel.enabled", parse_bool, kernel.enabled, 0, 0, false),
+        KEY("sources.kernel.from", parse_kernel_from, kernel.from, 0, 0, false),
+        KEY("sources.kernel.journal_dir", parse_text, kernel.journal_dir, 0, 0, false),
+        PEER("units", units),
+        KEY("sources.units.patterns", parse_list, unit_patterns, 0, CONFIG_PATTERNS_MAX, true),
+        PEER("machined", machined),
+        PEER("oomd", oomd),
         KEY("sampler.interval", parse_span, sample_interval_us, 100 * USEC_PER_MSEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.ring", parse_span, sample_ring_us, 100 * USEC_PER_MSEC, 30 * UINT64_C(86400) * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),

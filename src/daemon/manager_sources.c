@@ -84,28 +84,59 @@ static int add_libvirt(struct manager *manager) {
         return 0;
 }
 
+static int add_kernel(struct manager *manager) {
+        const struct config *config = &manager->config;
+        bool files = config->kernel.journal_dir[0] && strcmp(config->kernel.from, "kmsg") != 0;
+        char address[4096];
+
+        (void) snprintf(address, sizeof(address), files ? "journal:%s" : "%s",
+                        files ? config->kernel.journal_dir : config->kernel.from);
+        return add_source(manager,
+                        &(struct source_choice){
+                                        .ops = &kernel_source_ops,
+                                        .name = "kernel",
+                                        .address = address,
+                                        .enabled = config->kernel.enabled,
+                        });
+}
+
+static int add_peer(struct manager *manager, const struct source_ops *ops,
+                const struct config_peer *peer, const struct config_list *patterns) {
+        struct source_choice choice = {
+                .ops = ops,
+                .address = peer->address,
+                .enabled = peer->enabled && (!patterns || patterns->n > 0),
+                .required = peer->required,
+                .patterns = patterns,
+        };
+
+        (void) snprintf(choice.name, sizeof(choice.name), "%s", ops->name);
+        return add_source(manager, &choice);
+}
+
 int manager_add_sources(struct manager *manager) {
         const struct config *config = &manager->config;
-        const struct source_choice kernel = {
-                .ops = &kernel_source_ops,
-                .name = "kernel",
-                .enabled = config->kernel.enabled,
-        };
         const struct source_choice cgroup = {
                 .ops = &cgroup_source_ops, .name = "cgroup", .enabled = true
         };
         int r;
 
         /* Evidence first, so that it is there when the first exit comes. */
-        r = add_source(manager, &kernel);
+        r = add_kernel(manager);
         if (r >= 0)
                 r = add_source(manager, &cgroup);
+        if (r >= 0)
+                r = add_peer(manager, &oomd_source_ops, &config->oomd, NULL);
         if (r >= 0)
                 r = add_libvirt(manager);
         if (r >= 0)
                 r = add_runtime(manager, &docker_source_ops, &config->docker);
         if (r >= 0)
                 r = add_runtime(manager, &podman_source_ops, &config->podman);
+        if (r >= 0)
+                r = add_peer(manager, &machined_source_ops, &config->machined, NULL);
+        if (r >= 0)
+                r = add_peer(manager, &unit_source_ops, &config->units, &config->unit_patterns);
         return r;
 }
 

@@ -35,15 +35,14 @@ int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed) {
         return 0;
 }
 
-/* The JSON, the texts and details it was made of, and what malloc adds. */
-static size_t event_bytes(const struct event *event) {
+size_t feed_event_bytes(const struct event *event) {
         return 2 * event->json_size + 1024;
 }
 
 static void drop_oldest(struct feed *feed) {
         struct event **slot = &feed->ring[feed->first_seq % feed->max_events];
 
-        feed->bytes -= event_bytes(*slot);
+        feed->bytes -= feed_event_bytes(*slot);
         *slot = event_unref(*slot);
         feed->first_seq++;
 }
@@ -101,12 +100,12 @@ void feed_publish(struct feed *feed, struct event *const *events, size_t n) {
 
                 while (feed->first_seq <= feed->last_seq &&
                                 (feed->last_seq + 1 - feed->first_seq >= feed->max_events ||
-                                                feed->bytes + event_bytes(events[i]) >
+                                                feed->bytes + feed_event_bytes(events[i]) >
                                                                 feed->max_bytes))
                         drop_oldest(feed);
                 feed->last_seq++;
                 feed->ring[feed->last_seq % feed->max_events] = event_ref(events[i]);
-                feed->bytes += event_bytes(events[i]);
+                feed->bytes += feed_event_bytes(events[i]);
         }
         if (n > 0)
                 wake_readers(feed);

@@ -25,6 +25,10 @@ int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed);
 struct feed *feed_free(struct feed *feed);
 DEFINE_FREEP(struct feed, feed_free);
 
+/** What an event counts for: the JSON, the texts and details it was made of, and what malloc adds.
+ */
+size_t feed_event_bytes(const struct event *event);
+
 /** Where the sequence stands at start: the next event published has @last_seq + 1. */
 void feed_set_last_seq(struct feed *feed, uint64_t last_seq);
 uint64_t feed_last_seq(const struct feed *feed);

@@ -126,6 +126,16 @@ static bool classify_vm(const struct exit_facts *facts, struct exit_verdict *ver
         return true;
 }
 
+/* A unit that ends by the very signal it is stopped with has ended as it should: systemd says
+ * "success" to that. */
+static bool is_clean_stop(const struct exit_facts *facts) {
+        if (facts->unit_watchdog || facts->unit_timeout)
+                return false;
+        if (facts->kind == WORKLOAD_UNIT && facts->signal && facts->signal == facts->kill_signal)
+                return !is_sigkill(facts);
+        return facts->code == 0;
+}
+
 /* Row 7: somebody asked for it. */
 static bool classify_asked(const struct exit_facts *facts, struct exit_verdict *verdict) {
         const char *reason = NULL;
@@ -143,7 +153,7 @@ static bool classify_asked(const struct exit_facts *facts, struct exit_verdict *
         else
                 return false;
 
-        set(verdict, facts->code == 0 ? "stopped" : "died", reason, CONFIDENCE_CONFIRMED,
+        set(verdict, is_clean_stop(facts) ? "stopped" : "died", reason, CONFIDENCE_CONFIRMED,
                         facts->unit_watchdog || facts->unit_timeout ? SEVERITY_ERROR
                                         : is_sigkill(facts)         ? SEVERITY_WARNING
                                                                     : SEVERITY_INFO);

@@ -221,18 +221,54 @@ static bool names_domain(const char *path, const struct workload *workload) {
         return false;
 }
 
+/* Bytes of @path that are @workload's recorded cgroup; 0: it does not lie there. */
+static size_t lies_in(const char *path, const struct workload *workload) {
+        size_t n = strlen(workload->cgroup);
+
+        if (n <= 1 || strncmp(path, workload->cgroup, n) != 0)
+                return 0;
+        return path[n] == '\0' || path[n] == '/' ? n : 0;
+}
+
+/* The systemd unit that is or holds the workload; NULL: not known. */
+static const char *unit_of(const struct workload *workload) {
+        const char *last = strrchr(workload->cgroup, '/');
+
+        if (workload->kind == WORKLOAD_UNIT)
+                return workload->name;
+        if (last && (strstr(last, ".scope") || strstr(last, ".service")))
+                return last + 1;
+        return NULL;
+}
+
+/* Is one component of the path that unit of the system's? A user's units have the names they like.
+ */
+static bool names_unit(const char *path, const char *unit) {
+        size_t n = strlen(unit);
+
+        if (n == 0 || strstr(path, "/user@"))
+                return false;
+        for (const char *at = path; (at = strstr(at, unit)); at++)
+                if (at > path && at[-1] == '/' && (at[n] == '\0' || at[n] == '/'))
+                        return true;
+        return false;
+}
+
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path) {
-        struct workload *workload, *deepest;
+        struct workload *workload, *deepest, *named = NULL;
         size_t n, depth = 1;
 
         deepest = find_by_hex(inventory, path, &depth);
         list_for_each(workload, &inventory->all, by_age) {
-                n = strlen(workload->cgroup);
-                if (n > depth && strncmp(path, workload->cgroup, n) == 0 &&
-                                (path[n] == '\0' || path[n] == '/')) {
-                        deepest = workload; /* a container may lie in a unit that is watched too */
+                n = lies_in(path, workload);
+                /* A container may lie in a unit that is watched too, or be one. */
+                if (n > depth || (deepest && n == depth && deepest->kind == WORKLOAD_UNIT)) {
+                        deepest = workload;
                         depth = n;
                 }
+                if (unit_of(workload) && names_unit(path, unit_of(workload)) &&
+                                (!named || named->kind == WORKLOAD_UNIT))
+                        named = workload;
         }
         if (deepest)
                 return deepest;
@@ -240,7 +276,7 @@ struct workload *inventory_find_cgroup(const struct inventory *inventory, const 
                 if (workload->kind == WORKLOAD_VM && workload->domain_id > 0 &&
                                 names_domain(path, workload))
                         return workload;
-        return NULL;
+        return named;
 }
 
 static int take_text(char **field, const char *text, size_t max) {

@@ -92,8 +92,9 @@ struct workload *inventory_find_last_pid(const struct inventory *inventory, uint
 struct workload *inventory_find_any(const struct inventory *inventory, const char *text);
 /**
  * The workload whose cgroup @path is or lies in: by its recorded cgroup or by a 64-digit container
- * id component, whichever is deeper, else by "machine-qemu\x2dID\x2d….scope" or
- * "qemu-ID-….libvirt-qemu" and the domain id; NULL otherwise.
+ * id component, whichever is deeper (a VM or container before a unit of the same path), else by
+ * "machine-qemu\x2dID\x2d….scope" or "qemu-ID-….libvirt-qemu" and the domain id, else by the name
+ * of its systemd unit as a component. NULL otherwise.
  */
 struct workload *inventory_find_cgroup(const struct inventory *inventory, const char *path);
 

@@ -1,73 +1,39 @@
-/* The kernel's OOM lines out of /dev/kmsg. Each kill is told once, at its summary line; the "Killed
- * process" line that follows adds nothing then, and stands for the kill where the rate limit
- * swallowed the summary. */
+/* The kernel's OOM lines, whoever reads them. Each kill is told once, at its summary line; the
+ * "Killed process" line that follows adds nothing then, and stands for the kill where the rate
+ * limit swallowed the summary. */
 
-#include <fcntl.h>
+#include "source/kernel_oom.h"
+
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/fs.h"
-#include "base/log.h"
 #include "base/text.h"
-#include "model/oom_line.h"
-#include "source/kmsg.h"
-#include "source/source.h"
 
-#define RECORD_MAX     8192
-#define RECORDS_A_TURN 256
-#define BOOT_ID_SIZE   37
-#define FOLD_US        (5 * USEC_PER_SEC)
-#define RECENT_PIDS    16
+#define FOLD_US (5 * USEC_PER_SEC)
 
-struct kernel_source {
-        struct source source;
-        int fd;
-        sd_event_source *io, *retry;
-        char boot_id[BOOT_ID_SIZE];
-        uint64_t resume; /* skip records up to this sequence number */
-        bool has_resume;
-        uint64_t last_sequence; /* 0: none read */
-        uint64_t wait_us;
-        struct {
-                uint32_t pid;
-                uint64_t time_us;
-        } told[RECENT_PIDS]; /* whose summary line has been posted */
-        size_t next_told;
-        struct oom_line task_in; /* before 5.0: cgroups, the pid follows in the next line */
-};
-
-static struct kernel_source *kernel_of(struct source *source) {
-        return CONTAINER_OF(source, struct kernel_source, source);
-}
-
-static void post_readable(struct kernel_source *kernel, bool readable) {
+void kernel_post_readable(struct source *source, bool readable) {
         struct fact fact = FACT_INIT(FACT_READABLE);
 
         fact.oom_source = OOM_FROM_KERNEL;
         fact.oom_readable = readable;
-        source_post(&kernel->source, &fact);
+        source_post(source, &fact);
 }
 
-static bool was_told(const struct kernel_source *kernel, uint32_t pid, uint64_t time_us) {
-        for (size_t i = 0; i < RECENT_PIDS; i++)
-                if (kernel->told[i].pid == pid && time_us - kernel->told[i].time_us < FOLD_US)
+static bool was_told(const struct kernel_fold *fold, uint32_t pid, uint64_t time_us) {
+        for (size_t i = 0; i < KERNEL_RECENT_PIDS; i++)
+                if (fold->told[i].pid == pid && time_us - fold->told[i].time_us < FOLD_US)
                         return true;
         return false;
 }
 
-static void post_kill(struct kernel_source *kernel, const struct kmsg_record *record,
-                const struct oom_line *line) {
-        uint64_t time_us = clock_realtime_of_monotonic_us(record->monotonic_us);
+static void post_kill(struct kernel_fold *fold, struct source *source,
+                const struct kernel_record *record, const struct oom_line *line) {
         _cleanup_(freep) char *comm = NULL;
         struct fact fact = FACT_INIT(FACT_OOM);
-        char origin[96];
 
         (void) text_sanitize(line->comm, strlen(line->comm), OOM_COMM_MAX * 3, &comm);
-        (void) snprintf(origin, sizeof(origin), "%s/%ju", kernel->boot_id,
-                        (uintmax_t) record->sequence);
-        fact.time_us = time_us;
-        fact.origin = origin;
-        fact.cursor = origin;
+        fact.time_us = record->time_us;
+        fact.origin = record->origin;
+        fact.cursor = record->origin;
         fact.oom_source = OOM_FROM_KERNEL;
         fact.constraint = line->constraint;
         fact.oom_global = line->global;
@@ -75,177 +41,46 @@ static void post_kill(struct kernel_source *kernel, const struct kmsg_record *re
         fact.oom_comm = comm;
         fact.oom_cgroup = line->oom_cgroup[0] ? line->oom_cgroup : NULL;
         fact.task_cgroup = line->task_cgroup[0] ? line->task_cgroup : NULL;
-        kernel->told[kernel->next_told].pid = line->pid;
-        kernel->told[kernel->next_told].time_us = record->monotonic_us;
-        kernel->next_told = (kernel->next_told + 1) % RECENT_PIDS;
-        source_post(&kernel->source, &fact);
+        fold->told[fold->next_told].pid = line->pid;
+        fold->told[fold->next_told].time_us = record->monotonic_us;
+        fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
+        source_post(source, &fact);
 }
 
-static void take_record(struct kernel_source *kernel, const char *text, size_t size) {
-        struct kmsg_record record;
+void kernel_fold_line(struct kernel_fold *fold, struct source *source,
+                const struct kernel_record *record) {
         struct oom_line line;
 
-        if (kmsg_parse(text, size, &record) < 0) {
-                source_malformed(&kernel->source, "Unreadable kernel record", text, size);
-                return;
-        }
-        if (kernel->last_sequence && record.sequence > kernel->last_sequence + 1)
-                kernel->source.stats.dropped += record.sequence - kernel->last_sequence - 1;
-        kernel->last_sequence = record.sequence;
-        if (record.facility != 0) /* anybody who may open /dev/kmsg can write such a record */
-                return;
-        if (kernel->has_resume && record.sequence <= kernel->resume)
-                return;
-        if (!oom_line_parse(record.text, record.text_size, &line))
+        if (!oom_line_parse(record->text, record->size, &line))
                 return;
 
-        kernel->source.stats.raw_events++;
+        source->stats.raw_events++;
         if (line.type == OOM_LINE_TASK_IN) {
-                kernel->task_in = line;
+                fold->task_in = line;
         } else if (line.type == OOM_LINE_SUMMARY) {
-                post_kill(kernel, &record, &line);
-        } else if (!was_told(kernel, line.pid, record.monotonic_us)) {
-                if (kernel->task_in.type == OOM_LINE_TASK_IN) {
-                        memcpy(line.oom_cgroup, kernel->task_in.oom_cgroup,
-                                        sizeof(line.oom_cgroup));
-                        memcpy(line.task_cgroup, kernel->task_in.task_cgroup,
+                post_kill(fold, source, record, &line);
+        } else if (!was_told(fold, line.pid, record->monotonic_us)) {
+                if (fold->task_in.type == OOM_LINE_TASK_IN) {
+                        memcpy(line.oom_cgroup, fold->task_in.oom_cgroup, sizeof(line.oom_cgroup));
+                        memcpy(line.task_cgroup, fold->task_in.task_cgroup,
                                         sizeof(line.task_cgroup));
                         line.constraint = CONSTRAINT_MEMCG;
                 }
-                kernel->task_in.type = OOM_LINE_NONE;
-                post_kill(kernel, &record, &line);
+                fold->task_in.type = OOM_LINE_NONE;
+                post_kill(fold, source, record, &line);
         }
-}
-
-static void kernel_lost(struct kernel_source *kernel, int error) {
-        char text[128];
-
-        (void) snprintf(text, sizeof(text), "/dev/kmsg: %s", strerrordesc_np(-error));
-        kernel->io = sd_event_source_disable_unref(kernel->io);
-        kernel->fd = fd_close(kernel->fd);
-        post_readable(kernel, false);
-        source_post_state(&kernel->source, SOURCE_DOWN, text);
-        (void) sd_event_source_set_time_relative(
-                        kernel->retry, source_backoff_next(&kernel->wait_us));
-        (void) sd_event_source_set_enabled(kernel->retry, SD_EVENT_ONESHOT);
-}
-
-static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        struct kernel_source *kernel = userdata;
-        char record[RECORD_MAX];
-        ssize_t n;
-
-        for (unsigned int i = 0; i < RECORDS_A_TURN; i++) {
-                n = read(fd, record, sizeof(record));
-                if (n > 0) {
-                        take_record(kernel, record, (size_t) n);
-                } else if (n < 0 && errno == EAGAIN) {
-                        return 0;
-                } else if (n < 0 && errno != EPIPE && errno != EINTR && errno != EINVAL) {
-                        kernel_lost(kernel, -errno); /* EPIPE: overwritten; the gap in the numbers
-                                                        counts it */
-                        return 0;
-                }
-        }
-        return 0;
-}
-
-static void kernel_open(struct kernel_source *kernel) {
-        int r;
-
-        kernel->fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        if (kernel->fd < 0) {
-                kernel_lost(kernel, -errno);
-                return;
-        }
-        if (!kernel->has_resume && lseek(kernel->fd, 0, SEEK_END) < 0) {
-                kernel_lost(kernel, -errno);
-                return;
-        }
-        r = sd_event_add_io(kernel->source.env->event, &kernel->io, kernel->fd, EPOLLIN,
-                        on_readable, kernel);
-        if (r < 0) {
-                kernel_lost(kernel, r);
-                return;
-        }
-        (void) sd_event_source_set_description(kernel->io, "kmsg");
-        /* The line comes before the runtime's word of the death: read it first. */
-        (void) sd_event_source_set_priority(kernel->io, SD_EVENT_PRIORITY_IMPORTANT);
-        kernel->wait_us = 0;
-        post_readable(kernel, true);
-        source_post_state(&kernel->source, SOURCE_UP, NULL);
-}
-
-static int on_retry(sd_event_source *timer, uint64_t time_us, void *userdata) {
-        kernel_open(userdata);
-        return 0;
-}
-
-static void kernel_stop(struct source *source) {
-        struct kernel_source *kernel = kernel_of(source);
-
-        kernel->io = sd_event_source_disable_unref(kernel->io);
-        kernel->fd = fd_close(kernel->fd);
-        (void) sd_event_source_set_enabled(kernel->retry, SD_EVENT_OFF);
-}
-
-static void kernel_free(struct source *source) {
-        struct kernel_source *kernel = kernel_of(source);
-
-        kernel_stop(source);
-        sd_event_source_disable_unref(kernel->retry);
-        source_done(source);
-        free(kernel);
-}
-
-static void set_resume(struct kernel_source *kernel, const char *cursor) {
-        size_t n = strlen(kernel->boot_id);
-
-        /* Another boot's numbers mean nothing; its lines are gone with it. All of this boot's are
-         * news then. */
-        kernel->has_resume = true;
-        if (strncmp(cursor, kernel->boot_id, n) != 0 || cursor[n] != '/' ||
-                        text_to_u64(cursor + n + 1, &kernel->resume) < 0)
-                kernel->resume = 0;
 }
 
 static int kernel_create(const struct source_config *config, const struct source_env *env,
                 struct source **ret_source) {
-        _cleanup_(freep) char *boot_id = NULL;
-        struct kernel_source *kernel;
-        int r;
+        const char *from = config->address ? config->address : "auto";
 
-        kernel = calloc(1, sizeof(*kernel));
-        if (!kernel)
-                return -ENOMEM;
-
-        kernel->fd = -EBADF;
-        r = source_init(&kernel->source, &kernel_source_ops, config, env);
-        if (r >= 0)
-                r = fs_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &boot_id, NULL);
-        if (r >= 0)
-                r = sd_event_add_time(env->event, &kernel->retry, CLOCK_MONOTONIC, USEC_INFINITY,
-                                1000, on_retry, kernel);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(kernel->retry, SD_EVENT_OFF);
-        if (r < 0) {
-                kernel_free(&kernel->source);
-                return r;
-        }
-        (void) snprintf(kernel->boot_id, sizeof(kernel->boot_id), "%.36s", boot_id);
-        if (config->cursor)
-                set_resume(kernel, config->cursor);
-        *ret_source = &kernel->source;
-        return 0;
+        if (strcmp(from, "kmsg") == 0)
+                return kernel_kmsg_create(config, env, ret_source);
+        if (strcmp(from, "auto") == 0 && !kernel_journal_serves())
+                return kernel_kmsg_create(config, env, ret_source);
+        return kernel_journal_create(config, env, ret_source);
 }
 
-static int kernel_start(struct source *source) {
-        kernel_open(kernel_of(source));
-        return 0;
-}
-
-const struct source_ops kernel_source_ops = { .name = "kernel",
-        .create = kernel_create,
-        .start = kernel_start,
-        .stop = kernel_stop,
-        .free = kernel_free };
+/* Only makes one: what it makes has the ops of its reader. */
+const struct source_ops kernel_source_ops = { .name = "kernel", .create = kernel_create };

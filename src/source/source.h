@@ -23,9 +23,10 @@ struct source_env {
 struct source_config {
         const char *name; /* "docker", "libvirt:qemu:///system"; unique; label of metrics and of GET
                              /ready */
-        const char *address;         /* URI or socket path; NULL: the usual one */
-        const char *cursor;          /* where to resume, as last posted; NULL: first start ever */
-        bool required;               /* GET /ready waits for it */
+        const char *address; /* URI, socket path, bus address; kernel: "auto" "kmsg" "journal" or
+                                "journal:DIRECTORY"; NULL: the usual one */
+        const char *cursor;  /* where to resume, as last posted; NULL: first start ever */
+        bool required;       /* GET /ready waits for it */
         const char *const *patterns; /* units: globs of unit names; containerd: namespaces;
                                         NULL-terminated; may be NULL */
         bool write;                  /* libvirt: may open a read-write connection */
@@ -39,8 +40,8 @@ struct source_stats {
 };
 
 struct source_ops {
-        const char *name; /* "libvirt" "docker" "podman" "containerd" "machined" "unit" "kernel"
-                             "cgroup" */
+        const char *name; /* "libvirt" "docker" "podman" "containerd" "machined" "unit" "oomd"
+                             "kernel" "cgroup" */
         /** Copies @config. Does not connect. Return: 0; -ENOMEM; -EINVAL. */
         int (*create)(const struct source_config *config, const struct source_env *env,
                         struct source **ret_source);
@@ -72,6 +73,9 @@ extern const struct source_ops docker_source_ops;
 extern const struct source_ops podman_source_ops;
 extern const struct source_ops kernel_source_ops;
 extern const struct source_ops cgroup_source_ops;
+extern const struct source_ops unit_source_ops;
+extern const struct source_ops machined_source_ops;
+extern const struct source_ops oomd_source_ops;
 
 /* The next wait before trying again: 250 ms doubling to 10 s, spread by ±25 %. @wait_us is updated.
  */

@@ -260,7 +260,8 @@ class Daemon:
         self.folder = folder
         self.settings = {"store.path": folder / "state", "http.listen": f"127.0.0.1:0,unix:{folder}/http.sock",
                          "http.token": TOKEN, "sources.docker.enabled": "false", "sources.podman.enabled": "false",
-                         "sources.libvirt.enabled": "false", "logging.level": "debug", "logging.format": "text",
+                         "sources.libvirt.enabled": "false", "sources.machined.enabled": "false",
+                         "sources.oomd.enabled": "false", "logging.level": "debug", "logging.format": "text",
                          "dbus.bus": "none", "node.name": "testnode"}
         if bus:
             self.settings["dbus.address"] = bus

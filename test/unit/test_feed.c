@@ -31,7 +31,7 @@ static size_t publish_named(struct feed *feed, const char *name, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 assert_int_equal(event_new(&(struct event_fields){ .name = name }, &events[i]), 0);
                 assert_int_equal(event_set_seq(events[i], feed_last_seq(feed) + 1 + i), 0);
-                size = events[i]->json_size;
+                size = feed_event_bytes(events[i]);
         }
         feed_publish(feed, events, n);
         for (size_t i = 0; i < n; i++)
