@@ -16,6 +16,14 @@ struct api_source_stats {
         uint64_t raw_events, malformed, reconnects, dropped;
 };
 
+/* Whose names of metrics are served beside our own (FACTS 6.5). */
+enum api_compat {
+        API_COMPAT_OFF = 0,
+        API_COMPAT_INOVEX = 1,
+        API_COMPAT_TINKOFF = 2,
+        API_COMPAT_BOTH = 3,
+};
+
 struct api_context {
         sd_event *event;
         struct tracker *tracker; /* inventory, sources */
@@ -23,6 +31,7 @@ struct api_context {
         struct journal *journal;
         struct counters *counters;
         struct sampler *sampler;
+        enum api_compat compat;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

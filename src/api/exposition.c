@@ -3,6 +3,7 @@
 
 #include "api/exposition.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/histogram.h"
@@ -112,6 +113,66 @@ void exposition_one(
                 struct exposition *exposition, const struct metric_family *family, uint64_t value) {
         exposition_family(exposition, family);
         exposition_sample(exposition, NULL, value);
+}
+
+int exposition_render_labels(const struct metric_labels *labels, struct buf *out) {
+        struct exposition text = { .out = *out };
+
+        for (size_t i = 0; i < labels->n; i++) {
+                put_str(&text, i == 0 ? "" : ",");
+                put_str(&text, labels->names[i]);
+                put_str(&text, "=\"");
+                put_escaped(&text, labels->values[i]);
+                put_str(&text, "\"");
+        }
+        *out = text.out;
+        return text.error;
+}
+
+static void put_head(struct exposition *exposition, const char *labels, const char *name,
+                const char *device) {
+        put_str(exposition, exposition->family->name);
+        put_str(exposition, sample_suffix(exposition->family));
+        put_str(exposition, "{");
+        put_str(exposition, labels);
+        if (name) {
+                put_str(exposition, ",");
+                put_str(exposition, name);
+                put_str(exposition, "=\"");
+                put_escaped(exposition, device);
+                put_str(exposition, "\"");
+        }
+        put_str(exposition, "} ");
+}
+
+void exposition_scaled(struct exposition *exposition, const char *labels, const char *name,
+                const char *device, uint64_t value, unsigned int decimals) {
+        uint64_t unit = 1, rest;
+        char text[24];
+
+        put_head(exposition, labels, name, device);
+        for (unsigned int i = 0; i < decimals; i++)
+                unit *= 10;
+        put_u64(exposition, value / unit);
+        rest = value % unit;
+        if (rest) {
+                text[0] = '.';
+                for (unsigned int i = decimals; i > 0; i--, rest /= 10)
+                        text[i] = (char) ('0' + rest % 10);
+                put(exposition, text, decimals + 1);
+        }
+        put_str(exposition, "\n");
+}
+
+void exposition_number(struct exposition *exposition, const char *labels, double value) {
+        char text[40];
+
+        if (isnan(value))
+                return;
+        put_head(exposition, labels, NULL, NULL);
+        (void) snprintf(text, sizeof(text), "%.6g", value);
+        put_str(exposition, text);
+        put_str(exposition, "\n");
 }
 
 /* OpenMetrics wants "1.0"; 0.0.4 takes it, and a series keeps its labels in both. */

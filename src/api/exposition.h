@@ -42,6 +42,14 @@ void exposition_family(struct exposition *exposition, const struct metric_family
 /** A sample of the family; @labels NULL: none. */
 void exposition_sample(
                 struct exposition *exposition, const struct metric_labels *labels, uint64_t value);
+/** Labels as text, to be written again and again: a="b",c="d". Return: 0; -ENOSPC; -ENOMEM. */
+int exposition_render_labels(const struct metric_labels *labels, struct buf *out);
+/** A sample of @value / 10^@decimals with labels rendered before, and, unless @name is NULL, one
+ * more label. */
+void exposition_scaled(struct exposition *exposition, const char *labels, const char *name,
+                const char *device, uint64_t value, unsigned int decimals);
+/** The same of a number that is none of the kind; NaN writes no sample. */
+void exposition_number(struct exposition *exposition, const char *labels, double value);
 void exposition_histogram(struct exposition *exposition, const struct metric_labels *labels,
                 const struct histogram *histogram);
 /** A family of one sample without labels. */

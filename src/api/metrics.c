@@ -6,6 +6,7 @@
 #include "api/exposition.h"
 #include "api/http_accept.h"
 #include "api/http_internal.h"
+#include "api/metrics_workload.h"
 #include "base/clock.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
@@ -229,6 +230,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         counters_for_each_schedule(api->counters, one_schedule, &schedules);
         source_series(&exposition, api);
         workload_series(&exposition, api);
+        metrics_workloads(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

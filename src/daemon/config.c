@@ -35,6 +35,7 @@ int config_init(struct config *config) {
                 .evidence_wait_us = 250 * USEC_PER_MSEC,
                 .sample_interval_us = USEC_PER_SEC,
                 .sample_ring_us = 30 * USEC_PER_SEC,
+                .compat = API_COMPAT_BOTH,
                 .balloon_us = 5 * USEC_PER_SEC,
                 .retention_age_us = UINT64_C(30) * 86400 * USEC_PER_SEC,
                 .retention_bytes = UINT64_C(1) << 30,

@@ -3,6 +3,7 @@
  * in that order, checked before the manager exists, read-only afterwards. One table of key, parser
  * and offset drives all of it. */
 
+#include "api/api.h"
 #include "base/diag.h"
 #include "base/log.h"
 #include "model/exit.h"
@@ -66,6 +67,8 @@ struct config {
                                         intervals */
         uint64_t balloon_us; /* sampler.balloon_period: how often guests report their memory;
                                 1s..1h, default 5s; set where sources.libvirt.write */
+
+        enum api_compat compat; /* metrics.compat: both (default) | inovex | tinkoff | off */
 
         struct config_list listen;    /* http.listen, default [127.0.0.1:9887,
                                          unix:/run/virtwatch/http.sock] */

@@ -147,6 +147,21 @@ static int parse_log_target(
         return 0;
 }
 
+static int parse_compat(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        static const char *const words[] = { "off", "inovex", "tinkoff", "both" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+                if (strcmp(text, words[i]) == 0) {
+                        *(enum api_compat *) field = (enum api_compat) i;
+                        return 0;
+                }
+        }
+        diag_set(diag, diag->line, diag->column, "%s is both, inovex, tinkoff or off, not '%s'",
+                        key->name, text);
+        return -EINVAL;
+}
+
 static int parse_bus(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
         if (strcmp(text, "system") != 0 && strcmp(text, "user") != 0 && strcmp(text, "none") != 0) {
@@ -231,6 +246,7 @@ static const struct config_key keys[] = {
         KEY("sampler.interval", parse_span, sample_interval_us, 100 * USEC_PER_MSEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.ring", parse_span, sample_ring_us, 100 * USEC_PER_MSEC, 30 * UINT64_C(86400) * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
+        KEY("metrics.compat", parse_compat, compat, 0, 0, false),
         KEY("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
         KEY("http.token", parse_text, token, 0, 0, false),
         KEY("http.connections_max", parse_uint, connections_max, 16, 65536, false),

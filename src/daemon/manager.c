@@ -347,6 +347,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         if (r < 0)
                 return r;
         manager->api.sampler = manager->sampler;
+        manager->api.compat = manager->config.compat;
 
         *ret_manager = TAKE_PTR(manager);
         return 0;

@@ -1,0 +1,304 @@
+/* The names that dashboards for the libvirt exporters and for cAdvisor query. Sources: the metric
+ * tables of the two live libvirt exporters (FACTS 6.5) and of cAdvisor. Their types are kept, also
+ * where a gauge would better be a counter. */
+
+#include <math.h>
+#include <string.h>
+
+#include "api/metrics_workload.h"
+#include "engine/sampler.h"
+#include "engine/tracker.h"
+
+#define LABELS_MAX 4096
+
+#define BOTH API_COMPAT_BOTH
+#define INO  API_COMPAT_INOVEX
+#define TIN  API_COMPAT_TINKOFF
+
+#define COUNTER(name, unit) "libvirt_domain_" name, METRIC_COUNTER, unit
+#define GAUGE(name, unit)   "libvirt_domain_" name, METRIC_GAUGE, unit
+#define W(field)            METRICS_OF_WORKLOAD, offsetof(struct stats, field), 0
+#define W_NS(field)         METRICS_OF_WORKLOAD, offsetof(struct stats, field), 9
+#define V(field)            METRICS_OF_VCPU, offsetof(struct stats_vcpu, field), 9
+#define N(field)            METRICS_OF_NET, offsetof(struct stats_net, field), 0
+#define B(field)            METRICS_OF_BLOCK, offsetof(struct stats_block, field), 0
+#define B_NS(field)         METRICS_OF_BLOCK, offsetof(struct stats_block, field), 9
+
+/* clang-format off */
+static const struct metrics_row domain_rows[] = {
+        { { COUNTER("info_cpu_time_seconds", "seconds"), "CPU time used by the domain" }, W_NS(cpu_ns), BOTH },
+        { { GAUGE("info_virtual_cpus", NULL), "Virtual CPUs of the domain" }, W(vcpus_current), BOTH },
+        { { GAUGE("info_maximum_memory_bytes", "bytes"), "Maximum memory of the domain" }, W(balloon.maximum), BOTH },
+        { { GAUGE("info_memory_usage_bytes", "bytes"), "Size of the balloon (not what the guest uses)" }, W(balloon.current), BOTH },
+        { { GAUGE("memory_stats_actual_balloon_bytes", "bytes"), "Size of the balloon" }, W(balloon.current), TIN },
+        { { GAUGE("memory_stats_current_balloon_bytes", "bytes"), "Size of the balloon" }, W(balloon.current), INO },
+        { { GAUGE("memory_stats_maximum_bytes", "bytes"), "Largest size of the balloon" }, W(balloon.maximum), INO },
+        { { GAUGE("memory_stats_available_bytes", "bytes"), "Memory the guest sees" }, W(balloon.available), BOTH },
+        { { GAUGE("memory_stats_unused_bytes", "bytes"), "Memory the guest does not use at all" }, W(balloon.unused), BOTH },
+        { { GAUGE("memory_stats_usable_bytes", "bytes"), "Memory the guest could take without swapping" }, W(balloon.usable), BOTH },
+        { { GAUGE("memory_stats_rss_bytes", "bytes"), "Resident memory of QEMU" }, W(balloon.rss), BOTH },
+        { { GAUGE("memory_stats_disk_cache_bytes", "bytes"), "Page cache of the guest" }, W(balloon.disk_caches), TIN },
+        { { GAUGE("memory_stats_disk_caches_bytes", "bytes"), "Page cache of the guest" }, W(balloon.disk_caches), INO },
+        { { GAUGE("memory_stats_swap_in_bytes", "bytes"), "Swapped in by the guest" }, W(balloon.swap_in), INO },
+        { { GAUGE("memory_stats_swap_out_bytes", "bytes"), "Swapped out by the guest" }, W(balloon.swap_out), INO },
+        { { GAUGE("vcpu_current", NULL), "Virtual CPUs online" }, W(vcpus_current), INO },
+        { { GAUGE("vcpu_maximum", NULL), "Most virtual CPUs it may have" }, W(vcpus_maximum), INO },
+        { { COUNTER("vcpu_time_seconds", "seconds"), "CPU time of a virtual CPU" }, V(time_ns), BOTH },
+        { { COUNTER("vcpu_wait_seconds", "seconds"), "Time a virtual CPU waited for I/O" }, V(wait_ns), BOTH },
+        { { COUNTER("vcpu_delay_seconds", "seconds"), "Time a virtual CPU waited for the host's" }, V(delay_ns), BOTH },
+        { { COUNTER("block_stats_read_bytes", "bytes"), "Bytes read" }, B(read_bytes), BOTH },
+        { { COUNTER("block_stats_read_requests", NULL), "Read requests" }, B(read_requests), BOTH },
+        { { COUNTER("block_stats_read_time_seconds", "seconds"), "Time spent reading" }, B_NS(read_ns), BOTH },
+        { { COUNTER("block_stats_write_bytes", "bytes"), "Bytes written" }, B(write_bytes), BOTH },
+        { { COUNTER("block_stats_write_requests", NULL), "Write requests" }, B(write_requests), BOTH },
+        { { COUNTER("block_stats_write_time_seconds", "seconds"), "Time spent writing" }, B_NS(write_ns), BOTH },
+        { { COUNTER("block_stats_flush_requests", NULL), "Flush requests" }, B(flush_requests), BOTH },
+        { { COUNTER("block_stats_flush_time_seconds", "seconds"), "Time spent flushing" }, B_NS(flush_ns), BOTH },
+        { { GAUGE("block_stats_capacity_bytes", "bytes"), "Size as the guest sees it" }, B(capacity_bytes), BOTH },
+        { { GAUGE("block_stats_allocation", NULL), "Highest offset written" }, B(allocation_bytes), BOTH },
+        { { GAUGE("block_stats_physicalsize_bytes", "bytes"), "Bytes the image takes" }, B(physical_bytes), BOTH },
+        { { COUNTER("interface_stats_receive_bytes", "bytes"), "Bytes received" }, N(rx_bytes), BOTH },
+        { { COUNTER("interface_stats_receive_packets", NULL), "Packets received" }, N(rx_packets), BOTH },
+        { { COUNTER("interface_stats_receive_errors", NULL), "Receive errors" }, N(rx_errors), BOTH },
+        { { COUNTER("interface_stats_receive_drops", NULL), "Received packets dropped" }, N(rx_drops), BOTH },
+        { { COUNTER("interface_stats_transmit_bytes", "bytes"), "Bytes sent" }, N(tx_bytes), BOTH },
+        { { COUNTER("interface_stats_transmit_packets", NULL), "Packets sent" }, N(tx_packets), BOTH },
+        { { COUNTER("interface_stats_transmit_errors", NULL), "Transmit errors" }, N(tx_errors), BOTH },
+        { { COUNTER("interface_stats_transmit_drops", NULL), "Packets to send dropped" }, N(tx_drops), BOTH },
+};
+
+#define C_COUNTER(name, unit) "container_" name, METRIC_COUNTER, unit
+#define C_GAUGE(name, unit)   "container_" name, METRIC_GAUGE, unit
+
+static const struct metrics_row container_rows[] = {
+        { { C_COUNTER("cpu_usage_seconds", "seconds"), "CPU time used" }, W_NS(cpu_ns), BOTH },
+        { { C_GAUGE("memory_usage_bytes", "bytes"), "Memory used, with the file cache" }, W(memory_bytes), BOTH },
+        { { C_GAUGE("spec_memory_limit_bytes", "bytes"), "Memory limit" }, W(memory_limit_bytes), BOTH },
+        { { C_COUNTER("oom_events", NULL), "OOM kills counted by its control group" }, W(oom_kills), BOTH },
+        { { C_COUNTER("memory_events_high", NULL), "Times its memory was throttled" }, W(memory_events_high), BOTH },
+        { { C_COUNTER("memory_events_max", NULL), "Times it hit its memory limit" }, W(memory_events_max), BOTH },
+        { { C_COUNTER("network_receive_bytes", "bytes"), "Bytes received" }, N(rx_bytes), BOTH },
+        { { C_COUNTER("network_transmit_bytes", "bytes"), "Bytes sent" }, N(tx_bytes), BOTH },
+};
+/* clang-format on */
+
+static char *render(const char *const *names, const char *const *values, size_t n) {
+        _cleanup_(buf_done) struct buf text = BUF_INIT(LABELS_MAX);
+
+        if (exposition_render_labels(&(struct metric_labels){ names, values, n }, &text) < 0)
+                return NULL;
+        return buf_take(&text);
+}
+
+char *metrics_compat_labels(const struct workload *workload) {
+        static const char *const domain[] = { "domain", "uuid" };
+        static const char *const container[] = { "id", "name", "image" };
+        const char *const domain_values[] = { workload->name, workload->uuid };
+        const char *const container_values[] = { workload->cgroup[0] ? workload->cgroup
+                                                                     : workload->native_id,
+                workload->name, workload->image };
+
+        if (workload->kind == WORKLOAD_VM)
+                return render(domain, domain_values, 2);
+        return workload->kind == WORKLOAD_CONTAINER ? render(container, container_values, 3) : NULL;
+}
+
+/* ---- states ---- */
+
+/* virDomainState, as far as our words tell it. */
+static unsigned int domain_state(const struct workload *workload, const char **ret_text) {
+        static const struct {
+                enum workload_state state;
+                unsigned int number;
+                const char *text;
+        } states[] = {
+                { STATE_RUNNING, 1, "the domain is running" },
+                { STATE_STARTING, 1, "the domain is running" },
+                { STATE_PAUSED, 3, "the domain is paused by user" },
+                { STATE_STOPPING, 4, "the domain is being shut down" },
+                { STATE_STOPPED, 5, "the domain is shut off" },
+                { STATE_CREATED, 5, "the domain is shut off" },
+                { STATE_FAILED, 6, "the domain is crashed" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+                if (states[i].state == workload->state) {
+                        *ret_text = states[i].text;
+                        return states[i].number;
+                }
+        }
+        *ret_text = "no state";
+        return 0;
+}
+
+static void state_series(struct exposition *exposition, unsigned int compat,
+                const struct metrics_subject *subjects, size_t n) {
+        static const struct {
+                struct metric_family family;
+                unsigned int dialects;
+                bool with_text;
+        } families[] = {
+                { { GAUGE("state_code", NULL), "State of the domain" }, BOTH, false },
+                { { GAUGE("info_vstate", NULL), "State of the domain" }, TIN, false },
+                { { GAUGE("info_state", NULL), "State of the domain" }, INO, true },
+        };
+        const char *text;
+
+        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+                bool begun = false;
+
+                for (size_t i = 0; (families[f].dialects & compat) && i < n; i++) {
+                        unsigned int state = domain_state(subjects[i].workload, &text);
+
+                        if (subjects[i].workload->kind != WORKLOAD_VM || !subjects[i].compat_labels)
+                                continue;
+                        if (!begun)
+                                exposition_family(exposition, &families[f].family);
+                        begun = true;
+                        exposition_scaled(exposition, subjects[i].compat_labels,
+                                        families[f].with_text ? "state_desc" : NULL, text, state,
+                                        0);
+                }
+        }
+}
+
+/* ---- the rest ---- */
+
+static double used_percent(const struct metrics_subject *subject) {
+        const struct usage *usage = &subject->series->usage;
+
+        return usage->memory_source == USAGE_GUEST ? usage->memory_percent : STATS_NAN;
+}
+
+static double timed_out(const struct metrics_subject *subject) {
+        return (double) (subject->series->hung_since_us != 0);
+}
+
+static double updated_at(const struct metrics_subject *subject) {
+        return subject->now && subject->now->balloon.updated_s
+                        ? (double) subject->now->balloon.updated_s
+                        : STATS_NAN;
+}
+
+static double working_set(const struct metrics_subject *subject) {
+        const struct stats *now = subject->now;
+
+        if (!now || now->memory_bytes == STATS_UNKNOWN || now->memory_cache_bytes == STATS_UNKNOWN)
+                return STATS_NAN;
+        return now->memory_bytes > now->memory_cache_bytes
+                        ? (double) (now->memory_bytes - now->memory_cache_bytes)
+                        : 0;
+}
+
+static double started_at(const struct metrics_subject *subject) {
+        return subject->workload->started_us && subject->series->running
+                        ? (double) subject->workload->started_us / 1e6
+                        : STATS_NAN;
+}
+
+static double seen_at(const struct metrics_subject *subject) {
+        return subject->now ? (double) (subject->now->at_us / USEC_PER_SEC) : STATS_NAN;
+}
+
+static void thoughts(struct exposition *exposition, unsigned int compat,
+                const struct metrics_subject *subjects, size_t n) {
+        static const struct {
+                struct metric_family family;
+                unsigned int dialects;
+                enum workload_kind kind;
+                double (*value)(const struct metrics_subject *subject);
+        } families[] = {
+                { { GAUGE("memory_stats_used_percent", NULL), "Memory the guest uses, per cent" },
+                                BOTH, WORKLOAD_VM, used_percent },
+                { { GAUGE("memory_stats_last_update_timestamp_seconds", "seconds"),
+                                  "When the guest last told its memory" },
+                                INO, WORKLOAD_VM, updated_at },
+                { { GAUGE("timed_out", NULL), "Whether QEMU does not answer" }, INO, WORKLOAD_VM,
+                                timed_out },
+                { { C_GAUGE("memory_working_set_bytes", "bytes"),
+                                  "Memory used, without what can be given back" },
+                                BOTH, WORKLOAD_CONTAINER, working_set },
+                { { C_GAUGE("start_time_seconds", "seconds"), "When it started" }, BOTH,
+                                WORKLOAD_CONTAINER, started_at },
+                { { C_GAUGE("last_seen", NULL), "When it was last read" }, BOTH, WORKLOAD_CONTAINER,
+                                seen_at },
+        };
+
+        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+                bool begun = false;
+
+                for (size_t i = 0; (families[f].dialects & compat) && i < n; i++) {
+                        double value;
+
+                        if (subjects[i].workload->kind != families[f].kind ||
+                                        !subjects[i].compat_labels)
+                                continue;
+                        value = families[f].value(&subjects[i]);
+                        if (isnan(value))
+                                continue;
+                        if (!begun)
+                                exposition_family(exposition, &families[f].family);
+                        begun = true;
+                        exposition_number(exposition, subjects[i].compat_labels, value);
+                }
+        }
+}
+
+static void totals(struct exposition *exposition, const struct api_context *api,
+                const struct metrics_subject *subjects, size_t n) {
+        static const struct metric_family up = { "libvirt_up", METRIC_GAUGE, NULL,
+                "Whether every libvirt answers" };
+        static const struct metric_family domains = { "libvirt_domains", METRIC_GAUGE, NULL,
+                "Domains known" };
+        static const struct metric_family number = { "libvirt_domains_number", METRIC_GAUGE, NULL,
+                "Domains known" };
+        struct tracker_source *source;
+        bool any = false, all = true;
+        uint64_t count = 0;
+
+        list_for_each(source, tracker_sources(api->tracker), list) {
+                if (strncmp(source->name, "libvirt:", 8) != 0)
+                        continue;
+                any = true;
+                all = all && source->state == SOURCE_UP;
+        }
+        if (!any)
+                return;
+        for (size_t i = 0; i < n; i++)
+                count += subjects[i].workload->kind == WORKLOAD_VM;
+        exposition_one(exposition, &up, all);
+        exposition_one(exposition, &domains, count);
+        exposition_one(exposition, &number, count);
+}
+
+/* The subjects of one kind, so that a row of one does not meet the other. */
+static size_t of_kind(const struct metrics_subject *subjects, size_t n, enum workload_kind kind,
+                struct metrics_subject *ret_subjects) {
+        size_t n_kind = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (subjects[i].workload->kind == kind)
+                        ret_subjects[n_kind++] = subjects[i];
+        return n_kind;
+}
+
+void metrics_compat(struct exposition *exposition, const struct api_context *api,
+                const struct metrics_subject *subjects, size_t n) {
+        struct metrics_subject *some = calloc(n + 1, sizeof(*some));
+        size_t n_some;
+
+        if (!some) {
+                exposition->error = -ENOMEM;
+                return;
+        }
+        totals(exposition, api, subjects, n);
+        state_series(exposition, api->compat, subjects, n);
+        thoughts(exposition, api->compat, subjects, n);
+        n_some = of_kind(subjects, n, WORKLOAD_VM, some);
+        metrics_rows(exposition, domain_rows, ARRAY_SIZE(domain_rows), some, n_some,
+                        "target_device", api->compat);
+        n_some = of_kind(subjects, n, WORKLOAD_CONTAINER, some);
+        metrics_rows(exposition, container_rows, ARRAY_SIZE(container_rows), some, n_some,
+                        "interface", api->compat);
+        free(some);
+}

@@ -1,0 +1,115 @@
+"""The series of workloads, under our names and under those of other exporters."""
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from conftest import wait_for
+from test_http import OPENMETRICS, ask, prometheus
+from test_samples import define
+
+
+@pytest.fixture
+def both(daemon, docker, libvirt, bus):
+    """A daemon over a running guest and a running container."""
+    define(libvirt, "seen")
+    docker.run("held", "sleep", "1000", options=("-d", "-m", "64m"))
+    one = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": libvirt.uri,
+                  "sources.docker.enabled": "true", "sources.docker.socket": docker.socket}, bus=bus)
+    one.up("docker")
+    one.up(f"libvirt:{libvirt.uri}")
+    wait_for(lambda: b'virtwatch_workload_cpu_usage_ratio{kind="vm",name="seen"' in ask(one, "/metrics")[1]
+             and b'virtwatch_workload_cpu_usage_ratio{kind="container",name="held"' in ask(one, "/metrics")[1], 20, "both are read")
+    yield one
+    docker("rm", "-f", "held", check=False)
+    libvirt("destroy", "seen", check=False)
+    libvirt("undefine", "seen", check=False)
+
+
+def series(text, name):
+    return {labels: float(value) for labels, value in
+            re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)}
+
+
+def one(found, part):
+    return next(value for labels, value in found.items() if part in labels)
+
+
+def test_own_and_other_names_tell_the_same(both, libvirt, docker):
+    text = ask(both, "/metrics")[1].decode()
+    domain = libvirt("domuuid", "seen").stdout.strip()
+    assert f'libvirt_domain_info_virtual_cpus{{domain="seen",uuid="{domain}"}} 1\n' in text
+    assert f'libvirt_domain_info_maximum_memory_bytes{{domain="seen",uuid="{domain}"}} {64 << 20}\n' in text
+    assert f'libvirt_domain_block_stats_capacity_bytes{{domain="seen",uuid="{domain}",target_device="vda"}} {8 << 20}\n' in text
+    assert f'libvirt_domain_info_state{{domain="seen",uuid="{domain}",state_desc="the domain is running"}} 1\n' in text
+    assert f'libvirt_domain_timed_out{{domain="seen",uuid="{domain}"}} 0\n' in text
+    assert "libvirt_up 1\n" in text
+    own = one(series(text, "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
+    assert own == one(series(text, "libvirt_domain_info_cpu_time_seconds_total"), 'domain="seen"') > 0
+    assert one(series(text, "container_spec_memory_limit_bytes"), 'name="held"') == 64 << 20
+    assert one(series(text, "virtwatch_workload_memory_given_bytes"), 'name="held"') == 64 << 20
+    held = one(series(text, "container_memory_usage_bytes"), 'name="held"')
+    assert held == one(series(text, "virtwatch_alloc_memory_bytes"), 'alloc="held"') > 0
+
+
+def test_cpu_time_is_what_libvirt_says(both, libvirt):
+    before = int(re.search(r"cpu.time=(\d+)", libvirt("domstats", "seen", "--cpu-total").stdout)[1])
+    time.sleep(2.5)
+    told = one(series(ask(both, "/metrics")[1].decode(), "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
+    after = int(re.search(r"cpu.time=(\d+)", libvirt("domstats", "seen", "--cpu-total").stdout)[1])
+    assert before / 1e9 <= told <= after / 1e9
+
+
+@pytest.mark.parametrize("compat, there, gone", [
+    ("inovex", "libvirt_domain_memory_stats_current_balloon_bytes", "libvirt_domain_info_vstate"),
+    ("tinkoff", "libvirt_domain_info_vstate", "libvirt_domain_vcpu_current"),
+    ("off", "virtwatch_workload_cpus", "libvirt_"),
+])
+def test_the_dialect_is_a_setting(daemon, libvirt, bus, compat, there, gone):
+    define(libvirt, "dialect")
+    server = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": libvirt.uri, "metrics.compat": compat}, bus=bus)
+    wait_for(lambda: there in ask(server, "/metrics")[1].decode(), 20, there)
+    text = ask(server, "/metrics")[1].decode().replace(libvirt.uri, "")
+    assert not re.search(rf"^{gone}", text, re.MULTILINE)
+    if compat == "off":
+        checked = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True)
+        complaints = sorted(line for line in checked.stderr.decode().splitlines() if line)
+        assert complaints == [f'{name} non-counter metrics should not have "_total" suffix'
+                              for name in ("virtwatch_nodes_total", "virtwatch_pods_total")]
+    libvirt("destroy", "dialect")
+    libvirt("undefine", "dialect")
+
+
+def test_both_formats_have_the_same_series(both):
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+    from prometheus_client.parser import text_string_to_metric_families as read_plain
+    text = ask(both, "/metrics", Accept=OPENMETRICS)[1].decode()
+    names = {sample.name for family in read_openmetrics(text) for sample in family.samples}
+    plain = {sample.name for family in read_plain(ask(both, "/metrics")[1].decode()) for sample in family.samples}
+    assert names == plain and "virtwatch_workload_disk_read_bytes_total" in names
+
+
+def test_what_is_gone_has_no_series_but_its_exits_live_on(both, docker):
+    docker("kill", "-s", "KILL", "held")
+    docker("rm", "held")
+    both.wait_event(name="held", action="removed")
+    text = ask(both, "/metrics")[1].decode()
+    assert not series(text, "container_last_seen")
+    assert 'alloc="held"' not in text
+    assert one(series(text, "virtwatch_exits_total"), 'name="held"') == 1
+
+
+def test_a_real_prometheus_answers_queries_over_it(both, prometheus):
+    api = prometheus(f"127.0.0.1:{both.port()}")
+
+    def ask_for(query):
+        found = (api("query?query=" + query.replace("+", "%2B").replace("{", "%7B").replace("}", "%7D").replace('"', "%22")) or {})
+        return found.get("result")
+
+    wait_for(lambda: ask_for('rate(libvirt_domain_info_cpu_time_seconds_total[10s])'), 40, "a rate")
+    assert float(ask_for('libvirt_domain_vcpu_current{domain="seen"}')[0]["value"][1]) == 1
+    assert float(ask_for('container_spec_memory_limit_bytes{name="held"}')[0]["value"][1]) == 64 << 20
+    ratio = float(ask_for('virtwatch_workload_memory_usage_ratio{name="held"}')[0]["value"][1])
+    assert 0 < ratio < 1
