@@ -1,0 +1,231 @@
+/* Slots: filled, empty, of the dead; readings of two origins joined into one sample. */
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/sampler.h"
+#include "test.h"
+
+#define INTERVAL_US (20 * USEC_PER_MSEC)
+
+struct fixture {
+        sd_event *event;
+        struct sampler *sampler;
+        struct workload workload;
+        unsigned int reads, samples, allocations;
+        struct sample last;
+        bool feed, feed_kernel;
+        uint64_t cpu_ns, mono_us;
+};
+
+static void give(struct fixture *f, enum stats_origin origin) {
+        struct stats *stats = stats_new(origin);
+
+        assert_non_null(stats);
+        stats->mono_us = f->mono_us;
+        stats->cpu_ns = f->cpu_ns;
+        if (origin == STATS_FROM_RUNTIME) {
+                stats->cpus = 2;
+                stats->vcpus_current = 2;
+                stats->balloon.current = 1000;
+                stats->balloon.rss = 500;
+        } else {
+                stats->memory_bytes = 250;
+        }
+        sampler_take(f->sampler, f->workload.id, stats);
+}
+
+static void on_read(void *userdata) {
+        struct fixture *f = userdata;
+
+        f->reads++;
+        f->mono_us += USEC_PER_SEC;
+        f->cpu_ns += 1000000000;
+        if (f->feed)
+                give(f, STATS_FROM_RUNTIME);
+        if (f->feed_kernel)
+                give(f, STATS_FROM_KERNEL);
+}
+
+static void on_sample(const struct series *series, const struct sample *sample, void *userdata) {
+        struct fixture *f = userdata;
+
+        assert_string_equal(series->id, f->workload.id);
+        assert_true(f->samples == 0 || sample->at_us > f->last.at_us);
+        f->samples++;
+        f->last = *sample;
+}
+
+static void on_allocation(const struct series *series, void *userdata) {
+        ((struct fixture *) userdata)->allocations++;
+}
+
+static void fixture_init(struct fixture *f, size_t slots) {
+        static char id[] = "one";
+
+        *f = (struct fixture){ .feed = true };
+        f->workload.id = id;
+        f->workload.kind = WORKLOAD_VM;
+        f->workload.state = STATE_RUNNING;
+        assert_true(sd_event_new(&f->event) >= 0);
+        assert_int_equal(sampler_new(&(struct sampler_config){ .interval_us = INTERVAL_US,
+                                                     .slots = slots,
+                                                     .workloads_max = 1 },
+                                         f->event,
+                                         &(struct sampler_hooks){ .read = on_read,
+                                                         .sample = on_sample,
+                                                         .allocation = on_allocation,
+                                                         .userdata = f },
+                                         &f->sampler),
+                        0);
+        sampler_update(f->sampler, &f->workload);
+        assert_true(sampler_start(f->sampler) >= 0);
+}
+
+static void fixture_done(struct fixture *f) {
+        sampler_free(f->sampler);
+        sd_event_unref(f->event);
+}
+
+static void run_samples(struct fixture *f, unsigned int n) {
+        uint64_t end_us = clock_monotonic_us() + 20 * USEC_PER_SEC;
+
+        n += f->samples;
+        while (f->samples < n) {
+                assert_true(clock_monotonic_us() < end_us);
+                assert_true(sd_event_run(f->event, USEC_PER_SEC) >= 0);
+        }
+}
+
+static void each_slot_has_what_was_read_in_it(void **state) {
+        const struct series *series;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        run_samples(&f, 3);
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        assert_true(fabs((double) f.last.memory_percent - 50) < 0.01);
+        assert_true(isnan(f.last.disk_percent));
+        assert_int_equal(f.allocations, 1);
+        f.feed = false;
+        run_samples(&f, 3);
+        assert_true(isnan(f.last.cpu_percent) && isnan(f.last.memory_percent));
+        series = sampler_get(f.sampler, "one");
+        assert_int_equal(ring_size(&series->ring), 5);
+        assert_int_equal(ring_newest(&series->ring)->at_us, f.last.at_us);
+        assert_int_equal(f.last.at_us % INTERVAL_US, 0);
+        fixture_done(&f);
+}
+
+static void the_kernel_stands_in_for_a_runtime_that_is_silent(void **state) {
+        const struct series *series;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        f.feed_kernel = true;
+        run_samples(&f, 3);
+        series = sampler_get(f.sampler, "one");
+        assert_int_equal(series->usage.cpu_source, USAGE_LIBVIRT);
+        f.feed = false;
+        run_samples(&f, 2);
+        assert_int_equal(series->usage.cpu_source, USAGE_PROC);
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01); /* of the vCPUs it was given */
+        assert_true(fabs((double) f.last.memory_percent - 25) < 0.01);
+        fixture_done(&f);
+}
+
+static void the_dead_get_no_slots_and_start_anew(void **state) {
+        const struct series *series;
+        struct sampler_stats stats;
+        uint64_t samples;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        run_samples(&f, 3);
+        f.workload.state = STATE_STOPPED;
+        sampler_update(f.sampler, &f.workload);
+        series = sampler_get(f.sampler, "one");
+        assert_null(series_stats(series));
+        assert_true(isnan(series->usage.cpu_percent));
+        assert_true(series->allocation.known);
+        sampler_get_stats(f.sampler, &stats);
+        samples = stats.samples;
+        for (unsigned int reads = f.reads; f.reads < reads + 3;)
+                assert_true(sd_event_run(f.event, USEC_PER_SEC) >= 0);
+        sampler_get_stats(f.sampler, &stats);
+        assert_int_equal(stats.samples, samples);
+
+        f.workload.state = STATE_RUNNING;
+        sampler_update(f.sampler, &f.workload);
+        run_samples(&f, 1);
+        assert_true(isnan(f.last.cpu_percent)); /* nothing to compare the first with */
+        sampler_forget(f.sampler, "one");
+        assert_null(sampler_get(f.sampler, "one"));
+        fixture_done(&f);
+}
+
+static void the_number_of_workloads_is_bounded(void **state) {
+        static char id[] = "two";
+        struct sampler_stats stats;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        f.workload.id = id;
+        sampler_update(f.sampler, &f.workload);
+        assert_null(sampler_get(f.sampler, "two"));
+        sampler_get_stats(f.sampler, &stats);
+        assert_int_equal(stats.refused, 1);
+        sampler_take(f.sampler, "two", stats_new(STATS_FROM_RUNTIME)); /* dropped, not leaked */
+        fixture_done(&f);
+}
+
+static void ticks_that_never_came_are_null_slots(void **state) {
+        const struct series *series;
+        struct sampler_stats stats;
+        size_t nulls = 0;
+        struct fixture f;
+
+        fixture_init(&f, 50);
+        run_samples(&f, 3);
+        (void) usleep(10 * INTERVAL_US);
+        run_samples(&f, 2);
+        series = sampler_get(f.sampler, "one");
+        for (size_t i = 0; i < ring_size(&series->ring); i++)
+                nulls += isnan(ring_at(&series->ring, i)->memory_percent);
+        sampler_get_stats(f.sampler, &stats);
+        assert_true(stats.missed_ticks >= 8);
+        assert_true(nulls >= 8);
+        for (size_t i = 1; i < ring_size(&series->ring); i++)
+                assert_true(ring_at(&series->ring, i)->at_us >
+                                ring_at(&series->ring, i - 1)->at_us);
+        fixture_done(&f);
+}
+
+static void counters_that_begin_anew_are_a_null_and_counted(void **state) {
+        const struct series *series;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        run_samples(&f, 2);
+        f.cpu_ns = 0;
+        run_samples(&f, 2);
+        series = sampler_get(f.sampler, "one");
+        assert_true(series->resets >= 1);
+        run_samples(&f, 2);
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        fixture_done(&f);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(each_slot_has_what_was_read_in_it),
+                cmocka_unit_test(the_kernel_stands_in_for_a_runtime_that_is_silent),
+                cmocka_unit_test(the_dead_get_no_slots_and_start_anew),
+                cmocka_unit_test(the_number_of_workloads_is_bounded),
+                cmocka_unit_test(ticks_that_never_came_are_null_slots),
+                cmocka_unit_test(counters_that_begin_anew_are_a_null_and_counted),
+        };
+
+        return RUN_TESTS(tests);
+}
