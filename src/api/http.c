@@ -380,6 +380,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         struct http *http = userdata;
 
         sse_heartbeat(http);
+        sse_samples_heartbeat(http);
         expire_requests(http);
         (void) sd_event_source_set_time_relative(source, http->config.sse_heartbeat_us);
         (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -401,6 +402,7 @@ int http_new(const struct http_config *config, const struct api_context *api,
         http->api = api;
         list_init(&http->requests);
         list_init(&http->sse);
+        list_init(&http->sample_streams);
         http->token = config->token ? strdup(config->token) : NULL;
         if (config->token && !http->token)
                 return -ENOMEM;

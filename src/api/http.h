@@ -26,6 +26,8 @@ struct http;
 int http_new(const struct http_config *config, const struct api_context *api,
                 struct http **ret_http, const char **ret_address);
 struct http *http_free(struct http *http);
+/** A round of samples is complete: those of the slot at @at_us go to who streams them. */
+void sse_samples_ready(struct http *http, uint64_t at_us);
 DEFINE_FREEP(struct http, http_free);
 
 /** "127.0.0.1:41234": where listener @i really listens (port 0 resolved); NULL past the last. */

@@ -53,9 +53,10 @@ struct http {
         struct http_listener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
         struct list requests;
-        struct list sse; /* of struct sse */
-        size_t n_sse;
-        size_t n_sse_reads; /* pages of the journal under way for them */
+        struct list sse;            /* of struct sse */
+        struct list sample_streams; /* of struct sample_stream */
+        size_t n_sse;               /* of both */
+        size_t n_sse_reads;         /* pages of the journal under way for them */
         uint64_t sse_missed;
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;
@@ -87,6 +88,11 @@ const char *http_header_list(
 /* sse.c */
 enum MHD_Result sse_open(struct http_request *request);
 void sse_heartbeat(struct http *http);
+enum MHD_Result sse_answer(struct http_request *request, struct MHD_Response *response);
+
+/* sse_samples.c */
+enum MHD_Result sse_samples_open(struct http_request *request);
+void sse_samples_heartbeat(struct http *http);
 
 /* rest.c */
 struct json_object;

@@ -254,12 +254,18 @@ static int read_query(
 }
 
 enum MHD_Result rest_events(struct http_request *request, const char *id) {
+        const char *stream = http_query(request, "stream");
         struct journal_query query = {};
         struct page_wait *wait;
         const char *field;
         char message[96];
         int r;
 
+        if (stream && strcmp(stream, "samples") != 0 && strcmp(stream, "events") != 0)
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
+                                "stream is events or samples");
+        if (stream && strcmp(stream, "samples") == 0)
+                return sse_samples_open(request);
         if (wants_stream(request))
                 return sse_open(request);
         if (read_query(request, &query, &field) < 0) {

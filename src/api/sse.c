@@ -305,12 +305,30 @@ static void reap(struct http *http) {
         }
 }
 
+/* What every stream's answer has; takes @response. */
+enum MHD_Result sse_answer(struct http_request *request, struct MHD_Response *response) {
+        enum MHD_Result result;
+
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept");
+        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        (void) MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
+        result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
+        MHD_destroy_response(response);
+        request->status = MHD_HTTP_OK;
+        request->is_stream = true;
+        http_metrics_count(request->http->metrics, request->method, "/api/v1/events", MHD_HTTP_OK,
+                        clock_monotonic_us() - request->begin_us);
+        return result;
+}
+
 enum MHD_Result sse_open(struct http_request *request) {
         struct http *http = request->http;
         struct MHD_Response *response;
         struct event_filter filter;
         const char *field;
-        enum MHD_Result result;
         char message[96];
         struct sse *sse;
         uint64_t after;
@@ -347,17 +365,5 @@ enum MHD_Result sse_open(struct http_request *request) {
                 on_closed(sse);
                 return MHD_NO;
         }
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept");
-        (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-        (void) MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
-        result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
-        MHD_destroy_response(response);
-        request->status = MHD_HTTP_OK;
-        request->is_stream = true;
-        http_metrics_count(http->metrics, request->method, "/api/v1/events", MHD_HTTP_OK,
-                        clock_monotonic_us() - request->begin_us);
-        return result;
+        return sse_answer(request, response);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/http.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -52,6 +53,13 @@ static void on_hung(const char *source, const char *native_id, bool hung, uint64
                 fact.details = details;
         }
         tracker_post(manager->tracker, workload->source, &fact);
+}
+
+static void on_round(uint64_t at_us, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->http)
+                sse_samples_ready(manager->http, at_us);
 }
 
 static void on_read(void *userdata) {
@@ -116,7 +124,8 @@ int manager_add_meters(struct manager *manager) {
                                         .workloads_max = WORKLOADS_MAX,
                         },
                         manager->event,
-                        &(struct sampler_hooks){ .read = on_read, .userdata = manager },
+                        &(struct sampler_hooks){
+                                        .read = on_read, .round = on_round, .userdata = manager },
                         &manager->sampler);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the sampler: %m");

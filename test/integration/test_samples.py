@@ -1,13 +1,15 @@
 """What workloads use and were given: real guests, real containers, beside what they really did."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import TOKEN, wait_for
 
 
 def samples(daemon, name):
@@ -190,3 +192,30 @@ def test_the_ring_is_as_long_as_configured(daemon, docker):
         assert len(samples(one, "quick")) == 10
     finally:
         docker("rm", "-f", "quick")
+
+
+def test_samples_are_streamed_as_they_are_taken(containers, docker):
+    for name in ("one", "two"):
+        docker.run(name, "sleep", "100", options=("-d",))
+    try:
+        containers.wait_event(name="two", action="started")
+        assert containers.get("/api/v1/events?stream=nothing")[0] == 400
+        for query, names in (("", {"one", "two"}), ("&name=two", {"two"})):
+            found = []
+            with socket.create_connection(("127.0.0.1", containers.port())) as client:
+                client.sendall(f"GET /api/v1/events?stream=samples{query} HTTP/1.1\r\nHost: x\r\n"
+                               f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+                client.settimeout(10)
+                with client.makefile("rb") as lines:
+                    for line in lines:
+                        if line.startswith(b"data: "):
+                            found.append(json.loads(line[6:]))
+                        if len({f["at"] for f in found}) == 4:
+                            break
+            assert {f["name"] for f in found} == names
+            assert all(set(f) == {"at", "cpu_pct", "mem_pct", "disk_pct", "id", "name", "kind"} for f in found)
+            assert len({(f["at"], f["name"]) for f in found}) == len(found)
+            ring = {s["at"]: s["cpu_pct"] for s in samples(containers, "two")}
+            assert all(ring[f["at"]] == f["cpu_pct"] for f in found if f["name"] == "two" and f["at"] in ring)
+    finally:
+        docker("rm", "-f", "one", "two")
