@@ -62,7 +62,7 @@ LIST(operation_words, "unknown", "start", "save", "restore", "migration-in", "mi
           "I/O error on {disk}: {io_error} (action: {io_error_action})" }
 
 static const struct row rows[DOMAIN_EVENT_MAX_] = {
-        [DOMAIN_EVENT_REBOOT] = { "rebooted", SEVERITY_INFO, 5 },
+        [DOMAIN_EVENT_REBOOT] = { .action = "rebooted", .burst = 5 },
         [DOMAIN_EVENT_RTC_CHANGE] = { "rtc-changed", SEVERITY_INFO, 1, .numbers = { QUANTITY("offset_s", 1) },
                 .sentence = "The guest set its clock" },
         [DOMAIN_EVENT_WATCHDOG] = { "watchdog", SEVERITY_ERROR, 5,
@@ -88,14 +88,14 @@ static const struct row rows[DOMAIN_EVENT_MAX_] = {
         [DOMAIN_EVENT_PMSUSPEND_DISK] = { "suspended", SEVERITY_INFO, 5, .numbers = { WORDS("reason", pm_words, "reason") } },
         [DOMAIN_EVENT_DEVICE_REMOVED] = { "device-removed", SEVERITY_INFO, 0, 0, { "device" }, {}, "Device {device} removed" },
         [DOMAIN_EVENT_BLOCK_JOB_2] = BLOCK_JOB("disk"),
-        [DOMAIN_EVENT_TUNABLE] = { "tunable-changed", SEVERITY_INFO },
+        [DOMAIN_EVENT_TUNABLE] = { .action = "tunable-changed" },
         [DOMAIN_EVENT_AGENT_LIFECYCLE] = { "agent-changed", SEVERITY_INFO, 5,
                 .numbers = { WORDS("state", link_words, "state"), WORDS("reason", link_reason_words, "reason") },
                 .sentence = "Guest agent {state}" },
         [DOMAIN_EVENT_DEVICE_ADDED] = { "device-added", SEVERITY_INFO, 0, 0, { "device" }, {}, "Device {device} added" },
         [DOMAIN_EVENT_MIGRATION_ITERATION] = { "migration-iteration", SEVERITY_INFO, 1,
                 .numbers = { QUANTITY("iteration", 1) }, .sentence = "Memory is copied, pass {iteration}" },
-        [DOMAIN_EVENT_JOB_COMPLETED] = { "job-completed", SEVERITY_INFO },
+        [DOMAIN_EVENT_JOB_COMPLETED] = { .action = "job-completed" },
         [DOMAIN_EVENT_DEVICE_REMOVAL_FAILED] = { "device-removal-failed", SEVERITY_WARNING, 5, 0, { "device" }, {},
                 "The guest did not let go of device {device}" },
         [DOMAIN_EVENT_METADATA_CHANGE] = { "metadata-changed", SEVERITY_INFO, 0, 0, { "namespace" },
@@ -304,11 +304,10 @@ static int refine(const struct domain_event *event, struct domain_event_meaning 
         return 0;
 }
 
-int domain_event_meaning(
+static int make_meaning(
                 const struct domain_event *event, struct domain_event_meaning *ret_meaning) {
         static const struct row unknown = { "domain-event", SEVERITY_INFO, 5,
                 .numbers = { QUANTITY("first", 1), QUANTITY("second", 1), QUANTITY("third", 1) } };
-        _cleanup_(json_putp) struct json_object *params = event->params; /* details hold another */
         const struct row *row = &unknown;
         struct domain_event_meaning meaning = {};
         int r;
@@ -337,6 +336,15 @@ int domain_event_meaning(
         make_key(row, event, meaning.action, meaning.key, sizeof(meaning.key));
         *ret_meaning = meaning;
         return 0;
+}
+
+int domain_event_meaning(
+                const struct domain_event *event, struct domain_event_meaning *ret_meaning) {
+        int r;
+
+        r = make_meaning(event, ret_meaning);
+        (void) json_object_put(event->params); /* the details hold another reference */
+        return r;
 }
 
 void domain_event_meaning_done(struct domain_event_meaning *meaning) {

@@ -160,10 +160,12 @@ def podman(scratch, image):
 
 
 class Libvirt:
-    """qemu:///session as uid 1000 of a user namespace: isolated, no system bus, no polkit."""
+    """qemu:///session as uid 1000 of a user namespace: isolated, no system bus, no polkit. With a host name of its
+    own it passes for another host."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, hostname=None):
         self.folder = folder
+        self.hostname = hostname
         self.socket = folder / "run/libvirt/libvirt-sock"
         self.uri = f"qemu+unix:///session?socket={self.socket}"
         for name in ("run", "config/libvirt", "cache", "data", "home"):
@@ -187,8 +189,9 @@ class Libvirt:
             f" /usr/sbin/libvirtd -f {self.folder}/config/libvirt/libvirtd.conf -p {self.folder}/libvirtd.pid -t 0\n"
             f"sleep $(cat {self.folder}/delay 2>/dev/null || echo 1)\ndone\n")
         self.log = open(self.folder / "out", "ab")
+        other = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.hostname] if self.hostname else []
         self.reaper = subprocess.Popen(
-            ["unshare", "-U", "--map-user=1000", "--map-group=1000", "tini", "-s", "--", "sh", str(script)],
+            [*other, "unshare", "-U", "--map-user=1000", "--map-group=1000", "tini", "-s", "--", "sh", str(script)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         wait_for(lambda: self("version", check=False).returncode == 0, 60, "libvirtd answers")
 

@@ -15,7 +15,7 @@ static void each_type_becomes_its_json(void **state) {
                 { "llong", VIR_TYPED_PARAM_LLONG, { .l = INT64_MIN } },
                 { "ullong", VIR_TYPED_PARAM_ULLONG, { .ul = UINT64_MAX } },
                 { "double", VIR_TYPED_PARAM_DOUBLE, { .d = 0.5 } },
-                { "nan", VIR_TYPED_PARAM_DOUBLE, { .d = NAN } },
+                { "nan", VIR_TYPED_PARAM_DOUBLE, { .d = (double) NAN } },
                 { "bool", VIR_TYPED_PARAM_BOOLEAN, { .b = 1 } },
                 { "text", VIR_TYPED_PARAM_STRING, { .s = text } },
                 { "empty", VIR_TYPED_PARAM_STRING, { .s = empty } },
