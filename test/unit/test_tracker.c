@@ -71,6 +71,16 @@ static void an_exit_waits_as_long_as_evidence_could_come_and_no_longer(void **st
                 { "a second exit of the same life",
                                 { START(0), EXIT(1000, 137), EXIT(1001, 137), MS(1000) },
                                 "started OOMKilled:oom/assumed/unknown[exit-code]" },
+                { "the next life begins meanwhile",
+                                { START(0), EXIT(1000, 137), START(1010), STEP(SEEN), MS(1000) },
+                                "started OOMKilled:oom/assumed/unknown[exit-code] started |" },
+                { "removed and made anew meanwhile",
+                                { START(0), EXIT(1000, 137), REMOVED(1001), START(1010), STEP(SEEN),
+                                                MS(1000) },
+                                "started OOMKilled:oom/assumed/unknown[exit-code] removed started |" },
+                { "an older start, told late",
+                                { START(0), EXIT(1000, 137), START(10), STEP(SEEN), MS(1000) },
+                                "started | OOMKilled:oom/assumed/unknown[exit-code]" },
                 { "two exits end their wait each",
                                 { START(0), START_OF("other", 0), EXIT(1000, 137), MS(100),
                                                 EXIT_OF("other", 1100, 137), MS(150), STEP(SEEN),
@@ -434,6 +444,18 @@ static void a_life_is_watched_from_its_start_to_its_exit(void **state) {
         assert_string_equal(test.watched.data, "+-+--"); /* removal leaves it, too */
 }
 
+static void a_quick_restart_is_running_with_what_its_start_said(void **state) {
+        const struct step steps[] = { START(0), EXIT(1000, 137), START_OF(HEX, 1010, .pid = 200),
+                MS(1000) };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->state, STATE_RUNNING);
+        assert_int_equal(the_workload()->pid, 200);
+        assert_int_equal(the_workload()->started_us, AT(1010));
+        assert_string_equal(test.watched.data, "+-+");
+}
+
 static void an_exit_tells_how_long_it_ran_and_what_it_was(void **state) {
         take_step(&(const struct step) START_OF(HEX, 0, .image = "busybox"));
         take_step(&(const struct step) EXIT(1500, 3));
@@ -465,6 +487,7 @@ int main(void) {
                 TRACKER_TEST(a_wait_of_nothing_is_none),
                 TRACKER_TEST(a_store_that_refuses_stops_nothing),
                 TRACKER_TEST(a_life_is_watched_from_its_start_to_its_exit),
+                TRACKER_TEST(a_quick_restart_is_running_with_what_its_start_said),
                 TRACKER_TEST(an_exit_tells_how_long_it_ran_and_what_it_was),
         };
 
