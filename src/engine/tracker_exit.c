@@ -242,6 +242,7 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
                 return; /* of an earlier life */
         if (workload->last_exit.action[0] && kill->time_us <= workload->last_exit.time_us &&
                         strcmp(workload->last_exit.action, "OOMKilled") == 0 &&
+                        strcmp(workload->last_exit.confidence, "confirmed") == 0 &&
                         workload->last_exit.time_us >= workload->started_us)
                 return; /* that exit has been told */
 
