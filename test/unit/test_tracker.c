@@ -20,6 +20,10 @@ static void exits_that_evidence_cannot_change_go_out_at_once(void **state) {
                                                 EXIT(3000, 143) },
                                 "started stopped:stop-requested/confirmed[runtime] started "
                                 "died:signal/confirmed[exit-code]" },
+                { "a kill between two lives",
+                                { START(0), EXIT(1000, 3), KILL(1500, 15), START(2000),
+                                                EXIT(3000, 143) },
+                                "started died:exit-code/confirmed[exit-code] started died:signal/confirmed[exit-code]" },
                 { "never started", { EXIT_OF(HEX, 0, 127, .how = EXIT_START_FAILED) },
                                 "died:start-failed/confirmed[exit-code]" },
                 { "a domain destroyed", { VM_START(0), VM_EXIT(1000, EXIT_DESTROYED) },
@@ -170,6 +174,11 @@ static void evidence_before_and_after_an_exit_counts(void **state) {
                                                 MS(250) },
                                 "started OOMKilled:oom/confirmed/self[kernel] started "
                                 "OOMKilled:sigkill-unknown/contradicted/unknown[exit-code]" },
+                { "a line about one that is dead",
+                                { READABLE(OOM_FROM_KERNEL), START(0), EXIT(1000, 3),
+                                                KERNEL(1500, 100), START(9000), EXIT(9500, 137),
+                                                MS(250) },
+                                "started died:exit-code/confirmed[exit-code] started OOMKilled:sigkill-unknown/contradicted/unknown[exit-code]" },
                 { "evidence, but it ended by itself", { START(0), RUNTIME_OOM(990), EXIT(1000, 3) },
                                 "started died:exit-code/confirmed[exit-code]" },
                 { "QEMU by its cgroup",
