@@ -93,7 +93,7 @@ static bool looks_like_time(const char *text) {
 int clock_parse_rfc3339(const char *text, uint64_t *ret_time_us) {
         struct tm tm = {}, day;
         const char *rest;
-        int offset, r;
+        int offset = 0, r;
         uint64_t us;
         time_t time;
 

@@ -405,6 +405,22 @@ static void tracker_removed(struct tracker *tracker, struct tracker_source *sour
         tracker_remove(tracker, source, workload, fact);
 }
 
+/* A new life begins: the exit of the last one waits no longer, so that it is told first and judged
+ * by what was known of that life. */
+static void settle_last_life(
+                struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
+        struct workload *workload;
+        struct life *life;
+
+        if (!fact->action || strcmp(fact->action, "started") != 0)
+                return;
+        workload = inventory_find_native(
+                        tracker->inventory, source->name, fact->workload.native_id);
+        life = workload ? workload->extra : NULL;
+        if (life && life->pending && life->pending->fact->time_us <= fact->time_us)
+                life_settle(tracker, life);
+}
+
 static void tracker_dispatch(
                 struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
         struct workload *workload;
@@ -418,6 +434,8 @@ static void tracker_dispatch(
                 return;
         }
 
+        if (fact->type == FACT_ACTION)
+                settle_last_life(tracker, source, fact);
         workload = fact->workload.native_id ? tracker_subject(tracker, source, fact) : NULL;
         if (!workload) {
                 if (fact->cursor)

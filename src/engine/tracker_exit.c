@@ -71,13 +71,19 @@ struct life *life_free(struct tracker *tracker, struct life *life) {
 
 static void pending_finish(struct tracker *tracker, struct pending_exit *pending);
 
+void life_settle(struct tracker *tracker, struct life *life) {
+        if (life->pending)
+                pending_finish(tracker, life->pending);
+}
+
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us) {
         struct life *life = life_get(tracker, workload);
 
         if (!life)
                 return;
         if (life->pending)
-                pending_finish(tracker, life->pending);
+                life->pending->remove_after = false; /* it is back */
+        life_settle(tracker, life);
 
         /* A process may be killed before its runtime says, and dates, that it has started; what an
          * earlier life left behind went with its exit. */
@@ -236,6 +242,7 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
                 return; /* of an earlier life */
         if (workload->last_exit.action[0] && kill->time_us <= workload->last_exit.time_us &&
                         strcmp(workload->last_exit.action, "OOMKilled") == 0 &&
+                        strcmp(workload->last_exit.confidence, "confirmed") == 0 &&
                         workload->last_exit.time_us >= workload->started_us)
                 return; /* that exit has been told */
 

@@ -116,6 +116,8 @@ void tracker_emit_action(struct tracker *tracker, struct tracker_source *source,
 /* tracker_exit.c */
 struct life *life_get(struct tracker *tracker, struct workload *workload);
 struct life *life_free(struct tracker *tracker, struct life *life);
+/** Publish the exit that waits, if any; the workload may be gone afterwards. */
+void life_settle(struct tracker *tracker, struct life *life);
 /** A new life begins at @time_us: older evidence is forgotten, evidence sources are told. */
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us);
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,

@@ -32,6 +32,8 @@ static const struct {
         { "data:  a\n\n", "[ a]", "" },
         { "data: a\r\n\r\n", "[a]", "" },
         { "data: a\r\r", "[a]", "" },
+        { "data: a\r\ndata: b\r\n\r\n", "[a\nb]", "" },
+        { "data: a\rdata: b\r\r\n\n", "[a\nb]", "" },
         { "id: 7\ndata: a\n\n", "[a]", "7" },
         { "id: 7\ndata: a\n\nid: 8\n\n", "[a]", "8" },
         { "data: a\ndata: b\n\n", "[a\nb]", "" },

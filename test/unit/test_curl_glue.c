@@ -17,8 +17,8 @@
 struct server {
         char path[64];
         int fd;
-        const char *pieces[8]; /* the answer; NULL ends it */
-        bool stays_open;       /* no close after the answer, until the client does */
+        const char *_Atomic pieces[8]; /* the answer; NULL ends it */
+        bool stays_open;               /* no close after the answer, until the client does */
         pthread_t thread;
         struct buf request; /* what was asked, all connections in a row */
 };
@@ -46,10 +46,14 @@ static void serve(struct server *server, int fd) {
                 if (request_is_whole(&server->request))
                         break;
         }
-        for (size_t i = 0; n > 0 && i < ARRAY_SIZE(server->pieces) && server->pieces[i]; i++) {
+        for (size_t i = 0; n > 0 && i < ARRAY_SIZE(server->pieces); i++) {
+                const char *text = server->pieces[i];
+
+                if (!text)
+                        break;
                 if (i > 0)
                         (void) poll(NULL, 0, 20); /* so that it arrives as a piece of its own */
-                (void) send(fd, server->pieces[i], strlen(server->pieces[i]), MSG_NOSIGNAL);
+                (void) send(fd, text, strlen(text), MSG_NOSIGNAL);
         }
         while (server->stays_open && recv(fd, piece, sizeof(piece), 0) > 0)
                 continue;
