@@ -95,12 +95,13 @@ static const char *field(struct journal_source *journal, const char *name, size_
 /* When the kernel wrote the line, which is before journald took it. */
 static void entry_times(struct journal_source *journal, struct kernel_record *record) {
         uint64_t taken_us = 0, written_us;
+        sd_id128_t boot; /* without it, another boot's entries have no such time */
         const char *text;
         char digits[24];
         size_t size;
 
         (void) sd_journal_get_realtime_usec(journal->journal, &record->time_us);
-        (void) sd_journal_get_monotonic_usec(journal->journal, &taken_us, NULL);
+        (void) sd_journal_get_monotonic_usec(journal->journal, &taken_us, &boot);
         record->monotonic_us = taken_us;
         text = field(journal, "_SOURCE_MONOTONIC_TIMESTAMP", &size);
         if (!text || size >= sizeof(digits))
@@ -169,6 +170,16 @@ static void take_entry(struct journal_source *journal) {
                 journal->told_us = clock_monotonic_us();
 }
 
+/* The entry that the cursor names: taken before. */
+static void skip_entry(struct journal_source *journal) {
+        struct kernel_record record = {};
+
+        entry_times(journal, &record);
+        record.text = field(journal, "MESSAGE", &record.size);
+        if (record.text)
+                kernel_fold_skip(&journal->fold, &record);
+}
+
 /* ---- reading ---- */
 
 static void journal_shut(struct journal_source *journal) {
@@ -205,7 +216,9 @@ static void journal_read(struct journal_source *journal) {
                 skip = journal->at_cursor && journal->cursor &&
                                 sd_journal_test_cursor(journal->journal, journal->cursor) > 0;
                 journal->at_cursor = false;
-                if (!skip)
+                if (skip)
+                        skip_entry(journal);
+                else
                         take_entry(journal);
         }
         if (r > 0)
@@ -221,23 +234,14 @@ static void look_again(struct journal_source *journal) {
                 (void) arm(journal->timer, LOOK_EVERY_US);
 }
 
-static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
-        struct journal_source *journal = userdata;
-
-        journal_read(journal);
-        look_again(journal);
-        return 0;
-}
-
 static void journal_open(struct journal_source *journal);
 
-static int on_announced(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        struct journal_source *journal = userdata;
+static void journal_catch_up(struct journal_source *journal) {
         int r;
 
         r = sd_journal_process(journal->journal);
         if (r < 0) {
-                journal_lost(journal, "cannot follow", r);
+                journal_lost(journal, "cannot be followed", r);
         } else if (r == SD_JOURNAL_INVALIDATE) {
                 /* Files came or went (a rotation): begin again behind the newest entry read. */
                 journal_shut(journal);
@@ -245,6 +249,18 @@ static int on_announced(sd_event_source *io, int fd, uint32_t events, void *user
         } else {
                 journal_read(journal);
         }
+}
+
+static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
+        struct journal_source *journal = userdata;
+
+        journal_catch_up(journal);
+        look_again(journal);
+        return 0;
+}
+
+static int on_announced(sd_event_source *io, int fd, uint32_t events, void *userdata) {
+        journal_catch_up(userdata);
         return 0;
 }
 
@@ -317,7 +333,7 @@ static void journal_unwatch(struct source *source, const struct workload *worklo
         if (!journal->journal)
                 return;
         journal->look_until_us = clock_monotonic_us() + LOOK_FOR_US;
-        journal_read(journal);
+        journal_catch_up(journal);
         look_again(journal);
 }
 

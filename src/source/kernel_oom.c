@@ -25,6 +25,19 @@ static bool was_told(const struct kernel_fold *fold, uint32_t pid, uint64_t time
         return false;
 }
 
+static void remember(struct kernel_fold *fold, uint32_t pid, uint64_t time_us) {
+        fold->told[fold->next_told].pid = pid;
+        fold->told[fold->next_told].time_us = time_us;
+        fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
+}
+
+void kernel_fold_skip(struct kernel_fold *fold, const struct kernel_record *record) {
+        struct oom_line line;
+
+        if (oom_line_parse(record->text, record->size, &line) && line.type == OOM_LINE_SUMMARY)
+                remember(fold, line.pid, record->monotonic_us);
+}
+
 static void post_kill(struct kernel_fold *fold, struct source *source,
                 const struct kernel_record *record, const struct oom_line *line) {
         _cleanup_(freep) char *comm = NULL;
@@ -41,9 +54,7 @@ static void post_kill(struct kernel_fold *fold, struct source *source,
         fact.oom_comm = comm;
         fact.oom_cgroup = line->oom_cgroup[0] ? line->oom_cgroup : NULL;
         fact.task_cgroup = line->task_cgroup[0] ? line->task_cgroup : NULL;
-        fold->told[fold->next_told].pid = line->pid;
-        fold->told[fold->next_told].time_us = record->monotonic_us;
-        fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
+        remember(fold, line->pid, record->monotonic_us);
         source_post(source, &fact);
 }
 

@@ -29,6 +29,8 @@ struct kernel_record {
 /** Take one line the kernel wrote; posts a FACT_OOM if it tells of a kill not told yet. */
 void kernel_fold_line(struct kernel_fold *fold, struct source *source,
                 const struct kernel_record *record);
+/** Take one line that an earlier run has posted: what still follows of its kill is no news. */
+void kernel_fold_skip(struct kernel_fold *fold, const struct kernel_record *record);
 void kernel_post_readable(struct source *source, bool readable);
 
 int kernel_kmsg_create(const struct source_config *config, const struct source_env *env,
