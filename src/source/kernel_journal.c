@@ -20,6 +20,8 @@
 #define SAVE_ENTRIES   4096
 #define SAVE_QUIET_US  (15 * USEC_PER_SEC) /* longer than a kill waits for its workload */
 #define OOMD_KILLED_ID "d989611b15e44c9dbf31e3c81256e4ed" /* systemd's sd-messages.h */
+#define OOMD_UNIT      "systemd-oomd.service"
+#define OOMD_FRESH_US  (30 * USEC_PER_SEC)
 #define JOURNAL_PREFIX "journal:"
 
 struct journal_source {
@@ -31,7 +33,12 @@ struct journal_source {
         uint64_t n_unsaved; /* entries read since a cursor was posted */
         uint64_t told_us;   /* CLOCK_MONOTONIC of the last line that was posted; 0: none */
         uint64_t look_until_us, wait_us;
-        bool at_cursor; /* the next entry may be the one the cursor names */
+        struct {
+                char path[512];
+                const char *reason;
+                uint64_t time_us; /* CLOCK_REALTIME */
+        } oomd;                   /* what systemd-oomd said last: PID 1 does not say why */
+        bool at_cursor;           /* the next entry may be the one the cursor names */
         struct kernel_fold fold;
 };
 
@@ -52,15 +59,19 @@ static int arm(sd_event_source *timer, uint64_t after_us) {
  * process. Names that begin with '_' are journald's word, not the sender's. */
 static int add_matches(sd_journal *journal) {
         static const char *const kernel[] = { "_TRANSPORT=kernel", "SYSLOG_FACILITY=0" },
-                                 *const oomd[] = { "MESSAGE_ID=" OOMD_KILLED_ID, "_PID=1" };
+                                 *const manager[] = { "MESSAGE_ID=" OOMD_KILLED_ID, "_PID=1" };
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(kernel); i++)
                 r = sd_journal_add_match(journal, kernel[i], 0);
         if (r >= 0)
                 r = sd_journal_add_disjunction(journal);
-        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(oomd); i++)
-                r = sd_journal_add_match(journal, oomd[i], 0);
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(manager); i++)
+                r = sd_journal_add_match(journal, manager[i], 0);
+        if (r >= 0)
+                r = sd_journal_add_disjunction(journal);
+        if (r >= 0)
+                r = sd_journal_add_match(journal, "_SYSTEMD_UNIT=" OOMD_UNIT, 0);
         return r;
 }
 
@@ -92,6 +103,14 @@ static const char *field(struct journal_source *journal, const char *name, size_
         return (const char *) data + n;
 }
 
+static bool is_field(struct journal_source *journal, const char *name, const char *value) {
+        const char *text;
+        size_t size;
+
+        text = field(journal, name, &size);
+        return text && size == strlen(value) && memcmp(text, value, size) == 0;
+}
+
 /* When the kernel wrote the line, which is before journald took it. */
 static void entry_times(struct journal_source *journal, struct kernel_record *record) {
         uint64_t taken_us = 0, written_us;
@@ -115,6 +134,28 @@ static void entry_times(struct journal_source *journal, struct kernel_record *re
         record->time_us -= taken_us - written_us;
 }
 
+static void take_oomd_sentence(struct journal_source *journal) {
+        const char *text, *path = NULL, *reason;
+        size_t size, n = 0;
+
+        text = field(journal, "MESSAGE", &size);
+        reason = text ? kernel_oomd_reason(text, size, &path, &n) : NULL;
+        if (!reason || n >= sizeof(journal->oomd.path))
+                return;
+        memcpy(journal->oomd.path, path, n);
+        journal->oomd.path[n] = '\0';
+        journal->oomd.reason = reason;
+        (void) sd_journal_get_realtime_usec(journal->journal, &journal->oomd.time_us);
+}
+
+/* Does what oomd killed lie in @unit ("/NAME")? */
+static bool oomd_said(const struct journal_source *journal, const char *unit, uint64_t time_us) {
+        const char *at = journal->oomd.reason ? strstr(journal->oomd.path, unit) : NULL;
+        char behind = at ? at[strlen(unit)] : 'x';
+
+        return (behind == '\0' || behind == '/') && time_us < journal->oomd.time_us + OOMD_FRESH_US;
+}
+
 /* PID 1 names the unit, not its cgroup; whoever looks for the workload goes by the name. */
 static void take_oomd(struct journal_source *journal, const char *cursor) {
         struct fact fact = FACT_INIT(FACT_OOM);
@@ -132,6 +173,7 @@ static void take_oomd(struct journal_source *journal, const char *cursor) {
         (void) sd_journal_get_realtime_usec(journal->journal, &fact.time_us);
         fact.oom_source = OOM_FROM_OOMD;
         fact.oom_cgroup = path;
+        fact.oomd_reason = oomd_said(journal, path, fact.time_us) ? journal->oomd.reason : NULL;
         fact.origin = cursor;
         source_post(&journal->source, &fact);
 }
@@ -149,7 +191,6 @@ static void take_entry(struct journal_source *journal) {
         struct kernel_record record = {};
         uint64_t n_before = journal->source.stats.raw_events;
         char *cursor;
-        size_t size;
 
         if (sd_journal_get_cursor(journal->journal, &cursor) < 0)
                 return;
@@ -157,7 +198,9 @@ static void take_entry(struct journal_source *journal) {
         journal->cursor = cursor;
 
         journal->n_unsaved++;
-        if (field(journal, "MESSAGE_ID", &size)) {
+        if (is_field(journal, "_SYSTEMD_UNIT", OOMD_UNIT)) {
+                take_oomd_sentence(journal);
+        } else if (is_field(journal, "MESSAGE_ID", OOMD_KILLED_ID)) {
                 take_oomd(journal, cursor);
         } else {
                 entry_times(journal, &record);

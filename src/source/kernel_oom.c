@@ -82,6 +82,27 @@ void kernel_fold_line(struct kernel_fold *fold, struct source *source,
         }
 }
 
+const char *kernel_oomd_reason(
+                const char *text, size_t size, const char **ret_path, size_t *ret_size) {
+        static const char killed[] = "Killed ", pressure[] = " due to memory pressure",
+                          used[] = " due to memory used";
+        const char *begin = text + strlen(killed), *end;
+
+        if (size <= sizeof(killed) || memcmp(text, killed, strlen(killed)) != 0 || *begin != '/')
+                return NULL;
+        *ret_path = begin;
+        end = memmem(begin, size - strlen(killed), pressure, strlen(pressure));
+        if (end) {
+                *ret_size = (size_t) (end - begin);
+                return "memory-pressure";
+        }
+        end = memmem(begin, size - strlen(killed), used, strlen(used));
+        if (!end)
+                return NULL;
+        *ret_size = (size_t) (end - begin);
+        return "memory-used";
+}
+
 static int kernel_create(const struct source_config *config, const struct source_env *env,
                 struct source **ret_source) {
         const char *from = config->address ? config->address : "auto";

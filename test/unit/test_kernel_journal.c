@@ -43,7 +43,8 @@ static void on_post(struct source *source, const struct fact *fact, void *userda
         if (fact->type != FACT_OOM)
                 return;
         if (fact->oom_source == OOM_FROM_OOMD) {
-                (void) snprintf(seen->oomd, sizeof(seen->oomd), "%s", fact->oom_cgroup);
+                (void) snprintf(seen->oomd, sizeof(seen->oomd), "%s %s", fact->oom_cgroup,
+                                fact->oomd_reason ? fact->oomd_reason : "-");
                 return;
         }
         seen->n_kills++;
@@ -56,7 +57,7 @@ static void on_post(struct source *source, const struct fact *fact, void *userda
 /* Appends to the file where it is there already. */
 static void import(const struct folder *folder, const char *file, const char *export) {
         char path[128];
-        int status;
+        int status = -1;
         pid_t pid;
 
         (void) snprintf(path, sizeof(path), "%s/%s.journal", folder->path, file);
@@ -281,8 +282,61 @@ static void what_others_write_is_not_the_kernels(void **state) {
         source = reader(folder, FROM_THE_BEGINNING);
         turn(folder, 1);
         assert_string_equal(folder->seen.kills, "84 /a/b, ");
-        assert_string_equal(folder->seen.oomd, "/b.service");
+        assert_string_equal(folder->seen.oomd, "/b.service -");
         source->ops->free(source);
+}
+
+static void why_oomd_killed_is_in_its_own_words(void **state) {
+        static const char oomd[] =
+                        "_SYSTEMD_UNIT=systemd-oomd.service\nMESSAGE=Killed /system.slice/a.service/sub due to memory pressure for /system.slice being 19.30% > 1.00% for > 1s with reclaim activity\n";
+        static const char *const units[] = { "a.service", "b.service" },
+                                 *const told[] = { "/a.service memory-pressure", "/b.service -" };
+        struct folder *folder = *state;
+        char text[1024], fields[256];
+        struct source *source;
+
+        record(text, sizeof(text), 1795260000000000, oomd);
+        import_text(folder, "a", text);
+        source = reader(folder, FROM_THE_BEGINNING);
+        for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+                (void) snprintf(fields, sizeof(fields),
+                                "MESSAGE_ID=d989611b15e44c9dbf31e3c81256e4ed\n_PID=1\nUNIT=%s\nMESSAGE=x\n",
+                                units[i]);
+                record(text, sizeof(text), 1795260001000000 + i * 1000000, fields);
+                import_text(folder, "a", text);
+                source->ops->unwatch(source, &(struct workload){});
+                assert_string_equal(folder->seen.oomd, told[i]);
+        }
+        source->ops->free(source);
+}
+
+static void oomds_sentences_are_told_from_others(void **state) {
+        static const struct {
+                const char *text, *reason, *path;
+        } rows[] = {
+                { "Killed /a due to memory used (1) / total (2) and swap used (3) / total (4) being more than 90.00%",
+                                "memory-used", "/a" },
+                { "Killed /a/b due to memory pressure for /a being 9% > 5%", "memory-pressure",
+                                "/a/b" },
+                { "Killed / due to memory pressure", "memory-pressure", "/" },
+                { "Killed a due to memory pressure", NULL, NULL },
+                { "Killed /a due to boredom", NULL, NULL },
+                { "Killed ", NULL, NULL },
+                { "", NULL, NULL },
+        };
+        const char *reason, *path;
+        size_t size;
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                reason = kernel_oomd_reason(rows[i].text, strlen(rows[i].text), &path, &size);
+                if (!reason != !rows[i].reason)
+                        fail_msg("%s", rows[i].text);
+                if (!reason)
+                        continue;
+                assert_string_equal(reason, rows[i].reason);
+                assert_int_equal(size, strlen(rows[i].path));
+                assert_memory_equal(path, rows[i].path, size);
+        }
 }
 
 static void a_folder_that_is_not_there_is_waited_for(void **state) {
@@ -314,6 +368,8 @@ int main(void) {
                 TEST(the_first_reader_begins_now_and_remembers_it),
                 TEST(the_kernels_time_is_taken_not_journalds),
                 TEST(what_others_write_is_not_the_kernels),
+                TEST(why_oomd_killed_is_in_its_own_words),
+                cmocka_unit_test(oomds_sentences_are_told_from_others),
                 TEST(a_folder_that_is_not_there_is_waited_for),
         };
 

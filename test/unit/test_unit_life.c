@@ -16,6 +16,7 @@ struct watched {
         char told[2048];
 };
 
+PRINTF_LIKE(2, 3)
 static void tell(struct watched *watched, const char *format, ...) {
         size_t n = strlen(watched->told);
         va_list args;
