@@ -64,12 +64,13 @@ static void set_oom(struct exit_verdict *verdict, const char *reason, enum oom_s
 }
 
 /* Rows 1 to 6: proof of an OOM kill. A kill of a child is none, unless the main process went by
- * signal 9 with it. */
+ * signal 9 with it, or systemd says that it ended the unit (a scope has no main process). */
 static bool classify_oom(const struct exit_facts *facts, struct exit_verdict *verdict) {
-        bool killed = is_sigkill(facts) || facts->how == EXIT_QEMU_FAILED;
+        bool killed = is_sigkill(facts) || facts->how == EXIT_QEMU_FAILED ||
+                        (facts->kind == WORKLOAD_UNIT && facts->runtime_oom);
         bool kernel = facts->kernel_kill && (facts->kernel_main_pid || killed);
         bool cgroup = killed && counters_rose(facts);
-        bool runtime = facts->runtime_oom && (killed || facts->kind == WORKLOAD_UNIT);
+        bool runtime = facts->runtime_oom && killed;
 
         verdict->evidence |= kernel ? EVIDENCE_KERNEL : 0U;
         verdict->evidence |= cgroup ? EVIDENCE_CGROUP : 0U;

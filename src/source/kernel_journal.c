@@ -20,6 +20,8 @@
 #define SAVE_ENTRIES   4096
 #define SAVE_QUIET_US  (15 * USEC_PER_SEC) /* longer than a kill waits for its workload */
 #define OOMD_KILLED_ID "d989611b15e44c9dbf31e3c81256e4ed" /* systemd's sd-messages.h */
+#define OOMD_UNIT      "systemd-oomd.service"
+#define OOMD_FRESH_US  (30 * USEC_PER_SEC)
 #define JOURNAL_PREFIX "journal:"
 
 struct journal_source {
@@ -31,7 +33,12 @@ struct journal_source {
         uint64_t n_unsaved; /* entries read since a cursor was posted */
         uint64_t told_us;   /* CLOCK_MONOTONIC of the last line that was posted; 0: none */
         uint64_t look_until_us, wait_us;
-        bool at_cursor; /* the next entry may be the one the cursor names */
+        struct {
+                char path[512];
+                const char *reason;
+                uint64_t time_us; /* CLOCK_REALTIME */
+        } oomd;                   /* what systemd-oomd said last: PID 1 does not say why */
+        bool at_cursor;           /* the next entry may be the one the cursor names */
         struct kernel_fold fold;
 };
 
@@ -52,15 +59,19 @@ static int arm(sd_event_source *timer, uint64_t after_us) {
  * process. Names that begin with '_' are journald's word, not the sender's. */
 static int add_matches(sd_journal *journal) {
         static const char *const kernel[] = { "_TRANSPORT=kernel", "SYSLOG_FACILITY=0" },
-                                 *const oomd[] = { "MESSAGE_ID=" OOMD_KILLED_ID, "_PID=1" };
+                                 *const manager[] = { "MESSAGE_ID=" OOMD_KILLED_ID, "_PID=1" };
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(kernel); i++)
                 r = sd_journal_add_match(journal, kernel[i], 0);
         if (r >= 0)
                 r = sd_journal_add_disjunction(journal);
-        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(oomd); i++)
-                r = sd_journal_add_match(journal, oomd[i], 0);
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(manager); i++)
+                r = sd_journal_add_match(journal, manager[i], 0);
+        if (r >= 0)
+                r = sd_journal_add_disjunction(journal);
+        if (r >= 0)
+                r = sd_journal_add_match(journal, "_SYSTEMD_UNIT=" OOMD_UNIT, 0);
         return r;
 }
 
@@ -92,15 +103,24 @@ static const char *field(struct journal_source *journal, const char *name, size_
         return (const char *) data + n;
 }
 
+static bool is_field(struct journal_source *journal, const char *name, const char *value) {
+        const char *text;
+        size_t size;
+
+        text = field(journal, name, &size);
+        return text && size == strlen(value) && memcmp(text, value, size) == 0;
+}
+
 /* When the kernel wrote the line, which is before journald took it. */
 static void entry_times(struct journal_source *journal, struct kernel_record *record) {
         uint64_t taken_us = 0, written_us;
+        sd_id128_t boot; /* without it, another boot's entries have no such time */
         const char *text;
         char digits[24];
         size_t size;
 
         (void) sd_journal_get_realtime_usec(journal->journal, &record->time_us);
-        (void) sd_journal_get_monotonic_usec(journal->journal, &taken_us, NULL);
+        (void) sd_journal_get_monotonic_usec(journal->journal, &taken_us, &boot);
         record->monotonic_us = taken_us;
         text = field(journal, "_SOURCE_MONOTONIC_TIMESTAMP", &size);
         if (!text || size >= sizeof(digits))
@@ -112,6 +132,28 @@ static void entry_times(struct journal_source *journal, struct kernel_record *re
                 return;
         record->monotonic_us = written_us;
         record->time_us -= taken_us - written_us;
+}
+
+static void take_oomd_sentence(struct journal_source *journal) {
+        const char *text, *path = NULL, *reason;
+        size_t size, n = 0;
+
+        text = field(journal, "MESSAGE", &size);
+        reason = text ? kernel_oomd_reason(text, size, &path, &n) : NULL;
+        if (!reason || n >= sizeof(journal->oomd.path))
+                return;
+        memcpy(journal->oomd.path, path, n);
+        journal->oomd.path[n] = '\0';
+        journal->oomd.reason = reason;
+        (void) sd_journal_get_realtime_usec(journal->journal, &journal->oomd.time_us);
+}
+
+/* Does what oomd killed lie in @unit ("/NAME")? */
+static bool oomd_said(const struct journal_source *journal, const char *unit, uint64_t time_us) {
+        const char *at = journal->oomd.reason ? strstr(journal->oomd.path, unit) : NULL;
+        char behind = at ? at[strlen(unit)] : 'x';
+
+        return (behind == '\0' || behind == '/') && time_us < journal->oomd.time_us + OOMD_FRESH_US;
 }
 
 /* PID 1 names the unit, not its cgroup; whoever looks for the workload goes by the name. */
@@ -131,6 +173,7 @@ static void take_oomd(struct journal_source *journal, const char *cursor) {
         (void) sd_journal_get_realtime_usec(journal->journal, &fact.time_us);
         fact.oom_source = OOM_FROM_OOMD;
         fact.oom_cgroup = path;
+        fact.oomd_reason = oomd_said(journal, path, fact.time_us) ? journal->oomd.reason : NULL;
         fact.origin = cursor;
         source_post(&journal->source, &fact);
 }
@@ -148,7 +191,6 @@ static void take_entry(struct journal_source *journal) {
         struct kernel_record record = {};
         uint64_t n_before = journal->source.stats.raw_events;
         char *cursor;
-        size_t size;
 
         if (sd_journal_get_cursor(journal->journal, &cursor) < 0)
                 return;
@@ -156,7 +198,9 @@ static void take_entry(struct journal_source *journal) {
         journal->cursor = cursor;
 
         journal->n_unsaved++;
-        if (field(journal, "MESSAGE_ID", &size)) {
+        if (is_field(journal, "_SYSTEMD_UNIT", OOMD_UNIT)) {
+                take_oomd_sentence(journal);
+        } else if (is_field(journal, "MESSAGE_ID", OOMD_KILLED_ID)) {
                 take_oomd(journal, cursor);
         } else {
                 entry_times(journal, &record);
@@ -167,6 +211,16 @@ static void take_entry(struct journal_source *journal) {
         }
         if (journal->source.stats.raw_events != n_before)
                 journal->told_us = clock_monotonic_us();
+}
+
+/* The entry that the cursor names: taken before. */
+static void skip_entry(struct journal_source *journal) {
+        struct kernel_record record = {};
+
+        entry_times(journal, &record);
+        record.text = field(journal, "MESSAGE", &record.size);
+        if (record.text)
+                kernel_fold_skip(&journal->fold, &record);
 }
 
 /* ---- reading ---- */
@@ -205,7 +259,9 @@ static void journal_read(struct journal_source *journal) {
                 skip = journal->at_cursor && journal->cursor &&
                                 sd_journal_test_cursor(journal->journal, journal->cursor) > 0;
                 journal->at_cursor = false;
-                if (!skip)
+                if (skip)
+                        skip_entry(journal);
+                else
                         take_entry(journal);
         }
         if (r > 0)
@@ -221,23 +277,14 @@ static void look_again(struct journal_source *journal) {
                 (void) arm(journal->timer, LOOK_EVERY_US);
 }
 
-static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
-        struct journal_source *journal = userdata;
-
-        journal_read(journal);
-        look_again(journal);
-        return 0;
-}
-
 static void journal_open(struct journal_source *journal);
 
-static int on_announced(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        struct journal_source *journal = userdata;
+static void journal_catch_up(struct journal_source *journal) {
         int r;
 
         r = sd_journal_process(journal->journal);
         if (r < 0) {
-                journal_lost(journal, "cannot follow", r);
+                journal_lost(journal, "cannot be followed", r);
         } else if (r == SD_JOURNAL_INVALIDATE) {
                 /* Files came or went (a rotation): begin again behind the newest entry read. */
                 journal_shut(journal);
@@ -245,6 +292,18 @@ static int on_announced(sd_event_source *io, int fd, uint32_t events, void *user
         } else {
                 journal_read(journal);
         }
+}
+
+static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
+        struct journal_source *journal = userdata;
+
+        journal_catch_up(journal);
+        look_again(journal);
+        return 0;
+}
+
+static int on_announced(sd_event_source *io, int fd, uint32_t events, void *userdata) {
+        journal_catch_up(userdata);
         return 0;
 }
 
@@ -317,7 +376,7 @@ static void journal_unwatch(struct source *source, const struct workload *worklo
         if (!journal->journal)
                 return;
         journal->look_until_us = clock_monotonic_us() + LOOK_FOR_US;
-        journal_read(journal);
+        journal_catch_up(journal);
         look_again(journal);
 }
 

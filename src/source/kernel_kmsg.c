@@ -33,6 +33,7 @@ static struct kernel_source *kernel_of(struct source *source) {
 }
 
 static void take_record(struct kernel_source *kernel, const char *text, size_t size) {
+        struct kernel_record line;
         struct kmsg_record record;
         char origin[96];
 
@@ -45,19 +46,19 @@ static void take_record(struct kernel_source *kernel, const char *text, size_t s
         kernel->last_sequence = record.sequence;
         if (record.facility != 0) /* anybody who may open /dev/kmsg can write such a record */
                 return;
-        if (kernel->has_resume && record.sequence <= kernel->resume)
-                return;
         (void) snprintf(origin, sizeof(origin), "%s/%ju", kernel->boot_id,
                         (uintmax_t) record.sequence);
-        kernel_fold_line(&kernel->fold, &kernel->source,
-                        &(struct kernel_record){
-                                        .text = record.text,
-                                        .size = record.text_size,
-                                        .monotonic_us = record.monotonic_us,
-                                        .time_us = clock_realtime_of_monotonic_us(
-                                                        record.monotonic_us),
-                                        .origin = origin,
-                        });
+        line = (struct kernel_record){
+                .text = record.text,
+                .size = record.text_size,
+                .monotonic_us = record.monotonic_us,
+                .time_us = clock_realtime_of_monotonic_us(record.monotonic_us),
+                .origin = origin,
+        };
+        if (kernel->has_resume && record.sequence <= kernel->resume)
+                kernel_fold_skip(&kernel->fold, &line);
+        else
+                kernel_fold_line(&kernel->fold, &kernel->source, &line);
 }
 
 static void kernel_lost(struct kernel_source *kernel, int error) {

@@ -25,6 +25,19 @@ static bool was_told(const struct kernel_fold *fold, uint32_t pid, uint64_t time
         return false;
 }
 
+static void remember(struct kernel_fold *fold, uint32_t pid, uint64_t time_us) {
+        fold->told[fold->next_told].pid = pid;
+        fold->told[fold->next_told].time_us = time_us;
+        fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
+}
+
+void kernel_fold_skip(struct kernel_fold *fold, const struct kernel_record *record) {
+        struct oom_line line;
+
+        if (oom_line_parse(record->text, record->size, &line) && line.type == OOM_LINE_SUMMARY)
+                remember(fold, line.pid, record->monotonic_us);
+}
+
 static void post_kill(struct kernel_fold *fold, struct source *source,
                 const struct kernel_record *record, const struct oom_line *line) {
         _cleanup_(freep) char *comm = NULL;
@@ -41,9 +54,7 @@ static void post_kill(struct kernel_fold *fold, struct source *source,
         fact.oom_comm = comm;
         fact.oom_cgroup = line->oom_cgroup[0] ? line->oom_cgroup : NULL;
         fact.task_cgroup = line->task_cgroup[0] ? line->task_cgroup : NULL;
-        fold->told[fold->next_told].pid = line->pid;
-        fold->told[fold->next_told].time_us = record->monotonic_us;
-        fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
+        remember(fold, line->pid, record->monotonic_us);
         source_post(source, &fact);
 }
 
@@ -69,6 +80,27 @@ void kernel_fold_line(struct kernel_fold *fold, struct source *source,
                 fold->task_in.type = OOM_LINE_NONE;
                 post_kill(fold, source, record, &line);
         }
+}
+
+const char *kernel_oomd_reason(
+                const char *text, size_t size, const char **ret_path, size_t *ret_size) {
+        static const char killed[] = "Killed ", pressure[] = " due to memory pressure",
+                          used[] = " due to memory used";
+        const char *begin = text + strlen(killed), *end;
+
+        if (size <= sizeof(killed) || memcmp(text, killed, strlen(killed)) != 0 || *begin != '/')
+                return NULL;
+        *ret_path = begin;
+        end = memmem(begin, size - strlen(killed), pressure, strlen(pressure));
+        if (end) {
+                *ret_size = (size_t) (end - begin);
+                return "memory-pressure";
+        }
+        end = memmem(begin, size - strlen(killed), used, strlen(used));
+        if (!end)
+                return NULL;
+        *ret_size = (size_t) (end - begin);
+        return "memory-used";
 }
 
 static int kernel_create(const struct source_config *config, const struct source_env *env,

@@ -29,7 +29,20 @@ struct kernel_record {
 /** Take one line the kernel wrote; posts a FACT_OOM if it tells of a kill not told yet. */
 void kernel_fold_line(struct kernel_fold *fold, struct source *source,
                 const struct kernel_record *record);
+/** Take one line that an earlier run has posted: what still follows of its kill is no news. */
+void kernel_fold_skip(struct kernel_fold *fold, const struct kernel_record *record);
 void kernel_post_readable(struct source *source, bool readable);
+
+/**
+ * Read systemd-oomd's own sentence: "Killed PATH due to memory pressure for …" or "… memory used
+ * …". Source: systemd 252, oomd-manager.c.
+ *
+ * @ret_path: where the path begins in @text, *ret_size its bytes
+ *
+ * Return: "memory-pressure" or "memory-used"; NULL: another sentence.
+ */
+const char *kernel_oomd_reason(
+                const char *text, size_t size, const char **ret_path, size_t *ret_size);
 
 int kernel_kmsg_create(const struct source_config *config, const struct source_env *env,
                 struct source **ret_source);

@@ -260,7 +260,7 @@ static unsigned int step_down(struct unit_life *life, const struct unit_view *vi
         } else if (!life->alive) {
                 changes = step_missed(life, view);
         }
-        if (is(view->result, "start-limit-hit") && !life->limit_told && !changes) {
+        if (!life->alive && !changes && !life->limit_told && is(view->result, "start-limit-hit")) {
                 life->limit_told = true;
                 life->restarting = false;
                 return UNIT_START_FAILED;

@@ -186,7 +186,7 @@ static void automatic_is_the_journal_only_where_stderr_leads_there(void **state)
 }
 
 /* In a file system of its own, where the journal's socket is ours. */
-static void say_to_own_journal(int report) {
+static __attribute__((noreturn)) void say_to_own_journal(int report) {
         static const struct sockaddr_un address = { .sun_family = AF_UNIX,
                 .sun_path = "/run/systemd/journal/socket" };
         char data[4096];
