@@ -26,6 +26,12 @@
 #define REST_US           (100 * USEC_PER_MSEC)
 #define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
 
+union address {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+};
+
 static void listener_arm(struct http_listener *listener) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
 
@@ -149,10 +155,9 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
         int r;
 
         for (unsigned int i = 0; i < ACCEPTS_PER_TURN; i++) {
-                struct sockaddr_storage address = {};
+                union address address = {};
                 socklen_t size = sizeof(address);
-                int fd = accept4(listen_fd, (struct sockaddr *) &address, &size,
-                                SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int fd = accept4(listen_fd, &address.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (fd < 0) {
                         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -168,7 +173,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
                         (void) close(fd);
                         continue;
                 }
-                r = http_gate_add(listener->gate, fd, (struct sockaddr *) &address, size);
+                r = http_gate_add(listener->gate, fd, &address.any, size);
                 if (r < 0)
                         log_error_errno(r, "Cannot take in a connection on %s: %m",
                                         listener->address);
@@ -219,12 +224,6 @@ static void expire_requests(struct http *http) {
 }
 
 /* ---- listeners ---- */
-
-union address {
-        struct sockaddr any;
-        struct sockaddr_un un;
-        struct sockaddr_storage storage;
-};
 
 /* Remove the socket file of an earlier run, but not one that somebody serves. */
 static int remove_stale(const union address *address) {

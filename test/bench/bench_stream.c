@@ -257,18 +257,21 @@ static int connect_reader(const char *address, bool stalled) {
                         "GET /api/v1/events HTTP/1.0\r\nHost: x\r\n"
                         "Accept: text/event-stream\r\nAuthorization: Bearer " TOKEN "\r\n\r\n";
         const char *colon = strrchr(address, ':');
-        struct sockaddr_in to = { .sin_family = AF_INET };
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+        } to = { .in.sin_family = AF_INET };
         const int small = 4096;
         int fd;
 
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        to.sin_port = htons((uint16_t) strtoul(colon + 1, NULL, 10));
+        to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        to.in.sin_port = htons((uint16_t) strtoul(colon + 1, NULL, 10));
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 die("socket");
         if (stalled)
                 (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-        if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0 ||
+        if (connect(fd, &to.any, sizeof(to)) < 0 ||
                         send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != sizeof(request) - 1)
                 die("connect");
         return fd;
