@@ -1,7 +1,9 @@
 /* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event
  * sources, as systemd's journal-remote has it. No thread of its own. New connections wait at a gate
  * (http_gate.h) for a clean head; every answer closes its connection, so that nothing can be
- * smuggled in behind a request that was looked at. */
+ * smuggled in behind a request that was looked at. Connections cannot be kept for a second request:
+ * libmicrohttpd reads on past the first one's end, into a buffer that nobody may look into, and
+ * never gives a connection back to the gate. */
 
 #include "api/http.h"
 
