@@ -1,7 +1,9 @@
 /* libmicrohttpd on the loop: each listener is a daemon whose epoll descriptor and timeout are event
  * sources, as systemd's journal-remote has it. No thread of its own. New connections wait at a gate
  * (http_gate.h) for a clean head; every answer closes its connection, so that nothing can be
- * smuggled in behind a request that was looked at. */
+ * smuggled in behind a request that was looked at. Connections cannot be kept for a second request:
+ * libmicrohttpd reads on past the first one's end, into a buffer that nobody may look into, and
+ * never gives a connection back to the gate. */
 
 #include "api/http.h"
 
@@ -25,6 +27,12 @@
 #define ACCEPTS_PER_TURN  64
 #define REST_US           (100 * USEC_PER_MSEC)
 #define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
+
+union address {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+};
 
 static void listener_arm(struct http_listener *listener) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
@@ -149,10 +157,9 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
         int r;
 
         for (unsigned int i = 0; i < ACCEPTS_PER_TURN; i++) {
-                struct sockaddr_storage address = {};
+                union address address = {};
                 socklen_t size = sizeof(address);
-                int fd = accept4(listen_fd, (struct sockaddr *) &address, &size,
-                                SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int fd = accept4(listen_fd, &address.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (fd < 0) {
                         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -168,7 +175,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
                         (void) close(fd);
                         continue;
                 }
-                r = http_gate_add(listener->gate, fd, (struct sockaddr *) &address, size);
+                r = http_gate_add(listener->gate, fd, &address.any, size);
                 if (r < 0)
                         log_error_errno(r, "Cannot take in a connection on %s: %m",
                                         listener->address);
@@ -219,12 +226,6 @@ static void expire_requests(struct http *http) {
 }
 
 /* ---- listeners ---- */
-
-union address {
-        struct sockaddr any;
-        struct sockaddr_un un;
-        struct sockaddr_storage storage;
-};
 
 /* Remove the socket file of an earlier run, but not one that somebody serves. */
 static int remove_stale(const union address *address) {

@@ -14,6 +14,11 @@
 #define LINGER_US    USEC_PER_SEC
 #define LINGER_READS 16 /* of the gate's buffer, per wake-up */
 
+union address {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+};
+
 struct entry {
         struct list list;
         struct http_gate *gate;
@@ -23,7 +28,7 @@ struct entry {
         uint64_t since_us;
         sd_event_source *io;
         socklen_t address_size;
-        struct sockaddr_storage address;
+        union address address;
 };
 
 struct http_gate {
@@ -154,13 +159,12 @@ static void entry_refuse(struct entry *entry, const struct http_head *head) {
 
 static void entry_pass(struct entry *entry) {
         struct http_gate *gate = entry->gate;
-        struct sockaddr_storage address = entry->address;
+        union address address = entry->address;
         socklen_t address_size = entry->address_size;
         int fd = TAKE_FD(entry->fd);
 
         (void) entry_free(entry);
-        gate->config.pass(fd, (const struct sockaddr *) &address, address_size,
-                        gate->config.userdata);
+        gate->config.pass(fd, &address.any, address_size, gate->config.userdata);
 }
 
 /* Look at what has come. The entry may be gone afterwards. */

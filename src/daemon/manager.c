@@ -22,6 +22,8 @@
 #define FEED_BYTES_MAX  (64U << 20) /* in a storm: more than a second of it */
 #define FEED_KEEP       1000        /* once all have read it */
 #define TRIM_WORTH_IT   1000        /* events */
+
+#define SETTLED_HEARTBEATS 10
 #define ORIGINS_MAX     16384
 #define WORKLOADS_MAX   20000
 
@@ -94,8 +96,10 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         struct manager *manager = userdata;
 
         manager->api.heartbeat_us = clock_monotonic_us();
-        if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT)
-                (void) malloc_trim(0); /* a storm is over: it need not stay resident */
+        /* What starting up took, and what a storm took, need not stay resident. */
+        if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT ||
+                        ++manager->n_heartbeats == SETTLED_HEARTBEATS)
+                (void) malloc_trim(0);
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
@@ -312,6 +316,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         if (!manager)
                 return -ENOMEM;
 
+        (void) mallopt(M_ARENA_MAX, 2); /* one for the loop, one for all threads beside it */
         manager->reload = *reload;
         manager->config = *config;
         *config = (struct config){};

@@ -21,6 +21,7 @@ struct manager {
         struct manager_reload reload;
         sd_event *event;
         sd_event_source *heartbeat;
+        uint64_t n_heartbeats;
         struct journal *journal;
         struct feed *feed;
         struct counters *counters;

@@ -35,6 +35,8 @@
 struct options {
         unsigned int rate, readers, stalled, seconds;
         const char *folder;
+        const char *peer; /* HOST:PORT of another server: events are POSTed to its /pub and read
+                           * from its /sub, whose ids are its own; NULL: ours */
 };
 
 /* Written by the server, read by the readers. */
@@ -247,32 +249,11 @@ struct readers {
         struct reader *all;
         size_t n;
         int epoll_fd;
+        bool is_peer; /* its events are told apart by their order */
         uint64_t latencies[BUCKETS + 1], n_latencies, warnings;
         unsigned int n_ready;
         char buffer[CARRY_MAX + RECV_SIZE];
 };
-
-static int connect_reader(const char *address, bool stalled) {
-        static const char request[] =
-                        "GET /api/v1/events HTTP/1.0\r\nHost: x\r\n"
-                        "Accept: text/event-stream\r\nAuthorization: Bearer " TOKEN "\r\n\r\n";
-        const char *colon = strrchr(address, ':');
-        struct sockaddr_in to = { .sin_family = AF_INET };
-        const int small = 4096;
-        int fd;
-
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        to.sin_port = htons((uint16_t) strtoul(colon + 1, NULL, 10));
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                die("socket");
-        if (stalled)
-                (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-        if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0 ||
-                        send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != sizeof(request) - 1)
-                die("connect");
-        return fd;
-}
 
 static void note_event(
                 struct readers *readers, struct reader *reader, uint64_t seq, uint64_t now_us) {
@@ -304,8 +285,12 @@ static void read_some(struct readers *readers, struct reader *reader) {
         for (line = text; (newline = memchr(line, '\n', (size_t) (end - line)));
                         line = newline + 1) {
                 if (newline - line > 4 && memcmp(line, "id: ", 4) == 0)
-                        note_event(readers, reader, strtoull(line + 4, NULL, 10), now_us);
-                else if (newline - line == 11 && memcmp(line, ": virtwatch", 11) == 0)
+                        note_event(readers, reader,
+                                        readers->is_peer ? reader->last_seq + 1
+                                                         : strtoull(line + 4, NULL, 10),
+                                        now_us);
+                else if ((newline - line == 11 && memcmp(line, ": virtwatch", 11) == 0) ||
+                                (newline - line == 4 && memcmp(line, ": hi", 4) == 0))
                         readers->n_ready += 1;
                 else if (newline - line > 16 && memcmp(line, "data: {\"warning\"", 16) == 0)
                         readers->warnings++;
@@ -316,6 +301,76 @@ static void read_some(struct readers *readers, struct reader *reader) {
         memcpy(reader->carry, line, reader->n_carry);
 }
 
+/* ---- another server's publisher ---- */
+
+static int connect_to(const char *address, bool stalled) {
+        const char *colon = strrchr(address, ':');
+        const int small = 4096;
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+        } to = { .in.sin_family = AF_INET };
+        int fd;
+
+        to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        to.in.sin_port = htons((uint16_t) strtoul(colon + 1, NULL, 10));
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                die("socket");
+        if (stalled)
+                (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        if (connect(fd, &to.any, sizeof(to.in)) < 0)
+                die("connect");
+        return fd;
+}
+
+static size_t put_request(const struct options *options, uint64_t i, char *to, size_t size) {
+        _cleanup_(event_unrefp) struct event *event = make_event(i);
+
+        must(event_set_seq(event, i + 1), "event");
+        return (size_t) snprintf(to, size,
+                        "POST /pub HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %zu\r\n\r\n%s",
+                        event->json_size, event->json);
+}
+
+/* One connection, requests one behind the other, as fast as the rate wants and the server lets. */
+static void publish(const struct options *options, struct shared *shared, int channel) {
+        char address[64] = {}, what, text[2048];
+        struct report report = {};
+        uint64_t begin_us;
+        int fd;
+
+        (void) snprintf(address, sizeof(address), "%s", options->peer);
+        fd = connect_to(options->peer, false);
+        if (write(channel, address, sizeof(address)) != sizeof(address) ||
+                        read(channel, &what, 1) != 1)
+                die("channel");
+        begin_us = clock_monotonic_us();
+        while (clock_monotonic_us() - begin_us < options->seconds * USEC_PER_SEC &&
+                        report.appended + 100 < EVENTS_MAX) {
+                uint64_t due = (clock_monotonic_us() - begin_us) * options->rate / USEC_PER_SEC;
+
+                for (unsigned int i = 0; i < 100 && report.appended < due; i++) {
+                        size_t size = put_request(options, report.appended, text, sizeof(text));
+
+                        shared->created_us[++report.appended] = clock_monotonic_us();
+                        if (send(fd, text, size, MSG_NOSIGNAL) != (ssize_t) size)
+                                die("the peer takes no more");
+                        while (recv(fd, text, sizeof(text), MSG_DONTWAIT) > 0)
+                                ;
+                }
+                if (report.appended >= due)
+                        (void) usleep(TICK_US);
+        }
+        report.committed = report.appended;
+        report.took_us = clock_monotonic_us() - begin_us;
+        if (write(channel, &report, sizeof(report)) != sizeof(report))
+                die("report");
+        while (read(channel, &what, 1) == 1 && what != 'q')
+                ;
+}
+
 static void pump(struct readers *readers, int wait_ms) {
         struct epoll_event events[256];
         int n = epoll_wait(readers->epoll_fd, events, ARRAY_SIZE(events), wait_ms);
@@ -323,6 +378,20 @@ static void pump(struct readers *readers, int wait_ms) {
         for (int i = 0; i < n; i++)
                 if (events[i].data.ptr)
                         read_some(readers, events[i].data.ptr);
+}
+
+static int connect_reader(const struct options *options, const char *address, bool stalled) {
+        char request[256];
+        int fd, size;
+
+        size = snprintf(request, sizeof(request),
+                        "GET %s HTTP/1.0\r\nHost: x\r\nAccept: text/event-stream\r\n"
+                        "Authorization: Bearer " TOKEN "\r\n\r\n",
+                        options->peer ? "/sub" : "/api/v1/events");
+        fd = connect_to(address, stalled);
+        if (send(fd, request, (size_t) size, MSG_NOSIGNAL) != size)
+                die("send");
+        return fd;
 }
 
 static void connect_all(
@@ -337,7 +406,7 @@ static void connect_all(
                 struct epoll_event wanted = { .events = EPOLLIN, .data.ptr = reader };
 
                 reader->stalled = i >= options->readers;
-                reader->fd = connect_reader(address, reader->stalled);
+                reader->fd = connect_reader(options, address, reader->stalled);
                 if (!reader->stalled &&
                                 epoll_ctl(readers->epoll_fd, EPOLL_CTL_ADD, reader->fd, &wanted) <
                                                 0)
@@ -378,10 +447,10 @@ static bool print_result(const struct options *options, const struct readers *re
                 complete += readers->all[i].got == report->appended;
         }
         (void) getrusage(RUSAGE_SELF, &usage);
-        (void) printf("virtwatch  %" PRIu64
-                      " events durable in %.2f s: %.0f/s (wanted %u/s), %" PRIu64
+        (void) printf("%-10s %" PRIu64 " events %s in %.2f s: %.0f/s (wanted %u/s), %" PRIu64
                       " transactions, %" PRIu64 " refused\n",
-                        report->committed, (double) report->took_us / 1e6,
+                        options->peer ? "peer" : "virtwatch", report->committed,
+                        options->peer ? "taken" : "durable", (double) report->took_us / 1e6,
                         (double) report->committed * 1e6 / (double) report->took_us, options->rate,
                         report->transactions, report->refused);
         (void) printf("           %u readers and %u that never read: %" PRIu64
@@ -392,11 +461,15 @@ static bool print_result(const struct options *options, const struct readers *re
         (void) printf("           creation to reader: median %.2f ms, p99 %.2f ms, max %.2f ms\n",
                         percentile_ms(readers, 0.5), percentile_ms(readers, 0.99),
                         percentile_ms(readers, 0.9999999));
-        (void) printf("           server %.0f %% of a core (%.0f user, %.0f system), %" PRIu64
-                      " MiB at most; readers %.0f %%\n",
-                        (double) (report->user_us + report->system_us) * 100 / (double) took_us,
-                        (double) report->user_us * 100 / (double) took_us,
-                        (double) report->system_us * 100 / (double) took_us, report->rss_kib / 1024,
+        if (!options->peer)
+                (void) printf("           server %.0f %% of a core (%.0f user, %.0f system), %" PRIu64
+                              " MiB at most\n",
+                                (double) (report->user_us + report->system_us) * 100 /
+                                                (double) took_us,
+                                (double) report->user_us * 100 / (double) took_us,
+                                (double) report->system_us * 100 / (double) took_us,
+                                report->rss_kib / 1024);
+        (void) printf("           readers %.0f %% of a core\n",
                         (double) (us_of(usage.ru_utime) + us_of(usage.ru_stime)) * 100 /
                                         (double) took_us);
         return missed == 0 && complete == options->readers &&
@@ -414,6 +487,7 @@ static bool run_readers(const struct options *options, const struct shared *shar
         if (!readers || read(channel, address, sizeof(address)) != sizeof(address))
                 die("address");
         readers->shared = shared;
+        readers->is_peer = options->peer;
         connect_all(readers, options, address);
 
         struct epoll_event wanted = { .events = EPOLLIN };
@@ -423,8 +497,14 @@ static bool run_readers(const struct options *options, const struct shared *shar
         begin_us = clock_monotonic_us();
         while (!report.appended || !all_have(readers, report.appended)) {
                 pump(readers, 10);
-                if (!report.appended && recv(channel, &report, sizeof(report), MSG_DONTWAIT) > 0)
-                        end_us = clock_monotonic_us();
+                if (!report.appended) {
+                        ssize_t n = recv(channel, &report, sizeof(report), MSG_DONTWAIT);
+
+                        if (n == 0)
+                                die("the other side is gone");
+                        if (n > 0)
+                                end_us = clock_monotonic_us();
+                }
                 if (end_us && clock_monotonic_us() - end_us > DRAIN_US)
                         break;
         }
@@ -445,7 +525,7 @@ int main(int argc, char **argv) {
         bool good;
         pid_t pid;
 
-        while ((option = getopt(argc, argv, "r:n:x:s:")) != -1) {
+        while ((option = getopt(argc, argv, "r:n:x:s:p:")) != -1) {
                 unsigned int value = (unsigned int) strtoul(optarg ? optarg : "0", NULL, 10);
 
                 switch (option) {
@@ -458,12 +538,15 @@ int main(int argc, char **argv) {
                 case 'x':
                         options.stalled = value;
                         break;
+                case 'p':
+                        options.peer = optarg;
+                        break;
                 case 's':
                         options.seconds = value;
                         break;
                 default:
                         (void) fprintf(stderr,
-                                        "Usage: %s [-r EVENTS_PER_SECOND] [-n READERS] [-x STALLED_READERS] [-s SECONDS]\n",
+                                        "Usage: %s [-r EVENTS_PER_SECOND] [-n READERS] [-x STALLED_READERS] [-s SECONDS] [-p HOST:PORT]\n",
                                         argv[0]);
                         return 2;
                 }
@@ -480,7 +563,10 @@ int main(int argc, char **argv) {
                 die("fork");
         if (pid == 0) {
                 (void) close(channel[0]);
-                serve(&options, shared, channel[1]);
+                if (options.peer)
+                        publish(&options, shared, channel[1]);
+                else
+                        serve(&options, shared, channel[1]);
                 _exit(0);
         }
         (void) close(channel[1]);

@@ -56,10 +56,9 @@ def scratch():
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def image(scratch):
+def make_image(folder):
     """A tar of a busybox root: the image of every container."""
-    root = scratch / "rootfs"
+    root = folder / "rootfs"
     for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root"):
         (root / name).mkdir(parents=True)
     shutil.copy("/bin/busybox", root / "bin")
@@ -67,8 +66,13 @@ def image(scratch):
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    subprocess.check_call(["tar", "-C", root, "-cf", scratch / "bb.tar", "."])
-    return scratch / "bb.tar"
+    subprocess.check_call(["tar", "-C", root, "-cf", folder / "bb.tar", "."])
+    return folder / "bb.tar"
+
+
+@pytest.fixture(scope="session")
+def image(scratch):
+    return make_image(scratch)
 
 
 class Docker:

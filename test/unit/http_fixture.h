@@ -209,8 +209,14 @@ static inline void fixture_publish(struct fixture *f, enum event_kind kind, unsi
         fixture_await(f, 'p');
 }
 
+union fixture_address {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_un un;
+};
+
 static inline int fixture_connect(const struct fixture *f) {
-        struct sockaddr_in address = { .sin_family = AF_INET };
+        union fixture_address address = { .in.sin_family = AF_INET };
         const char *colon = strrchr(f->address, ':');
         uint16_t port = 0;
         int fd;
@@ -218,23 +224,23 @@ static inline int fixture_connect(const struct fixture *f) {
         assert_non_null(colon);
         for (const char *c = colon + 1; *c; c++)
                 port = (uint16_t) (port * 10 + (*c - '0'));
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.in.sin_port = htons(port);
+        address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_true(fd >= 0);
-        assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(connect(fd, &address.any, sizeof(address.in)), 0);
         return fd;
 }
 
 static inline int fixture_connect_unix(const struct fixture *f) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        union fixture_address address = { .un.sun_family = AF_UNIX };
         int fd;
 
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s",
+        (void) snprintf(address.un.sun_path, sizeof(address.un.sun_path), "%s",
                         f->socket_address + strlen("unix:"));
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_true(fd >= 0);
-        assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(connect(fd, &address.any, sizeof(address.un)), 0);
         return fd;
 }
 
