@@ -24,8 +24,8 @@
 #define TRIM_WORTH_IT   1000        /* events */
 
 #define SETTLED_HEARTBEATS 10
-#define ORIGINS_MAX     16384
-#define WORKLOADS_MAX   20000
+#define ORIGINS_MAX        16384
+#define WORKLOADS_MAX      20000
 
 /* ---- hooks between the layers ---- */
 

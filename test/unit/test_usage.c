@@ -38,15 +38,17 @@ static void cpu_is_time_used_of_time_given(void **state) {
                 { 0, 1000000, 0, 2 * SEC, 2, 2, 100, 100, false },
                 { 0, 1000000, 5 * SEC, 5 * SEC, 1, 1, 0, 0, false },
                 { 0, 2000000, 0, SEC, 0.5, 0.5, 100, 100, false },
-                { 0, 1000000, 0, SEC + SEC / 4, 1, 1, 100, 125, false }, /* I/O threads too */
-                { 0, 1000000, 0, SEC, 1, 2, 100, 100, false },           /* hot-plugged since */
-                { 0, 1000000, 0, SEC, 2, 1, 100, 100, false },           /* unplugged */
-                { 0, 1000000, SEC, 0, 1, 1, NAN, NAN, true },            /* backwards */
-                { 1000000, 1000000, 0, SEC, 1, 1, NAN, NAN, true },      /* no time has passed */
-                { 2000000, 1000000, 0, SEC, 1, 1, NAN, NAN, true },
-                { 0, 1000000, 0, SEC, 0, 0, NAN, NAN, false }, /* of what is not known */
-                { 0, 1000000, STATS_UNKNOWN, SEC, 1, 1, NAN, NAN, false },
-                { 0, 1000000, 0, STATS_UNKNOWN, 1, 1, NAN, NAN, false },
+                { 0, 1000000, 0, SEC + SEC / 4, 1, 1, 100, 125, false },  /* I/O threads too */
+                { 0, 1000000, 0, SEC, 1, 2, 100, 100, false },            /* hot-plugged since */
+                { 0, 1000000, 0, SEC, 2, 1, 100, 100, false },            /* unplugged */
+                { 0, 1000000, SEC, 0, 1, 1, STATS_NAN, STATS_NAN, true }, /* backwards */
+                { 1000000, 1000000, 0, SEC, 1, 1, STATS_NAN, STATS_NAN,
+                                true }, /* no time has passed */
+                { 2000000, 1000000, 0, SEC, 1, 1, STATS_NAN, STATS_NAN, true },
+                { 0, 1000000, 0, SEC, 0, 0, STATS_NAN, STATS_NAN,
+                                false }, /* of what is not known */
+                { 0, 1000000, STATS_UNKNOWN, SEC, 1, 1, STATS_NAN, STATS_NAN, false },
+                { 0, 1000000, 0, STATS_UNKNOWN, 1, 1, STATS_NAN, STATS_NAN, false },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -109,9 +111,11 @@ static void memory_of_a_guest_is_what_it_says_while_it_says_it(void **state) {
                 { 0, 0, 0, GIB / 2, GIB, 0, 50, USAGE_HOST_RSS },
                 { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, 2 * GIB, GIB, 0, 100,
                                 USAGE_HOST_RSS },
-                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, 0, GIB, 0, NAN, USAGE_UNKNOWN },
-                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, GIB, 0, 0, NAN, USAGE_UNKNOWN },
-                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, GIB, STATS_UNKNOWN, 0, NAN,
+                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, 0, GIB, 0, STATS_NAN,
+                                USAGE_UNKNOWN },
+                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, GIB, 0, 0, STATS_NAN,
+                                USAGE_UNKNOWN },
+                { STATS_UNKNOWN, STATS_UNKNOWN, STATS_UNKNOWN, GIB, STATS_UNKNOWN, 0, STATS_NAN,
                                 USAGE_UNKNOWN },
         };
 
@@ -152,9 +156,9 @@ static void memory_of_a_group_is_its_working_set(void **state) {
                 { 256 * MIB, 0, STATS_UNKNOWN, GIB, 25 },  /* no limit: the host's */
                 { 256 * MIB, 0, 4 * GIB, GIB, 25 },        /* a limit above what there is */
                 { 256 * MIB, 0, 128 * MIB, GIB, 100 },
-                { STATS_UNKNOWN, 0, 128 * MIB, GIB, NAN },
-                { 64 * MIB, 0, STATS_UNKNOWN, 0, NAN },
-                { 64 * MIB, 0, 0, GIB, NAN },
+                { STATS_UNKNOWN, 0, 128 * MIB, GIB, STATS_NAN },
+                { 64 * MIB, 0, STATS_UNKNOWN, 0, STATS_NAN },
+                { 64 * MIB, 0, 0, GIB, STATS_NAN },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -192,12 +196,12 @@ static void disk_is_what_the_images_take(void **state) {
         } rows[] = {
                 { "/a.qcow2", 0, 4 * GIB, GIB, 25, USAGE_PHYSICAL },
                 { "/a.qcow2", 0, GIB, GIB + MIB, 100, USAGE_PHYSICAL }, /* snapshots inside */
-                { "/a.raw", 0, GIB, GIB, NAN, USAGE_UNKNOWN },          /* nobody can tell */
+                { "/a.raw", 0, GIB, GIB, STATS_NAN, USAGE_UNKNOWN },    /* nobody can tell */
                 { "/dev/vg/a", GIB, 8 * GIB, 4 * GIB, 25, USAGE_ALLOCATION },
-                { "/dev/vg/a", 0, 4 * GIB, 4 * GIB, NAN, USAGE_UNKNOWN },
-                { "/a.qcow2", 0, 0, GIB, NAN, USAGE_UNKNOWN },
-                { "/a.qcow2", 0, STATS_UNKNOWN, GIB, NAN, USAGE_UNKNOWN },
-                { "/a.qcow2", 0, GIB, STATS_UNKNOWN, NAN, USAGE_UNKNOWN },
+                { "/dev/vg/a", 0, 4 * GIB, 4 * GIB, STATS_NAN, USAGE_UNKNOWN },
+                { "/a.qcow2", 0, 0, GIB, STATS_NAN, USAGE_UNKNOWN },
+                { "/a.qcow2", 0, STATS_UNKNOWN, GIB, STATS_NAN, USAGE_UNKNOWN },
+                { "/a.qcow2", 0, GIB, STATS_UNKNOWN, STATS_NAN, USAGE_UNKNOWN },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
