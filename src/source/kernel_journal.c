@@ -21,6 +21,7 @@
 #define SAVE_QUIET_US  (15 * USEC_PER_SEC) /* longer than a kill waits for its workload */
 #define OOMD_KILLED_ID "d989611b15e44c9dbf31e3c81256e4ed" /* systemd's sd-messages.h */
 #define OOMD_UNIT      "systemd-oomd.service"
+#define REASON_WAIT_US (150 * USEC_PER_MSEC)
 #define OOMD_FRESH_US  (30 * USEC_PER_SEC)
 #define JOURNAL_PREFIX "journal:"
 
@@ -38,7 +39,12 @@ struct journal_source {
                 const char *reason;
                 uint64_t time_us; /* CLOCK_REALTIME */
         } oomd;                   /* what systemd-oomd said last: PID 1 does not say why */
-        bool at_cursor;           /* the next entry may be the one the cursor names */
+        struct {
+                char path[512]; /* "/UNIT"; "": none waits */
+                char cursor[256];
+                uint64_t time_us, deadline_us; /* CLOCK_REALTIME; CLOCK_MONOTONIC */
+        } killed; /* PID 1's word of a kill, which is often faster than oomd's of the reason */
+        bool at_cursor; /* the next entry may be the one the cursor names */
         struct kernel_fold fold;
 };
 
@@ -134,6 +140,28 @@ static void entry_times(struct journal_source *journal, struct kernel_record *re
         record->time_us -= taken_us - written_us;
 }
 
+/* Does what oomd named last lie in the unit that was killed? */
+static bool oomd_said(const struct journal_source *journal) {
+        const char *unit = journal->killed.path,
+                   *at = journal->oomd.reason ? strstr(journal->oomd.path, unit) : NULL;
+        char behind = at ? at[strlen(unit)] : 'x';
+
+        return (behind == '\0' || behind == '/') &&
+                        journal->killed.time_us < journal->oomd.time_us + OOMD_FRESH_US;
+}
+
+static void post_oomd(struct journal_source *journal) {
+        struct fact fact = FACT_INIT(FACT_OOM);
+
+        fact.time_us = journal->killed.time_us;
+        fact.oom_source = OOM_FROM_OOMD;
+        fact.oom_cgroup = journal->killed.path;
+        fact.oomd_reason = oomd_said(journal) ? journal->oomd.reason : NULL;
+        fact.origin = journal->killed.cursor;
+        source_post(&journal->source, &fact);
+        journal->killed.path[0] = '\0';
+}
+
 static void take_oomd_sentence(struct journal_source *journal) {
         const char *text, *path = NULL, *reason;
         size_t size, n = 0;
@@ -146,36 +174,30 @@ static void take_oomd_sentence(struct journal_source *journal) {
         journal->oomd.path[n] = '\0';
         journal->oomd.reason = reason;
         (void) sd_journal_get_realtime_usec(journal->journal, &journal->oomd.time_us);
-}
-
-/* Does what oomd killed lie in @unit ("/NAME")? */
-static bool oomd_said(const struct journal_source *journal, const char *unit, uint64_t time_us) {
-        const char *at = journal->oomd.reason ? strstr(journal->oomd.path, unit) : NULL;
-        char behind = at ? at[strlen(unit)] : 'x';
-
-        return (behind == '\0' || behind == '/') && time_us < journal->oomd.time_us + OOMD_FRESH_US;
+        if (journal->killed.path[0] && oomd_said(journal))
+                post_oomd(journal);
 }
 
 /* PID 1 names the unit, not its cgroup; whoever looks for the workload goes by the name. */
-static void take_oomd(struct journal_source *journal, const char *cursor) {
-        struct fact fact = FACT_INIT(FACT_OOM);
-        char path[512];
+static void take_killed(struct journal_source *journal, const char *cursor) {
         const char *unit;
         size_t size;
 
         unit = field(journal, "UNIT", &size);
-        if (!unit || size == 0 || size + 2 > sizeof(path) || memchr(unit, '/', size))
+        if (!unit || size == 0 || size + 2 > sizeof(journal->killed.path) ||
+                        memchr(unit, '/', size))
                 return;
-        path[0] = '/';
-        memcpy(path + 1, unit, size);
-        path[size + 1] = '\0';
+        if (journal->killed.path[0])
+                post_oomd(journal);
         journal->source.stats.raw_events++;
-        (void) sd_journal_get_realtime_usec(journal->journal, &fact.time_us);
-        fact.oom_source = OOM_FROM_OOMD;
-        fact.oom_cgroup = path;
-        fact.oomd_reason = oomd_said(journal, path, fact.time_us) ? journal->oomd.reason : NULL;
-        fact.origin = cursor;
-        source_post(&journal->source, &fact);
+        journal->killed.path[0] = '/';
+        memcpy(journal->killed.path + 1, unit, size);
+        journal->killed.path[size + 1] = '\0';
+        journal->killed.deadline_us = clock_monotonic_us() + REASON_WAIT_US;
+        (void) snprintf(journal->killed.cursor, sizeof(journal->killed.cursor), "%s", cursor);
+        (void) sd_journal_get_realtime_usec(journal->journal, &journal->killed.time_us);
+        if (oomd_said(journal))
+                post_oomd(journal);
 }
 
 /* Where to resume, without an event: otherwise only a kill moves what is stored. */
@@ -201,7 +223,7 @@ static void take_entry(struct journal_source *journal) {
         if (is_field(journal, "_SYSTEMD_UNIT", OOMD_UNIT)) {
                 take_oomd_sentence(journal);
         } else if (is_field(journal, "MESSAGE_ID", OOMD_KILLED_ID)) {
-                take_oomd(journal, cursor);
+                take_killed(journal, cursor);
         } else {
                 entry_times(journal, &record);
                 record.origin = cursor;
@@ -272,7 +294,11 @@ static void journal_read(struct journal_source *journal) {
 }
 
 static void look_again(struct journal_source *journal) {
-        if (journal->journal && clock_monotonic_us() < journal->look_until_us &&
+        uint64_t now_us = clock_monotonic_us();
+
+        if (journal->killed.path[0] && now_us >= journal->killed.deadline_us)
+                post_oomd(journal);
+        if (journal->journal && (journal->killed.path[0] || now_us < journal->look_until_us) &&
                         sd_event_source_get_enabled(journal->timer, NULL) == 0)
                 (void) arm(journal->timer, LOOK_EVERY_US);
 }
@@ -303,7 +329,10 @@ static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
 }
 
 static int on_announced(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        journal_catch_up(userdata);
+        struct journal_source *journal = userdata;
+
+        journal_catch_up(journal);
+        look_again(journal);
         return 0;
 }
 
@@ -366,6 +395,7 @@ static void journal_open(struct journal_source *journal) {
 
 static int on_retry(sd_event_source *timer, uint64_t time_us, void *userdata) {
         journal_open(userdata);
+        look_again(userdata);
         return 0;
 }
 
@@ -386,6 +416,7 @@ static int journal_start(struct source *source) {
         struct journal_source *journal = journal_of(source);
 
         journal_open(journal);
+        look_again(journal);
         return 0;
 }
 

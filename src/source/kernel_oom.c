@@ -84,23 +84,29 @@ void kernel_fold_line(struct kernel_fold *fold, struct source *source,
 
 const char *kernel_oomd_reason(
                 const char *text, size_t size, const char **ret_path, size_t *ret_size) {
-        static const char killed[] = "Killed ", pressure[] = " due to memory pressure",
-                          used[] = " due to memory used";
-        const char *begin = text + strlen(killed), *end;
+        static const struct {
+                const char *begin, *end, *reason;
+        } sentences[] = {
+                { "Killed /", " due to memory pressure", "memory-pressure" },
+                { "Killed /", " due to memory used", "memory-used" },
+                { "Marked /", " for killing due to memory pressure", "memory-pressure" },
+                { "Marked /", " for killing due to memory used", "memory-used" },
+        };
+        const char *end;
+        size_t n;
 
-        if (size <= sizeof(killed) || memcmp(text, killed, strlen(killed)) != 0 || *begin != '/')
-                return NULL;
-        *ret_path = begin;
-        end = memmem(begin, size - strlen(killed), pressure, strlen(pressure));
-        if (end) {
-                *ret_size = (size_t) (end - begin);
-                return "memory-pressure";
+        for (size_t i = 0; i < ARRAY_SIZE(sentences); i++) {
+                n = strlen(sentences[i].begin);
+                if (size < n || memcmp(text, sentences[i].begin, n) != 0)
+                        continue;
+                end = memmem(text + n, size - n, sentences[i].end, strlen(sentences[i].end));
+                if (!end)
+                        continue;
+                *ret_path = text + n - 1;
+                *ret_size = (size_t) (end - *ret_path);
+                return sentences[i].reason;
         }
-        end = memmem(begin, size - strlen(killed), used, strlen(used));
-        if (!end)
-                return NULL;
-        *ret_size = (size_t) (end - begin);
-        return "memory-used";
+        return NULL;
 }
 
 static int kernel_create(const struct source_config *config, const struct source_env *env,

@@ -138,6 +138,11 @@ static void turn(struct folder *folder, unsigned int n_kills) {
                 assert_true(sd_event_run(folder->event, 50000) >= 0);
 }
 
+static void oomd_turn(struct folder *folder) {
+        for (unsigned int i = 0; i < 100 && !folder->seen.oomd[0]; i++)
+                assert_true(sd_event_run(folder->event, 20000) >= 0);
+}
+
 /* One record; @extra: further fields, each with its newline. */
 static void record(char *text, size_t size, uint64_t time_us, const char *extra) {
         (void) snprintf(text, size,
@@ -281,32 +286,58 @@ static void what_others_write_is_not_the_kernels(void **state) {
         import_text(folder, "a", text);
         source = reader(folder, FROM_THE_BEGINNING);
         turn(folder, 1);
+        oomd_turn(folder);
         assert_string_equal(folder->seen.kills, "84 /a/b, ");
         assert_string_equal(folder->seen.oomd, "/b.service -");
         source->ops->free(source);
 }
 
-static void why_oomd_killed_is_in_its_own_words(void **state) {
-        static const char oomd[] =
-                        "_SYSTEMD_UNIT=systemd-oomd.service\nMESSAGE=Killed /system.slice/a.service/sub due to memory pressure for /system.slice being 19.30% > 1.00% for > 1s with reclaim activity\n";
-        static const char *const units[] = { "a.service", "b.service" },
-                                 *const told[] = { "/a.service memory-pressure", "/b.service -" };
-        struct folder *folder = *state;
-        char text[1024], fields[256];
-        struct source *source;
+static const char oomd_sentence[] =
+                "_SYSTEMD_UNIT=systemd-oomd.service\nMESSAGE=Killed /system.slice/a.service/sub due to memory pressure for /system.slice being 19.30% > 1.00% for > 1s with reclaim activity\n";
 
-        record(text, sizeof(text), 1795260000000000, oomd);
+static void word_of_pid1(const struct folder *folder, const char *unit, uint64_t time_us) {
+        char text[1024], fields[256];
+
+        (void) snprintf(fields, sizeof(fields),
+                        "MESSAGE_ID=d989611b15e44c9dbf31e3c81256e4ed\n_PID=1\nUNIT=%s\nMESSAGE=x\n",
+                        unit);
+        record(text, sizeof(text), time_us, fields);
+        import_text(folder, "a", text);
+}
+
+static void why_oomd_killed_is_in_its_own_words(void **state) {
+        struct folder *folder = *state;
+        struct source *source;
+        char text[1024];
+
+        record(text, sizeof(text), 1795260000000000, oomd_sentence);
         import_text(folder, "a", text);
         source = reader(folder, FROM_THE_BEGINNING);
-        for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-                (void) snprintf(fields, sizeof(fields),
-                                "MESSAGE_ID=d989611b15e44c9dbf31e3c81256e4ed\n_PID=1\nUNIT=%s\nMESSAGE=x\n",
-                                units[i]);
-                record(text, sizeof(text), 1795260001000000 + i * 1000000, fields);
-                import_text(folder, "a", text);
-                source->ops->unwatch(source, &(struct workload){});
-                assert_string_equal(folder->seen.oomd, told[i]);
-        }
+        word_of_pid1(folder, "a.service", 1795260001000000);
+        source->ops->unwatch(source, &(struct workload){});
+        assert_string_equal(folder->seen.oomd, "/a.service memory-pressure");
+
+        /* Of another unit it has not spoken: told without a reason, but not at once. */
+        folder->seen.oomd[0] = '\0';
+        word_of_pid1(folder, "b.service", 1795260002000000);
+        source->ops->unwatch(source, &(struct workload){});
+        assert_string_equal(folder->seen.oomd, "");
+        oomd_turn(folder);
+        assert_string_equal(folder->seen.oomd, "/b.service -");
+        source->ops->free(source);
+}
+
+static void oomds_words_may_come_behind_pid1s(void **state) {
+        struct folder *folder = *state;
+        struct source *source;
+        char text[1024];
+
+        word_of_pid1(folder, "a.service", 1795260000000000);
+        record(text, sizeof(text), 1795260001000000, oomd_sentence);
+        import_text(folder, "a", text);
+        source = reader(folder, FROM_THE_BEGINNING);
+        oomd_turn(folder);
+        assert_string_equal(folder->seen.oomd, "/a.service memory-pressure");
         source->ops->free(source);
 }
 
@@ -319,6 +350,8 @@ static void oomds_sentences_are_told_from_others(void **state) {
                 { "Killed /a/b due to memory pressure for /a being 9% > 5%", "memory-pressure",
                                 "/a/b" },
                 { "Killed / due to memory pressure", "memory-pressure", "/" },
+                { "Marked /a for killing due to memory pressure for /a being 9% > 5%",
+                                "memory-pressure", "/a" },
                 { "Killed a due to memory pressure", NULL, NULL },
                 { "Killed /a due to boredom", NULL, NULL },
                 { "Killed ", NULL, NULL },
@@ -369,6 +402,7 @@ int main(void) {
                 TEST(the_kernels_time_is_taken_not_journalds),
                 TEST(what_others_write_is_not_the_kernels),
                 TEST(why_oomd_killed_is_in_its_own_words),
+                TEST(oomds_words_may_come_behind_pid1s),
                 cmocka_unit_test(oomds_sentences_are_told_from_others),
                 TEST(a_folder_that_is_not_there_is_waited_for),
         };
