@@ -257,6 +257,10 @@ static int set_options(struct curl_call *call, const struct curl_request *reques
                 SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
         if (request->http2_prior_knowledge)
                 SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+        if (request->own_connection) {
+                SET(CURLOPT_FRESH_CONNECT, 1L);
+                SET(CURLOPT_FORBID_REUSE, 1L);
+        }
         if (request->body) {
                 SET(CURLOPT_POSTFIELDSIZE, (long) request->body_size);
                 SET(CURLOPT_COPYPOSTFIELDS, request->body);
@@ -306,4 +310,13 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
 
 struct curl_call *curl_call_cancel(struct curl_call *call) {
         return call_free(call);
+}
+
+const char *curl_call_field(struct curl_call *call, const char *name) {
+        struct curl_header *header;
+
+        if (curl_easy_header(call->easy, name, 0, CURLH_HEADER | CURLH_TRAILER, -1, &header) !=
+                        CURLHE_OK)
+                return NULL;
+        return header->value;
 }
