@@ -248,7 +248,7 @@ void known_look(struct known *known) {
         }
         list_remove(&known->look);
         list_append(&containerd->looks, &known->look);
-        /* From a timer, because the event that asks for it comes from within libcurl. */
+        /* From a timer: this may be the last word of a connection that is being given up. */
         (void) timer_arm(containerd->look_timer, 0);
 }
 

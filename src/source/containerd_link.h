@@ -90,7 +90,7 @@ int known_get(struct containerd_source *containerd, const char *native_id,
                 struct known **ret_known);
 /** It is gone: forgotten as soon as nothing can speak of it any more. */
 void known_forget(struct known *known);
-/** Ask for its name, image and labels. May be called from within on_message. */
+/** Ask for its name, image and labels, soon. */
 void known_look(struct known *known);
 /** The same, and hold its events back until there is an answer. */
 void known_hold(struct known *known);
@@ -100,7 +100,7 @@ bool known_held(struct known *known, struct containerd_event *event);
 void known_release(struct known *known);
 /** Drop every call, let go what is held back. */
 void known_stop(struct containerd_source *containerd);
-/** Ask for those that wait. Not from within on_message. */
+/** Ask for those that wait. */
 void known_pump(struct containerd_source *containerd);
 /** A listing has ended: forget what it did not name. */
 void known_sweep(struct containerd_source *containerd);
