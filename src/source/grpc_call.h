@@ -18,7 +18,7 @@ struct grpc_request {
         size_t message_max;              /* longer answers are skipped and told as too long */
         bool unary;                      /* OK without exactly one answer is -EPROTO */
         /* Each message that comes, borrowed for the call. Negative ends the call with that error.
-         * libcurl is at work meanwhile: start and cancel no call from here. */
+         * libcurl is at work meanwhile: cancel no call from here. */
         int (*on_message)(const void *message, size_t size, bool too_long, void *userdata);
         /* Once, at the end; the call is freed afterwards. @error: 0: the server said OK; negative
          * errno otherwise (as curl_request.on_done; -EBADMSG broken frames; -EREMOTEIO a status of
