@@ -41,9 +41,11 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret_glue);
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
 DEFINE_FREEP(struct curl_glue, curl_glue_free);
 
+/** May be called from within any of the callbacks. Return: 0; -EINVAL; -ENOMEM. */
 int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
                 struct curl_call **ret_call);
-/** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within its own on_data. */
+/** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within an
+ * on_data or on_headers, whose ever. */
 struct curl_call *curl_call_cancel(struct curl_call *call);
 
 /**
