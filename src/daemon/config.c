@@ -42,6 +42,7 @@ int config_init(struct config *config) {
                 .libvirt = { .enabled = true },
                 .docker = { .enabled = true },
                 .podman = { .enabled = true },
+                .containerd = { .enabled = true },
                 .kernel = { .enabled = true },
                 .units = { .enabled = true },
                 .machined = { .enabled = true },
@@ -58,6 +59,7 @@ int config_init(struct config *config) {
         new.state_dir = strdup(VW_STATE_DIR_DEFAULT);
         new.docker.socket = strdup("/run/docker.sock");
         new.podman.socket = strdup("/run/podman/podman.sock");
+        new.containerd.socket = strdup("/run/containerd/containerd.sock");
         new.bus = strdup("system");
         new.kernel.from = strdup("auto");
         new.kernel.journal_dir = strdup("");
@@ -65,8 +67,9 @@ int config_init(struct config *config) {
         new.machined.address = strdup("");
         new.oomd.address = strdup("");
         if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
-                        !new.bus || !new.kernel.from || !new.kernel.journal_dir ||
-                        !new.units.address || !new.machined.address || !new.oomd.address)
+                        !new.containerd.socket || !new.bus || !new.kernel.from ||
+                        !new.kernel.journal_dir || !new.units.address || !new.machined.address ||
+                        !new.oomd.address)
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
@@ -83,6 +86,7 @@ void config_done(struct config *config) {
         free(config->state_dir);
         free(config->docker.socket);
         free(config->podman.socket);
+        free(config->containerd.socket);
         free(config->kernel.from);
         free(config->kernel.journal_dir);
         free(config->units.address);
@@ -93,6 +97,7 @@ void config_done(struct config *config) {
         free(config->bus);
         free(config->bus_address);
         config_list_clear(&config->libvirt.uris);
+        config_list_clear(&config->containerd_namespaces);
         config_list_clear(&config->listen);
         *config = (struct config){};
 }

@@ -49,6 +49,10 @@ struct config {
         struct config_runtime
                         docker; /* sources.docker.{enabled,required,socket}: /run/docker.sock */
         struct config_runtime podman; /* /run/podman/podman.sock */
+        struct config_runtime
+                        containerd; /* sources.containerd.…: /run/containerd/containerd.sock */
+        struct config_list containerd_namespaces; /* sources.containerd.namespaces: globs; default
+                                                     none: all but moby, which is docker's */
         struct {
                 bool enabled; /* sources.kernel.enabled, default true: the kernel's OOM lines */
                 char *from;   /* sources.kernel.from: auto (default) | journal | kmsg; auto is

@@ -51,12 +51,13 @@ static int add_source(struct manager *manager, const struct source_choice *choic
 }
 
 static int add_runtime(struct manager *manager, const struct source_ops *ops,
-                const struct config_runtime *runtime) {
+                const struct config_runtime *runtime, const struct config_list *patterns) {
         struct source_choice choice = {
                 .ops = ops,
                 .address = runtime->socket,
                 .enabled = runtime->enabled,
                 .required = runtime->required,
+                .patterns = patterns,
         };
 
         (void) snprintf(choice.name, sizeof(choice.name), "%s", ops->name);
@@ -130,9 +131,12 @@ int manager_add_sources(struct manager *manager) {
         if (r >= 0)
                 r = add_libvirt(manager);
         if (r >= 0)
-                r = add_runtime(manager, &docker_source_ops, &config->docker);
+                r = add_runtime(manager, &docker_source_ops, &config->docker, NULL);
         if (r >= 0)
-                r = add_runtime(manager, &podman_source_ops, &config->podman);
+                r = add_runtime(manager, &podman_source_ops, &config->podman, NULL);
+        if (r >= 0)
+                r = add_runtime(manager, &containerd_source_ops, &config->containerd,
+                                &config->containerd_namespaces);
         if (r >= 0)
                 r = add_peer(manager, &machined_source_ops, &config->machined, NULL);
         if (r >= 0)

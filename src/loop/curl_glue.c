@@ -14,6 +14,7 @@ struct curl_glue {
         sd_event_source *timer;
         sd_event_source *reap; /* deferred: deliver what has ended */
         struct list calls;
+        size_t n_waiting;
 };
 
 struct curl_call {
@@ -25,6 +26,7 @@ struct curl_call {
         struct buf body;
         int error; /* from a callback */
         bool told_headers;
+        bool waiting; /* to be given to libcurl as soon as it can take it */
 };
 
 static int check_ended(struct curl_glue *glue) {
@@ -85,6 +87,7 @@ static struct curl_call *call_free(struct curl_call *call) {
         if (!call)
                 return NULL;
         list_remove(&call->list);
+        call->glue->n_waiting -= call->waiting;
         if (call->easy) {
                 (void) curl_multi_remove_handle(call->glue->multi, call->easy);
                 curl_easy_cleanup(call->easy);
@@ -122,11 +125,33 @@ static int error_of(const struct curl_call *call, CURLcode code) {
         }
 }
 
+static void call_end(struct curl_call *call, int error, long status) {
+        call->request.on_done(call, error, status, call->body.data ? call->body.data : "",
+                        call->body.size, call->request.userdata);
+        call_free(call);
+}
+
+static struct curl_call *first_waiting(struct curl_glue *glue) {
+        struct curl_call *call;
+
+        list_for_each(call, &glue->calls, list)
+                if (call->waiting)
+                        return call;
+        return NULL;
+}
+
 static int on_reap(sd_event_source *source, void *userdata) {
         struct curl_glue *glue = userdata;
+        struct curl_call *waiting;
         CURLMsg *message;
         int left;
 
+        while (glue->n_waiting > 0 && (waiting = first_waiting(glue))) {
+                waiting->waiting = false;
+                glue->n_waiting--;
+                if (curl_multi_add_handle(glue->multi, waiting->easy) != CURLM_OK)
+                        call_end(waiting, -ENOMEM, 0);
+        }
         while ((message = curl_multi_info_read(glue->multi, &left))) {
                 struct curl_call *call = NULL;
                 CURLcode code = message->data.result;
@@ -136,10 +161,7 @@ static int on_reap(sd_event_source *source, void *userdata) {
                         continue;
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-                call->request.on_done(call, error_of(call, code), status,
-                                call->body.data ? call->body.data : "", call->body.size,
-                                call->request.userdata);
-                call_free(call);
+                call_end(call, error_of(call, code), status);
         }
         return 0;
 }
@@ -257,6 +279,10 @@ static int set_options(struct curl_call *call, const struct curl_request *reques
                 SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
         if (request->http2_prior_knowledge)
                 SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+        if (request->own_connection) {
+                SET(CURLOPT_FRESH_CONNECT, 1L);
+                SET(CURLOPT_FORBID_REUSE, 1L);
+        }
         if (request->body) {
                 SET(CURLOPT_POSTFIELDSIZE, (long) request->body_size);
                 SET(CURLOPT_COPYPOSTFIELDS, request->body);
@@ -278,6 +304,7 @@ static int set_options(struct curl_call *call, const struct curl_request *reques
 int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
                 struct curl_call **ret_call) {
         _cleanup_(call_freep) struct curl_call *call = NULL;
+        CURLMcode code;
         int r;
 
         call = calloc(1, sizeof(*call));
@@ -294,8 +321,16 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
         r = set_options(call, request);
         if (r < 0)
                 return r;
-        if (curl_multi_add_handle(glue->multi, call->easy) != CURLM_OK)
+        code = curl_multi_add_handle(glue->multi, call->easy);
+        if (code == CURLM_RECURSIVE_API_CALL) { /* within on_data of another call */
+                r = check_ended(glue);
+                if (r < 0)
+                        return r;
+                call->waiting = true;
+                glue->n_waiting++;
+        } else if (code != CURLM_OK) {
                 return -ENOMEM;
+        }
 
         list_append(&glue->calls, &call->list);
         if (ret_call)
@@ -306,4 +341,13 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
 
 struct curl_call *curl_call_cancel(struct curl_call *call) {
         return call_free(call);
+}
+
+const char *curl_call_field(struct curl_call *call, const char *name) {
+        struct curl_header *header;
+
+        if (curl_easy_header(call->easy, name, 0, CURLH_HEADER | CURLH_TRAILER, -1, &header) !=
+                        CURLHE_OK)
+                return NULL;
+        return header->value;
 }

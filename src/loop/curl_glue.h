@@ -18,6 +18,7 @@ struct curl_request {
         const void *body;           /* copied */
         size_t body_size;
         bool http2_prior_knowledge;
+        bool own_connection; /* made for this transfer, closed after it; shares nothing */
         uint64_t timeout_us; /* whole transfer; 0: none (streams) */
         size_t body_max;     /* refuse longer answers when on_data is NULL */
         /* A stream: called per piece; negative ends the transfer with that error. NULL: the answer
@@ -40,7 +41,15 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret_glue);
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
 DEFINE_FREEP(struct curl_glue, curl_glue_free);
 
+/** May be called from within any of the callbacks. Return: 0; -EINVAL; -ENOMEM. */
 int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
                 struct curl_call **ret_call);
-/** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within its own on_data. */
+/** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within an
+ * on_data or on_headers, whose ever. */
 struct curl_call *curl_call_cancel(struct curl_call *call);
+
+/**
+ * A field of the answer's headers or of its trailers, whichever came last; from on_headers or
+ * on_done. Borrowed until the call ends. NULL: there is none.
+ */
+const char *curl_call_field(struct curl_call *call, const char *name);

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 
@@ -112,5 +114,26 @@ int proc_read_net(uint32_t pid, struct stats *stats) {
         if (r < 0)
                 return r == -ENOMEM ? r : -ESRCH;
         proc_parse_net_dev(text, stats);
+        return 0;
+}
+
+int proc_start_us(uint32_t pid, uint64_t *ret_time_us) {
+        uint64_t age_us, boot_us, now_us, tick_us = USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
+        struct stats stats = {};
+        struct timespec boot;
+        int r;
+
+        r = proc_read_process(pid, &stats);
+        if (r < 0)
+                return r;
+        if (clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
+                return -errno;
+
+        now_us = clock_realtime_us();
+        boot_us = (uint64_t) boot.tv_sec * USEC_PER_SEC + (uint64_t) boot.tv_nsec / NSEC_PER_USEC;
+        age_us = boot_us - stats.life * tick_us;
+        if (age_us > now_us)
+                return -EBADMSG;
+        *ret_time_us = now_us - age_us;
         return 0;
 }

@@ -20,3 +20,11 @@ int proc_read_process(uint32_t pid, struct stats *stats);
 /** The network devices that @pid sees, without loopback. Return: 0; -ESRCH; -ENOMEM. */
 int proc_read_net(uint32_t pid, struct stats *stats);
 void proc_parse_net_dev(const char *text, struct stats *stats);
+
+/**
+ * When @pid began, CLOCK_REALTIME, as far as the clocks' present offset tells; field 22 of
+ * /proc/PID/stat, whole clock ticks.
+ *
+ * Return: 0; -ESRCH no such process; -EBADMSG; -ENOMEM.
+ */
+int proc_start_us(uint32_t pid, uint64_t *ret_time_us);

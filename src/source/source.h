@@ -71,6 +71,7 @@ struct source {
 extern const struct source_ops libvirt_source_ops;
 extern const struct source_ops docker_source_ops;
 extern const struct source_ops podman_source_ops;
+extern const struct source_ops containerd_source_ops;
 extern const struct source_ops kernel_source_ops;
 extern const struct source_ops cgroup_source_ops;
 extern const struct source_ops unit_source_ops;

@@ -1,5 +1,6 @@
 """Real servers for the tests: each started here, isolated in a folder of its own, ended by pid."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -163,6 +164,102 @@ def podman(scratch, image):
     subprocess.run(["umount", "-l", folder / "root/overlay"], stderr=subprocess.DEVNULL)
 
 
+class Containerd:
+    """A containerd of our own under a reaper that outlives it, as its shims do."""
+
+    NAMESPACES = ("default", "other", "moby")
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.socket = folder / "state/containerd.sock"
+        self.reaper = None
+        (folder / "config.toml").write_text(
+            f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+            f'[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{folder}/ttrpc.sock"\n')
+
+        (folder / "loop.sh").write_text(
+            f"#!/bin/sh\ncd {folder}\nwhile [ ! -e stop ]; do\nif [ -e go ]; then\n"
+            "containerd -c config.toml & echo $! > pid.new; mv pid.new pid; wait $!; rm -f pid\nfi\nsleep 0.1\ndone\n")
+
+    def start(self):
+        if not self.reaper:
+            self.log = open(self.folder / "containerd.log", "ab")
+            self.reaper = spawn(["sh", self.folder / "loop.sh"], self.log)
+        (self.folder / "go").touch()
+        wait_for(lambda: self("version", check=False).returncode == 0, 60, "containerd answers")
+
+    def __call__(self, *args, namespace="default", check=True):
+        return subprocess.run(["ctr", "-a", self.socket, "-n", namespace, *map(str, args)], check=check,
+                              capture_output=True, text=True, timeout=120)
+
+    def run(self, name, *args, options=(), namespace="default"):
+        return self("run", *options, "localhost/bb:1", name, *args, namespace=namespace, check=False)
+
+    def start_task(self, name, *args, options=(), namespace="default"):
+        """In the background; the caller sees to its end."""
+        assert self.run(name, *args, options=("-d", *options), namespace=namespace).returncode == 0
+
+    def task_pid(self, name, namespace="default"):
+        lines = self("task", "ls", namespace=namespace).stdout.splitlines()[1:]
+        return next(int(line.split()[1]) for line in lines if line.split()[0] == name)
+
+    def import_image(self, layer, namespaces):
+        """An OCI archive round the layer, made by hand."""
+        layout = self.folder / "oci"
+        blobs = layout / "blobs/sha256"
+        blobs.mkdir(parents=True)
+
+        def blob(kind, data):
+            digest = hashlib.sha256(data).hexdigest()
+            (blobs / digest).write_bytes(data)
+            return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+        data = layer.read_bytes()
+        config = blob("config.v1+json", json.dumps({
+            "architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(data).hexdigest()]}}).encode())
+        manifest = blob("manifest.v1+json", json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
+            "layers": [blob("layer.v1.tar", data)]}).encode())
+        manifest["annotations"] = {"io.containerd.image.name": "localhost/bb:1"}
+        (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+        (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
+        subprocess.check_call(["tar", "-C", layout, "-cf", self.folder / "bb-oci.tar", "."])
+        for namespace in namespaces:
+            self("image", "import", self.folder / "bb-oci.tar", namespace=namespace)
+
+    def server_pid(self):
+        return int((self.folder / "pid").read_text())
+
+    def kill(self):
+        """containerd alone, not the tasks; start() brings it back."""
+        (self.folder / "go").unlink()
+        os.kill(self.server_pid(), signal.SIGKILL)
+        wait_for(lambda: not (self.folder / "pid").exists(), 10, "containerd is gone")
+
+    def stop(self):
+        self.start()
+        for namespace in self.NAMESPACES:
+            for name in self("task", "ls", "-q", namespace=namespace, check=False).stdout.split():
+                self("task", "rm", "-f", name, namespace=namespace, check=False)
+        (self.folder / "stop").touch()
+        os.kill(self.server_pid(), signal.SIGTERM)
+        self.reaper.wait(30)
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def containerd(scratch, image):
+    folder = scratch / "c"
+    folder.mkdir()
+    engine = Containerd(folder)
+    engine.start()
+    engine.import_image(image, Containerd.NAMESPACES)
+    yield engine
+    engine.stop()
+
+
 class Libvirt:
     """qemu:///session as uid 1000 of a user namespace: isolated, no system bus, no polkit. With a host name of its
     own it passes for another host."""
@@ -267,8 +364,9 @@ class Daemon:
         self.folder = folder
         self.settings = {"store.path": folder / "state", "http.listen": f"127.0.0.1:0,unix:{folder}/http.sock",
                          "http.token": TOKEN, "sources.docker.enabled": "false", "sources.podman.enabled": "false",
-                         "sources.libvirt.enabled": "false", "sources.machined.enabled": "false",
-                         "sources.oomd.enabled": "false", "logging.level": "debug", "logging.format": "text",
+                         "sources.containerd.enabled": "false", "sources.libvirt.enabled": "false",
+                         "sources.machined.enabled": "false", "sources.oomd.enabled": "false",
+                         "logging.level": "debug", "logging.format": "text",
                          "dbus.bus": "none", "node.name": "testnode"}
         if bus:
             self.settings["dbus.address"] = bus

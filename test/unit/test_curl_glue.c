@@ -81,7 +81,7 @@ struct fixture {
         long status, headers_status;
         struct buf body, stream;
         int refuse; /* what the callbacks give back */
-        bool start_again;
+        bool start_again, start_in_data;
 };
 
 static int setup(void **state) {
@@ -159,6 +159,12 @@ static int on_data(struct curl_call *call, const char *data, size_t size, void *
 
         assert_int_equal(f->headers, 1);
         f->pieces++;
+        if (f->start_in_data) {
+                struct curl_request again = request_of(f);
+
+                f->start_in_data = false;
+                assert_int_equal(curl_glue_start(f->glue, &again, NULL), 0);
+        }
         return f->refuse < 0 ? f->refuse : buf_append(&f->stream, data, size);
 }
 
@@ -306,6 +312,24 @@ static void a_stream_comes_in_pieces_after_its_headers(void **state) {
         assert_true(f->pieces >= 2);
         assert_string_equal(f->stream.data, "onetwo");
         assert_string_equal(f->body.data, "");
+}
+
+static void a_transfer_may_begin_within_anothers_stream(void **state) {
+        struct fixture *f = *state;
+        struct curl_request request = request_of(f);
+
+        f->server.pieces[0] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+        f->server.pieces[1] = "one";
+        server_start(f);
+        request.on_data = on_data;
+        request.on_headers = on_headers;
+        f->start_in_data = true;
+        (void) start(f, &request);
+        wait_done(f, 2);
+        assert_int_equal(f->error, 0);
+        assert_int_equal(f->status, 200);
+        assert_string_equal(f->body.data, "one");
+        assert_string_equal(f->stream.data, "one");
 }
 
 static void a_callback_ends_a_transfer_with_its_error(void **state) {
@@ -467,6 +491,7 @@ int main(void) {
                 TEST(a_post_is_one),
                 TEST(an_answer_up_to_the_limit_is_taken),
                 TEST(a_stream_comes_in_pieces_after_its_headers),
+                TEST(a_transfer_may_begin_within_anothers_stream),
                 TEST(a_callback_ends_a_transfer_with_its_error),
                 TEST(failures_have_their_errno),
                 TEST(a_peer_that_is_not_there_is_told_at_the_end),
