@@ -78,12 +78,15 @@ void life_settle(struct tracker *tracker, struct life *life) {
 
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us) {
         struct life *life = life_get(tracker, workload);
+        uint32_t pid = workload->pid;
 
         if (!life)
                 return;
         if (life->pending)
                 life->pending->remove_after = false; /* it is back */
         life_settle(tracker, life);
+        if (pid != life->pid)
+                workload->pid = pid; /* the new life's, which the end of the old one took away */
 
         /* A process may be killed before its runtime says, and dates, that it has started; what an
          * earlier life left behind went with its exit. */
@@ -306,8 +309,10 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
         life->oom_group_kill_rise += fact->oom_group_kill_rise;
         if (fact->oom_source == OOM_FROM_OOMD) {
                 life->oomd_kill = true;
-                free(life->oomd_reason);
-                life->oomd_reason = fact->oomd_reason ? strdup(fact->oomd_reason) : NULL;
+                if (fact->oomd_reason) { /* the signal and the journal both tell; one says why */
+                        free(life->oomd_reason);
+                        life->oomd_reason = strdup(fact->oomd_reason);
+                }
         }
         life_evidence(tracker, workload, fact->time_us, fact->origin);
 }

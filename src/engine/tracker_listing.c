@@ -54,10 +54,11 @@ static void made_up_start(struct tracker *tracker, struct tracker_source *source
         struct fact fact = *listed;
 
         fact.synthetic = true;
-        fact.severity = SEVERITY_INFO;
+        fact.severity = strcmp(action, "paused") == 0 ? listed->severity : SEVERITY_INFO;
         fact.origin = NULL;
-        fact.details = NULL;
         fact.message = NULL;
+        if (strcmp(action, "paused") != 0)
+                fact.details = NULL; /* a pause has a reason: a full disk, a watchdog */
         if (listed->workload.started_us)
                 fact.time_us = listed->workload.started_us;
         if (strcmp(action, "started") == 0)
@@ -77,7 +78,8 @@ static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
         fact.origin = NULL;
         fact.how = how;
         fact.code = how == EXIT_VANISHED ? -1 : listed->workload.exit_code;
-        fact.runtime_oom = listed->workload.oom_killed == 1 && fact.code == 137;
+        fact.runtime_oom = listed->workload.oom_killed == 1 &&
+                        (fact.code == 137 || listed->workload.kind == WORKLOAD_UNIT);
         fact.workload.state = WORKLOAD_STATE_MAX_;
         if (listed->workload.finished_us && how != EXIT_VANISHED)
                 fact.time_us = listed->workload.finished_us;

@@ -1,12 +1,12 @@
 /* Reads all domains of one libvirt in bulk, on a worker thread with a connection of its own.
  *
  * A QEMU that hangs blocks any call that needs its monitor, without limit, NOWAIT or not, and with
- * it all domains behind it in a bulk call. So each round first asks for every domain's control
- * info, which libvirtd answers without the monitor, and leaves out those that are occupied. A round
- * that passes its deadline is given up: its worker stays in the call until libvirtd lets it go, a
- * new one with a fresh connection takes over, and finds the hung domain occupied. At most
- * STUCK_MAX calls may be stuck; then the monitor is left alone, and only what needs none is read.
- */
+ * it all domains behind it in a bulk call. So a round that passes its deadline is given up: its
+ * worker stays in the call until libvirtd lets it go, and a new one with a fresh connection takes
+ * over. As long as a call is stuck or a domain hung, each round first asks for every domain's
+ * control info, which libvirtd answers without the monitor, and leaves out those that are occupied,
+ * as the hung one is by the stuck call. At most STUCK_MAX calls may be stuck; then the monitor is
+ * left alone, and only what needs none is read. */
 
 #include <libvirt/virterror.h>
 #include <pthread.h>
@@ -58,6 +58,7 @@ struct worker {
         struct mailbox *mailbox; /* under lock; NULL: given up, or the meter is gone */
         bool wanted, quit;       /* under lock */
         bool quiet;              /* under lock: leave the monitors alone */
+        bool careful;            /* under lock: ask for every domain's control info first */
         char *uri;
         bool write;
         int balloon_s;
@@ -221,11 +222,13 @@ enum control {
 };
 
 /* How its monitor is, without asking the monitor. */
-static enum control control_of(virDomainPtr domain, uint64_t *ret_ms) {
+static enum control control_of(virDomainPtr domain, bool careful, uint64_t *ret_ms) {
         virDomainControlInfo info = {};
 
         if (virDomainGetID(domain) == (unsigned int) -1)
                 return CONTROL_OFF;
+        if (!careful)
+                return CONTROL_READY;
         if (virDomainGetControlInfo(domain, &info, 0) < 0)
                 return CONTROL_READY; /* a driver that has no monitor */
         *ret_ms = info.stateTime;
@@ -275,7 +278,7 @@ static void read_ready(struct worker *worker, struct round *round, virDomainPtr 
 }
 
 static void read_domains(struct worker *worker, struct round *round, virDomainPtr *domains, int n,
-                bool quiet) {
+                bool quiet, bool careful) {
         virDomainPtr *ready = calloc((size_t) n + 1, sizeof(virDomainPtr));
         bool with_off = worker->n_rounds++ % OFF_ROUNDS == 0;
         int n_ready = 0;
@@ -283,7 +286,7 @@ static void read_domains(struct worker *worker, struct round *round, virDomainPt
         for (int i = 0; ready && i < n; i++) {
                 uint64_t ms = 0;
 
-                switch (control_of(domains[i], &ms)) {
+                switch (control_of(domains[i], careful, &ms)) {
                 case CONTROL_HUNG:
                         read_hung(round, domains[i], ms);
                         break;
@@ -303,7 +306,7 @@ static void read_domains(struct worker *worker, struct round *round, virDomainPt
         free(ready);
 }
 
-static void worker_round(struct worker *worker, bool quiet) {
+static void worker_round(struct worker *worker, bool quiet, bool careful) {
         struct round *round = calloc(1, sizeof(*round));
         uint64_t begin_us = clock_monotonic_us();
         virDomainPtr *domains = NULL;
@@ -316,7 +319,7 @@ static void worker_round(struct worker *worker, bool quiet) {
         if (n > 0 && n <= DOMAINS_MAX) {
                 round->readings = calloc((size_t) n + 1, sizeof(*round->readings));
                 if (round->readings)
-                        read_domains(worker, round, domains, n, quiet);
+                        read_domains(worker, round, domains, n, quiet, careful);
         }
         for (int i = 0; i < n; i++)
                 (void) virDomainFree(domains[i]);
@@ -328,7 +331,7 @@ static void worker_round(struct worker *worker, bool quiet) {
 static void *worker_main(void *userdata) {
         struct worker *worker = userdata;
         struct round *last;
-        bool quit, quiet;
+        bool quit, quiet, careful;
 
         for (;;) {
                 (void) pthread_mutex_lock(&worker->lock);
@@ -336,11 +339,12 @@ static void *worker_main(void *userdata) {
                         (void) pthread_cond_wait(&worker->wake, &worker->lock);
                 quit = worker->quit;
                 quiet = worker->quiet;
+                careful = worker->careful;
                 worker->wanted = false;
                 (void) pthread_mutex_unlock(&worker->lock);
                 if (quit)
                         break;
-                worker_round(worker, quiet);
+                worker_round(worker, quiet, careful);
         }
         if (worker->connection)
                 (void) virConnectClose(worker->connection);
@@ -484,6 +488,7 @@ static void libvirt_meter_read(struct meter *base) {
         struct libvirt_meter *meter = libvirt_of(base);
         uint64_t now_us = clock_monotonic_us(),
                  deadline_us = DEADLINE_US + meter->n_domains * DEADLINE_DOMAIN_US;
+        bool is_new;
 
         if (meter->asked && now_us > meter->asked_us + deadline_us)
                 give_up(meter);
@@ -491,7 +496,8 @@ static void libvirt_meter_read(struct meter *base) {
                 meter->stats.skipped++;
                 return;
         }
-        if (!meter->worker)
+        is_new = !meter->worker;
+        if (is_new)
                 meter->worker = worker_new(meter);
         if (!meter->worker)
                 return;
@@ -500,6 +506,7 @@ static void libvirt_meter_read(struct meter *base) {
         (void) pthread_mutex_lock(&meter->worker->lock);
         meter->worker->wanted = true;
         meter->worker->quiet = meter->stats.stuck >= STUCK_MAX;
+        meter->worker->careful = is_new || meter->stats.stuck || meter->stats.hung;
         (void) pthread_cond_signal(&meter->worker->wake);
         (void) pthread_mutex_unlock(&meter->worker->lock);
 }
