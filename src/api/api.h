@@ -6,7 +6,9 @@
 
 #include "base/macro.h"
 
+struct apps;
 struct counters;
+struct event;
 struct feed;
 struct journal;
 struct sampler;
@@ -32,6 +34,7 @@ struct api_context {
         struct counters *counters;
         struct sampler *sampler;
         enum api_compat compat;
+        struct apps *apps;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s
@@ -39,6 +42,18 @@ struct api_context {
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
         int (*reload)(void *userdata);
+        /**
+         * Take in an event that somebody posted (borrowed). @done: on the loop, once it is
+         * durable and published.
+         *
+         * Return: 0; -EALREADY one of that origin is there already; -ENOSPC; -ENOMEM.
+         */
+        int (*post)(struct event *event, void (*done)(struct event *event, void *userdata),
+                        void *done_userdata, void *userdata);
+        /** Keep a document (NULL: forget it), see journal_entry. Return: 0; -ENOSPC; -ENOMEM. */
+        int (*keep)(const char *kind, const char *id, const char *document,
+                        void (*done)(struct event *event, void *userdata), void *done_userdata,
+                        void *userdata);
         /** Numbers of the source of that name; -ENOENT. */
         int (*source_stats)(const char *name, struct api_source_stats *ret_stats, void *userdata);
         void *userdata;

@@ -103,6 +103,7 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *conn
         request->listener = listener;
         request->connection = connection;
         request->begin_us = clock_monotonic_us();
+        request->body.max = listener->http->config.body_max;
         list_append(&listener->http->requests, &request->list);
         for (const char *c = uri; *c && !request->refusal; c++)
                 if (*c <= ' ' || *c >= 0x7f)
@@ -115,7 +116,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 size_t *upload_size, void **request_pointer) {
         struct http_request *request = *request_pointer;
 
-        return request ? http_handle(request, url, method, upload_size) : MHD_NO;
+        return request ? http_handle(request, url, method, upload, upload_size) : MHD_NO;
 }
 
 static void on_completed(void *userdata, struct MHD_Connection *connection, void **request_pointer,
@@ -124,10 +125,12 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
         if (!request)
                 return;
-        rest_request_gone(request);
+        if (request->waiting)
+                request->waiting->request = NULL;
         list_remove(&request->list);
         free(request->refusal);
         free(request->answer);
+        buf_done(&request->body);
         free(request);
         *request_pointer = NULL;
 }

@@ -10,6 +10,7 @@
 
 struct http;
 struct http_route;
+struct json_object;
 
 struct http_gate;
 
@@ -33,6 +34,7 @@ struct http_request {
         const struct http_route *route;
         char *refusal; /* why the target is refused; NULL: it is fine */
         uint64_t begin_us;
+        struct buf body; /* of a method that takes one */
         size_t body_size;
         unsigned int status;
         const char *method; /* a constant: the label of metrics */
@@ -42,7 +44,12 @@ struct http_request {
         size_t answer_size;
         unsigned int answer_status;
         const char *answer_type;
-        void *waiting; /* struct page_wait of rest.c, whose answer is under way */
+        struct http_wait *waiting; /* whose answer is under way */
+};
+
+/* The head of whatever an answer waits for; either of the two may end first. */
+struct http_wait {
+        struct http_request *request; /* NULL: the client is gone */
 };
 
 struct http {
@@ -72,12 +79,23 @@ void http_resume(struct http_request *request);
 
 /* http_request.c */
 enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
-                size_t *upload_size);
+                const char *upload, size_t *upload_size);
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size);
 /** {"error":{"code","message"}} */
 enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code,
                 const char *message);
+/** The body as one JSON object; else answers 400 (415, 413) and *ret_object is NULL. Caller puts.
+ */
+enum MHD_Result http_body_json(struct http_request *request, struct json_object **ret_object);
+/** Let the request sleep until http_answer_later(). */
+enum MHD_Result http_wait(struct http_request *request, struct http_wait *wait);
+/** The answer that was waited for; takes what is in @text. Does nothing if the client is gone. */
+void http_answer_later(
+                struct http_wait *wait, unsigned int status, const char *type, struct buf *text);
+/** The same of an error. */
+void http_error_later(
+                struct http_wait *wait, unsigned int status, const char *code, const char *message);
 const char *http_query(struct http_request *request, const char *name);
 const char *http_header(struct http_request *request, const char *name);
 #define HTTP_FIELD_MAX 1024
@@ -104,7 +122,6 @@ enum MHD_Result rest_version(struct http_request *request, const char *id);
 enum MHD_Result rest_workloads(struct http_request *request, const char *id);
 enum MHD_Result rest_workload(struct http_request *request, const char *id);
 enum MHD_Result rest_events(struct http_request *request, const char *id);
-void rest_request_gone(struct http_request *request);
 /** Read kind, name, action, slug, workload, severity and since from the query. Return: 0; -EINVAL
  * and the field's name. */
 struct event_filter;
@@ -112,7 +129,15 @@ int rest_filter(struct http_request *request, struct event_filter *ret_filter,
                 const char **ret_field);
 
 /* rest_app.c */
+enum MHD_Result rest_apps(struct http_request *request, const char *id);
+enum MHD_Result rest_app(struct http_request *request, const char *slug);
+enum MHD_Result rest_app_put(struct http_request *request, const char *slug);
+enum MHD_Result rest_app_delete(struct http_request *request, const char *slug);
 enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug);
+
+/* rest_timeline.c */
+enum MHD_Result rest_timeline(struct http_request *request, const char *slug);
+enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug);
 
 /* metrics.c */
 enum MHD_Result metrics_answer(struct http_request *request, const char *id);

@@ -12,25 +12,42 @@
 #include "base/json.h"
 #include "base/text.h"
 
+enum {
+        ON_GET,
+        ON_PUT,
+        ON_POST,
+        ON_DELETE,
+        ON_MAX_
+}; /* ON_GET: and HEAD */
+
+#define METHODS_MAX 48
+
 struct http_route {
         const char *path; /* a trailing "{id}" takes the rest of the target */
         bool is_public;
-        enum MHD_Result (*answer)(struct http_request *request, const char *id);
+        enum MHD_Result (*on[ON_MAX_])(struct http_request *request, const char *id);
 };
 
 static const struct http_route routes[] = {
-        { "/health", true, rest_health },
-        { "/healthz", true, rest_health },
-        { "/ready", true, rest_ready },
-        { "/metrics", true, metrics_answer },
-        { "/v1/metrics", true, metrics_answer },
-        { "/api/v1/version", true, rest_version },
-        { "/api/v1/events", false, rest_events },
-        { "/api/v1/workloads", false, rest_workloads },
-        { "/api/v1/workloads/{id}", false, rest_workload },
-        { "/api/v1/pods", false, rest_workloads },
-        { "/api/v1/pods/{id}", false, rest_workload },
-        { "/api/app-gateway/metrics/{slug}", false, rest_app_metrics },
+        { "/health", true, { [ON_GET] = rest_health } },
+        { "/healthz", true, { [ON_GET] = rest_health } },
+        { "/ready", true, { [ON_GET] = rest_ready } },
+        { "/metrics", true, { [ON_GET] = metrics_answer } },
+        { "/v1/metrics", true, { [ON_GET] = metrics_answer } },
+        { "/api/v1/version", true, { [ON_GET] = rest_version } },
+        { "/api/v1/events", false, { [ON_GET] = rest_events } },
+        { "/api/v1/workloads", false, { [ON_GET] = rest_workloads } },
+        { "/api/v1/workloads/{id}", false, { [ON_GET] = rest_workload } },
+        { "/api/v1/pods", false, { [ON_GET] = rest_workloads } },
+        { "/api/v1/pods/{id}", false, { [ON_GET] = rest_workload } },
+        { "/api/app-gateway/apps", false, { [ON_GET] = rest_apps } },
+        { "/api/app-gateway/apps/{slug}", false,
+                        { [ON_GET] = rest_app,
+                                        [ON_PUT] = rest_app_put,
+                                        [ON_DELETE] = rest_app_delete } },
+        { "/api/app-gateway/events/{slug}", false,
+                        { [ON_GET] = rest_timeline, [ON_POST] = rest_timeline_post } },
+        { "/api/app-gateway/metrics/{slug}", false, { [ON_GET] = rest_app_metrics } },
 };
 
 const char *http_query(struct http_request *request, const char *name) {
@@ -86,9 +103,18 @@ static struct MHD_Response *make_response(
         return response;
 }
 
+static const char *allowed_methods(const struct http_route *route, char text[static METHODS_MAX]) {
+        (void) snprintf(text, METHODS_MAX, "GET, HEAD%s%s%s",
+                        route && route->on[ON_PUT] ? ", PUT" : "",
+                        route && route->on[ON_POST] ? ", POST" : "",
+                        route && route->on[ON_DELETE] ? ", DELETE" : "");
+        return text;
+}
+
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size) {
         struct MHD_Response *response;
+        char methods[METHODS_MAX];
         enum MHD_Result r;
 
         response = make_response(request, text, size);
@@ -102,7 +128,8 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
                 (void) MHD_add_response_header(
                                 response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
+                                allowed_methods(request->route, methods));
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         r = MHD_queue_response(request->connection, status, response);
         MHD_destroy_response(response);
@@ -223,8 +250,27 @@ static const char *framing_fault(struct http_request *request) {
         return counts[3] ? "a header has a byte where none such may be" : NULL;
 }
 
+/* The route's answer to the method; -ENOENT: it has none. */
+static int find_answer(const struct http_route *route, const char *method) {
+        static const int answers[HTTP_METHOD_MAX_] = {
+                [HTTP_GET] = ON_GET,
+                [HTTP_HEAD] = ON_GET,
+                [HTTP_PUT] = ON_PUT,
+                [HTTP_POST] = ON_POST,
+                [HTTP_DELETE] = ON_DELETE,
+                [HTTP_PATCH] = ON_MAX_,
+                [HTTP_OPTIONS] = ON_MAX_,
+                [HTTP_OTHER] = ON_MAX_,
+        };
+        int answer = answers[http_method_from_string(method)];
+
+        return answer < ON_MAX_ && route->on[answer] ? answer : -ENOENT;
+}
+
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
         const char *id, *fault = request->refusal ? request->refusal : framing_fault(request);
+        char methods[METHODS_MAX], message[96];
+        int answer;
 
         if (fault)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
@@ -232,28 +278,111 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         if (!request->route)
                 return http_error(
                                 request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
-        if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        answer = find_answer(request->route, method);
+        if (answer < 0) {
+                (void) snprintf(message, sizeof(message), "this path takes %s",
+                                allowed_methods(request->route, methods));
                 return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                                "this path takes GET and HEAD");
+                                message);
+        }
         if (!request->route->is_public && !may(request))
                 return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
                                 "a token is needed: Authorization: Bearer TOKEN");
-        return request->route->answer(request, id);
+        return request->route->on[answer](request, id);
+}
+
+/* A body is kept only for who may send one there; for others it is counted. */
+static enum MHD_Result take_body(struct http_request *request, const char *url, const char *method,
+                const char *data, size_t size) {
+        const char *id;
+
+        request->body_size += size;
+        if (request->body_size > request->http->config.body_max)
+                return MHD_NO; /* the gate has seen to those that say so beforehand */
+        if (!request->route)
+                request->route = find_route(url, &id);
+        if (!request->route || strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+                        find_answer(request->route, method) < 0 || !may(request))
+                return MHD_YES;
+        return buf_append(&request->body, data, size) < 0 ? MHD_NO : MHD_YES;
+}
+
+enum MHD_Result http_body_json(struct http_request *request, struct json_object **ret_object) {
+        const char *type = http_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+        struct json_object *object = NULL;
+        size_t offset = 0;
+        char message[96];
+        int r;
+
+        *ret_object = NULL;
+        if (!type || strncasecmp(type, "application/json", 16) != 0 ||
+                        (type[16] && !strchr("; \t", type[16])))
+                return http_error(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                "unsupported_media_type", "the body must be application/json");
+        r = json_validate(request->body.data ? request->body.data : "", request->body.size,
+                        JSON_DEPTH_MAX, &offset);
+        if (r >= 0)
+                r = json_parse(request->body.data, request->body.size, &object);
+        if (r < 0) {
+                (void) snprintf(message, sizeof(message), "the body is not JSON, at byte %zu (%s)",
+                                offset,
+                                r == -EEXIST                   ? "a name that is there twice"
+                                                : r == -E2BIG  ? "nested too deep"
+                                                : r == -EILSEQ ? "not UTF-8"
+                                                               : "see RFC 8259");
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+        }
+        if (!json_object_is_type(object, json_type_object)) {
+                (void) json_object_put(object);
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
+                                "the body must be a JSON object");
+        }
+        *ret_object = object;
+        return MHD_YES;
+}
+
+enum MHD_Result http_wait(struct http_request *request, struct http_wait *wait) {
+        wait->request = request;
+        request->waiting = wait;
+        http_suspend(request);
+        return MHD_YES;
+}
+
+void http_answer_later(
+                struct http_wait *wait, unsigned int status, const char *type, struct buf *text) {
+        struct http_request *request = wait->request;
+
+        if (!request)
+                return;
+        wait->request = NULL;
+        request->waiting = NULL;
+        request->answer_status = status;
+        request->answer_type = type;
+        request->answer_size = text->size;
+        request->answer = buf_take(text);
+        http_resume(request);
+}
+
+void http_error_later(struct http_wait *wait, unsigned int status, const char *code,
+                const char *message) {
+        _cleanup_(buf_done) struct buf text = BUF_INIT(1024);
+
+        (void) buf_printf(&text, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", code, message);
+        http_answer_later(wait, status, "application/json", &text);
 }
 
 enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
-                size_t *upload_size) {
+                const char *upload, size_t *upload_size) {
+        size_t size = *upload_size;
+
         if (!request->begun) {
                 request->begun = true;
                 request->method = http_method_to_string(http_method_from_string(method));
                 return MHD_YES; /* the headers; MHD calls again for a body, or without one */
         }
-        if (*upload_size > 0) {
-                request->body_size += *upload_size;
+        if (size > 0) {
                 *upload_size = 0;
-                /* Nothing here takes a body: it is counted, and past its limit the connection ends.
-                 */
-                return request->body_size > request->http->config.body_max ? MHD_NO : MHD_YES;
+                return take_body(request, url, method, upload, size);
         }
         if (request->answer)
                 return http_answer(request, request->answer_status, request->answer_type,

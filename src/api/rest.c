@@ -115,17 +115,10 @@ enum MHD_Result rest_workload(struct http_request *request, const char *id) {
 /* ---- a page of events ---- */
 
 struct page_wait {
-        struct http_request *request; /* NULL: the client is gone */
+        struct http_wait wait; /* first */
         bool newest;
         uint64_t after; /* what the client had before */
 };
-
-void rest_request_gone(struct http_request *request) {
-        struct page_wait *wait = request->waiting;
-
-        if (wait)
-                wait->request = NULL;
-}
 
 static int since(const char *text, uint64_t *ret_since_us) {
         uint64_t span_us;
@@ -202,26 +195,18 @@ static int render_page(struct buf *buf, struct event *const *events, size_t n,
 }
 
 static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
-        _cleanup_(freep) struct page_wait *wait = userdata;
-        struct http_request *request = wait->request;
-        struct buf page = BUF_INIT(64U << 20);
+        _cleanup_(freep) struct page_wait *page = userdata;
+        struct http_request *request = page->wait.request;
+        _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
 
-        if (!request)
-                return;
-        request->waiting = NULL;
-        if (error >= 0)
+        if (request && error >= 0)
                 error = render_page(
-                                &page, events, n, wait, feed_last_seq(request->http->api->feed));
-        if (error < 0) {
-                buf_reset(&page);
-                (void) buf_append_str(&page,
-                                "{\"error\":{\"code\":\"unavailable\",\"message\":\"the journal cannot be read\"}}");
-        }
-        request->answer_status = error < 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
-        request->answer_type = "application/json";
-        request->answer_size = page.size;
-        request->answer = buf_take(&page);
-        http_resume(request);
+                                &text, events, n, page, feed_last_seq(request->http->api->feed));
+        if (error < 0)
+                http_error_later(&page->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the journal cannot be read");
+        else
+                http_answer_later(&page->wait, MHD_HTTP_OK, "application/json", &text);
 }
 
 static bool wants_stream(struct http_request *request) {
@@ -275,7 +260,6 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
         wait = calloc(1, sizeof(*wait));
         r = wait ? 0 : -ENOMEM;
         if (r >= 0) {
-                wait->request = request;
                 wait->newest = query.newest_first;
                 wait->after = query.after_seq;
                 r = journal_read(request->http->api->journal, &query, page_done, wait);
@@ -286,7 +270,5 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy",
                                 "too many reads at once, try again");
         }
-        request->waiting = wait;
-        http_suspend(request);
-        return MHD_YES;
+        return http_wait(request, &wait->wait);
 }

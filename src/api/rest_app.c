@@ -1,31 +1,214 @@
-/* The paths of one app: /api/app-gateway/. */
+/* Apps and what their workloads use: /api/app-gateway/. */
 
 #include <string.h>
 
 #include "api/http_internal.h"
 #include "api/view.h"
 #include "base/json.h"
+#include "engine/apps.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
+
+struct app_wait {
+        struct http_wait wait; /* first */
+        struct app *app;       /* to be bound; NULL: to be unbound */
+        const struct api_context *api;
+        char slug[APP_SLUG_MAX + 1];
+        bool made;
+};
+
+static enum MHD_Result bad(struct http_request *request, const char *message) {
+        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+}
+
+static enum MHD_Result no_such_app(struct http_request *request) {
+        return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", "there is no app of that slug");
+}
+
+/* ---- GET ---- */
+
+/* A binding and the workloads that it has now; or, without one, what labels say. NULL: neither. */
+static struct json_object *app_view(const struct api_context *api, const char *slug) {
+        const struct app *app = apps_get(api->apps, slug);
+        struct json_object *object, *workloads = json_object_new_array();
+        const struct workload *workload;
+
+        inventory_for_each(workload, tracker_inventory(api->tracker)) {
+                const char *own = apps_slug_of(api->apps, workload);
+
+                if (own && strcmp(own, slug) == 0)
+                        (void) json_object_array_add(
+                                        workloads, json_object_new_string(workload->id));
+        }
+        if (!app && json_object_array_length(workloads) == 0) {
+                (void) json_object_put(workloads);
+                return NULL;
+        }
+        object = app ? app_to_json(app) : json_object_new_object();
+        if (!app)
+                (void) json_add_string(object, "slug", slug);
+        (void) json_add_string(object, "origin", app ? "api" : "label");
+        (void) json_add(object, "workloads", workloads);
+        return object;
+}
+
+struct listing {
+        const struct api_context *api;
+        struct json_object *array;
+};
+
+static void list_app(const struct app *app, void *userdata) {
+        struct listing *listing = userdata;
+
+        (void) json_object_array_add(listing->array, app_view(listing->api, app->slug));
+}
+
+static bool is_listed(const struct json_object *array, const char *slug) {
+        for (size_t i = 0; i < json_object_array_length(array); i++)
+                if (strcmp(json_get_string(json_object_array_get_idx(array, i), "slug"), slug) == 0)
+                        return true;
+        return false;
+}
+
+enum MHD_Result rest_apps(struct http_request *request, const char *id) {
+        _cleanup_(json_putp) struct json_object *array = json_object_new_array();
+        struct listing listing = { .api = request->http->api, .array = array };
+        const struct workload *workload;
+
+        apps_for_each(listing.api->apps, list_app, &listing);
+        inventory_for_each(workload, tracker_inventory(listing.api->tracker)) {
+                const char *slug = apps_slug_of(listing.api->apps, workload);
+
+                if (slug && !is_listed(array, slug))
+                        (void) json_object_array_add(array, app_view(listing.api, slug));
+        }
+        return rest_answer_json(request, MHD_HTTP_OK, array);
+}
+
+enum MHD_Result rest_app(struct http_request *request, const char *slug) {
+        _cleanup_(json_putp) struct json_object *object = app_view(request->http->api, slug);
+
+        return object ? rest_answer_json(request, MHD_HTTP_OK, object) : no_such_app(request);
+}
+
+/* ---- PUT, DELETE: in force once durable ---- */
+
+static void kept(struct event *event, void *userdata) {
+        _cleanup_(freep) struct app_wait *wait = userdata;
+        _cleanup_(json_putp) struct json_object *object = NULL;
+        _cleanup_(buf_done) struct buf text = BUF_INIT(1U << 20);
+        const char *json;
+        int r;
+
+        r = wait->app ? apps_put(wait->api->apps, wait->app)
+                      : apps_remove(wait->api->apps, wait->slug);
+        if (r < 0 && wait->app)
+                app_free(wait->app);
+        if (wait->app && r < 0) {
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "it is stored, and in force after a restart; there is no memory now");
+                return;
+        }
+        object = wait->app ? app_view(wait->api, wait->slug) : NULL;
+        json = object ? json_text(object) : "";
+        if (!json || buf_append_str(&text, json) < 0)
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "it is bound; there is no memory for the answer");
+        else
+                http_answer_later(&wait->wait,
+                                !wait->app                   ? MHD_HTTP_NO_CONTENT
+                                                : wait->made ? MHD_HTTP_CREATED
+                                                             : MHD_HTTP_OK,
+                                "application/json", &text);
+}
+
+static enum MHD_Result keep(struct http_request *request, const char *slug, struct app *app) {
+        _cleanup_(json_putp) struct json_object *object = app ? app_to_json(app) : NULL;
+        const struct api_context *api = request->http->api;
+        struct app_wait *wait = calloc(1, sizeof(*wait));
+        int r = -ENOMEM;
+
+        if (wait) {
+                wait->app = app;
+                wait->api = api;
+                wait->made = !apps_get(api->apps, slug);
+                (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
+                r = api->keep("app", slug, object ? json_text(object) : NULL, kept, wait,
+                                api->userdata);
+        }
+        if (r < 0) {
+                app_free(app);
+                free(wait);
+                return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the store takes no more now, try again");
+        }
+        return http_wait(request, &wait->wait);
+}
+
+enum MHD_Result rest_app_put(struct http_request *request, const char *slug) {
+        const struct api_context *api = request->http->api;
+        _cleanup_(json_putp) struct json_object *object = NULL;
+        struct app *app = NULL;
+        enum MHD_Result result;
+        struct diag diag = {};
+        int r;
+
+        result = http_body_json(request, &object);
+        if (!object)
+                return result;
+        r = app_parse(slug, object, &diag, &app);
+        if (r == -EINVAL)
+                return bad(request, diag.text);
+        if (r < 0)
+                return MHD_NO;
+        if (!apps_get(api->apps, slug) && apps_size(api->apps) >= APPS_MAX) {
+                app_free(app);
+                return http_error(request, MHD_HTTP_INSUFFICIENT_STORAGE, "too_many_apps",
+                                "there are 5000 apps already");
+        }
+        return keep(request, slug, app);
+}
+
+enum MHD_Result rest_app_delete(struct http_request *request, const char *slug) {
+        if (!apps_get(request->http->api->apps, slug))
+                return no_such_app(request);
+        return keep(request, slug, NULL);
+}
+
+/* ---- what it uses ---- */
+
+/* The one named, or the first VM of the app, or its first workload. */
+static const struct workload *pick(
+                const struct api_context *api, const char *slug, const char *name) {
+        const struct workload *workload, *first = NULL;
+
+        if (name && name[0])
+                return inventory_find_any(tracker_inventory(api->tracker), name);
+        inventory_for_each(workload, tracker_inventory(api->tracker)) {
+                const char *own = apps_slug_of(api->apps, workload);
+
+                if (!own || strcmp(own, slug) != 0)
+                        continue;
+                if (workload->kind == WORKLOAD_VM)
+                        return workload;
+                first = first ? first : workload;
+        }
+        return first;
+}
 
 enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         const struct api_context *api = request->http->api;
         const char *name = http_query(request, "vm_name");
-        struct json_object *allocation;
-        const struct workload *workload;
+        const struct workload *workload = pick(api, slug, name);
         const struct series *series;
 
-        if (!name || !name[0])
-                return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
-                                "no app of that slug is bound to a workload; give ?vm_name=");
-        workload = inventory_find_any(tracker_inventory(api->tracker), name);
         if (!workload)
                 return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
-                                "there is no workload of the id or name in vm_name");
+                                name && name[0] ? "there is no workload of the id or name in vm_name"
+                                                : "no workload is bound to that slug; bind one, or give ?vm_name=");
         series = api->sampler ? sampler_get(api->sampler, workload->id) : NULL;
-        allocation = view_allocation(series);
-        (void) json_object_object_add(object, "allocation", allocation);
+        (void) json_object_object_add(object, "allocation", view_allocation(series));
         (void) json_add(object, "samples", view_samples(series, 0));
         return rest_answer_json(request, MHD_HTTP_OK, object);
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "engine/apps.h"
 #include "engine/sampler.h"
 
 #define MIB (1024.0 * 1024.0)
@@ -211,6 +212,8 @@ struct json_object *view_workload(
         struct json_object *object = workload_to_json(workload);
         char time[CLOCK_RFC3339_MAX];
 
+        if (object && api->apps)
+                (void) json_add_string(object, "slug", apps_slug_of(api->apps, workload));
         if (!object || !series)
                 return object;
         (void) json_object_object_add(object, "allocation", view_allocation(series));

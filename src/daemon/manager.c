@@ -260,6 +260,7 @@ static int manager_build_core(struct manager *manager) {
                                 manager->event,
                                 &(struct tracker_hooks){ .emit = on_emit,
                                                 .watch = on_watch,
+                                                .slug = manager_slug_of,
                                                 .userdata = manager },
                                 &manager->tracker);
         if (r < 0)
@@ -271,6 +272,9 @@ static int manager_build_core(struct manager *manager) {
                 .post = on_fact,
                 .userdata = manager,
         };
+        r = manager_load_apps(manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the apps: %m");
         return manager_restore(manager);
 }
 
@@ -338,7 +342,10 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .started_us = clock_monotonic_us(),
                 .heartbeat_us = clock_monotonic_us(),
                 .features = features,
+                .apps = manager->apps,
                 .reload = api_reload,
+                .post = manager_post,
+                .keep = manager_keep,
                 .source_stats = manager_source_stats,
                 .userdata = manager,
         };
@@ -372,6 +379,7 @@ struct manager *manager_free(struct manager *manager) {
         journal_close(manager->journal); /* may still hand events to the feed */
         tracker_free(manager->tracker);
         curl_glue_free(manager->curl);
+        apps_free(manager->apps);
         counters_free(manager->counters);
         feed_free(manager->feed);
         sd_event_source_disable_unref(manager->heartbeat);

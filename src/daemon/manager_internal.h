@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "daemon/manager.h"
+#include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/sampler.h"
@@ -31,6 +32,7 @@ struct manager {
         struct source *sources[MANAGER_SOURCES_MAX];
         enum source_state source_states[MANAGER_SOURCES_MAX]; /* as last told to the faces */
         size_t n_sources;
+        struct apps *apps;
         struct sampler *sampler;
         struct meter_env meter_env;
         struct meter *meters[MANAGER_METERS_MAX];
@@ -58,3 +60,12 @@ int manager_start_meters(struct manager *manager);
 void manager_free_meters(struct manager *manager);
 /** The state or place of a workload may have changed; or (@gone) it is no more. */
 void manager_meter_workload(struct manager *manager, const struct workload *workload, bool gone);
+
+/* manager_apps.c: what people bind and post. */
+int manager_load_apps(struct manager *manager);
+const char *manager_slug_of(const struct workload *workload, void *userdata);
+int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
+                void *done_userdata, void *userdata);
+int manager_keep(const char *kind, const char *id, const char *document,
+                void (*done)(struct event *event, void *userdata), void *done_userdata,
+                void *userdata);

@@ -196,16 +196,23 @@ int tracker_restore_origin(struct tracker *tracker, const char *source, const ch
         return r < 0 ? r : 0;
 }
 
+bool tracker_has_origin(const struct tracker *tracker, const char *source, const char *origin) {
+        return origin_set_has(tracker->origins, source, origin);
+}
+
 void tracker_emit(struct tracker *tracker, struct tracker_source *source,
                 const struct workload *workload, const struct event_fields *fields) {
         struct tracker_output output = {
                 .source = source->name, .cursor = source->cursor, .workload = workload
         };
         uint64_t now_us = tracker_now_us(tracker);
+        struct event_fields all = *fields;
         unsigned int held;
         int r;
 
-        r = event_new(fields, &output.event);
+        if (workload && tracker->hooks.slug)
+                all.slug = tracker->hooks.slug(workload, tracker->hooks.userdata);
+        r = event_new(&all, &output.event);
         if (r >= 0) {
                 tracker->stats.events++;
                 r = tracker->hooks.emit(&output, tracker->hooks.userdata);

@@ -50,6 +50,8 @@ struct tracker_hooks {
         /** A workload began or ended a life, so evidence sources can watch or leave it. May be
          * NULL. */
         void (*watch)(const struct workload *workload, bool running, void *userdata);
+        /** The app of @workload; NULL: none. May be NULL. */
+        const char *(*slug)(const struct workload *workload, void *userdata);
         void *userdata;
 };
 
@@ -65,6 +67,9 @@ void tracker_post(struct tracker *tracker, const char *source_name, const struct
 /** Before the loop: a stored workload, a stored origin. */
 int tracker_restore_workload(struct tracker *tracker, const char *frozen_json);
 int tracker_restore_origin(struct tracker *tracker, const char *source, const char *origin);
+/** Whether an event of that origin was made already (tracker_restore_origin() says that one was).
+ */
+bool tracker_has_origin(const struct tracker *tracker, const char *source, const char *origin);
 /** Publish exits that still wait for evidence, at shutdown. */
 void tracker_flush(struct tracker *tracker);
 

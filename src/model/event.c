@@ -155,12 +155,14 @@ bool event_filter_match(const struct event_filter *filter, const struct event *e
                         matches(filter->action, event->action) &&
                         matches(filter->slug, event->slug) &&
                         matches(filter->workload, event->workload) &&
-                        matches(filter->severity, severity_to_string(event->severity));
+                        matches(filter->severity, severity_to_string(event->severity)) &&
+                        matches(filter->origin, event->origin);
 }
 
 bool event_filter_is_empty(const struct event_filter *filter) {
         return !filter->kind && !filter->name && !filter->action && !filter->slug &&
-                        !filter->workload && !filter->severity && !filter->since_us;
+                        !filter->workload && !filter->severity && !filter->origin &&
+                        !filter->since_us;
 }
 
 void event_filter_done(struct event_filter *filter) {
@@ -170,5 +172,6 @@ void event_filter_done(struct event_filter *filter) {
         free(filter->slug);
         free(filter->workload);
         free(filter->severity);
+        free(filter->origin);
         *filter = (struct event_filter){};
 }

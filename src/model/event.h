@@ -72,6 +72,7 @@ struct event_filter {
         char *slug;
         char *workload;
         char *severity;
+        char *origin;
         uint64_t since_us;
 };
 

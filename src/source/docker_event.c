@@ -98,6 +98,28 @@ static int set_health(struct docker_fact *out, struct json_object *object, const
         return out->fact.action ? 1 : 0;
 }
 
+/* An event's attributes are the container's labels and a few names of the event's own. */
+static struct json_object *labels_of(struct json_object *attributes) {
+        static const char *const own[] = { "image", "name", "exitCode", "execDuration", "execID",
+                "signal", "oldName", "containerExitCode", "podId", "comment" };
+        struct json_object *labels;
+
+        if (!json_object_is_type(attributes, json_type_object))
+                return NULL;
+        labels = json_object_new_object();
+        if (!labels)
+                return NULL;
+        json_object_object_foreach(attributes, name, value) {
+                bool is_own = !json_object_is_type(value, json_type_string);
+
+                for (size_t i = 0; !is_own && i < ARRAY_SIZE(own); i++)
+                        is_own = strcmp(own[i], name) == 0;
+                if (!is_own)
+                        (void) json_add(labels, name, json_object_get(value));
+        }
+        return labels;
+}
+
 static int fill(const struct docker_flavour *flavour, const struct meaning *meaning,
                 const char *action, struct docker_fact *out) {
         struct json_object *attributes = json_get(out->object, "Actor/Attributes");
@@ -109,6 +131,8 @@ static int fill(const struct docker_flavour *flavour, const struct meaning *mean
         fact->workload.name = json_get_string(attributes, "name");
         fact->workload.image = json_get_string(attributes, "image");
         fact->workload.job = json_get_string(attributes, "com.docker.compose.service");
+        out->labels = labels_of(attributes);
+        fact->workload.labels = out->labels;
         out->look = meaning->look;
         out->created = strcmp(meaning->action, "create") == 0;
         if (meaning->type == FACT_EXIT) {

@@ -30,12 +30,24 @@ static struct journal_item *item_free(struct journal_item *item) {
         free(item->cursor);
         free(item->workload_id);
         free(item->workload_state);
+        free(item->document_kind);
+        free(item->document_id);
+        free(item->document);
         free(item);
         return NULL;
 }
 DEFINE_FREEP(struct journal_item, item_free);
 
 /* ---- the writer thread ---- */
+
+static void free_items(struct list *items) {
+        struct journal_item *item;
+
+        while ((item = list_first(items, struct journal_item, list))) {
+                list_remove(&item->list);
+                item_free(item);
+        }
+}
 
 static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
@@ -68,6 +80,19 @@ static int write_event(struct journal *journal, const struct event *event, const
         return run(insert);
 }
 
+static int write_document(struct journal *journal, const struct journal_item *item) {
+        sqlite3_stmt *statement =
+                        item->document ? journal->upsert_document : journal->delete_document;
+
+        if (!item->document_kind)
+                return 0;
+        bind_text(statement, 1, item->document_kind);
+        bind_text(statement, 2, item->document_id);
+        if (item->document)
+                bind_text(statement, 3, item->document);
+        return run(statement);
+}
+
 static int write_item(struct journal *journal, const struct journal_item *item) {
         int r = 0;
 
@@ -86,7 +111,7 @@ static int write_item(struct journal *journal, const struct journal_item *item) 
                 bind_text(journal->delete_workload, 1, item->workload_id);
                 r = run(journal->delete_workload);
         }
-        return r;
+        return r < 0 ? r : write_document(journal, item);
 }
 
 static int exec_format(sqlite3 *db, const char *format, uint64_t value) {
@@ -200,21 +225,14 @@ static void keep_retention(struct journal *journal) {
 
 /* Hand a durable batch to the loop. No memory to say so: wait for some, since an event must not
  * stay hidden. */
-static void announce(struct journal *journal, struct list *batch, size_t n) {
+static void announce(struct journal *journal, struct list *batch, size_t n_events) {
         struct journal_letter *letter;
-        struct journal_item *item;
 
-        while (!(letter = calloc(1, sizeof(*letter))) ||
-                        !(letter->events = calloc(n + 1, sizeof(struct event *)))) {
-                free(letter);
+        while (!(letter = calloc(1, sizeof(*letter))))
                 (void) usleep(10000);
-        }
-        while ((item = list_first(batch, struct journal_item, list))) {
-                list_remove(&item->list);
-                if (item->event)
-                        letter->events[letter->n++] = TAKE_PTR(item->event);
-                item_free(item);
-        }
+        list_init(&letter->items);
+        list_splice(&letter->items, batch);
+        letter->n_events = n_events;
         (void) mailbox_post(journal->mailbox, (struct letter *) letter);
 }
 
@@ -300,7 +318,6 @@ static size_t take_batch(struct journal *journal, struct list *batch) {
 static void *writer_main(void *userdata) {
         struct journal *journal = userdata;
         uint64_t kept_us = 0;
-        struct journal_item *item;
         struct list batch;
         size_t n;
 
@@ -308,10 +325,7 @@ static void *writer_main(void *userdata) {
         keep_retention(journal);
         while ((n = take_batch(journal, &batch)) > 0) {
                 write_until_durable(journal, &batch, n);
-                while ((item = list_first(&batch, struct journal_item, list))) {
-                        list_remove(&item->list);
-                        item_free(item);
-                }
+                free_items(&batch);
                 if (clock_monotonic_us() - kept_us > RETENTION_EVERY_US) {
                         keep_retention(journal);
                         kept_us = clock_monotonic_us();
@@ -322,21 +336,41 @@ static void *writer_main(void *userdata) {
 
 /* ---- the loop's side ---- */
 
+static void publish(struct journal *journal, struct list *items, size_t n_events) {
+        struct event **events = calloc(n_events + 1, sizeof(*events)), *one;
+        struct journal_item *item;
+        size_t n = 0;
+
+        list_for_each(item, items, list) {
+                if (!item->event)
+                        continue;
+                journal->last_seq = item->event->seq;
+                if (events) {
+                        events[n++] = item->event;
+                } else {
+                        one = item->event; /* no memory for a list of them: one by one */
+                        journal->committed(&one, 1, journal->userdata);
+                }
+        }
+        if (n > 0)
+                journal->committed(events, n, journal->userdata);
+        free(events);
+}
+
 static void on_letter(struct letter *letter, void *userdata) {
         struct journal_letter *news = (struct journal_letter *) letter;
         struct journal *journal = userdata;
+        struct journal_item *item;
 
         if (news->page) {
                 journal_page_deliver(news->page, news->error);
         } else {
-                if (news->n > 0) {
-                        journal->last_seq = news->events[news->n - 1]->seq;
-                        journal->committed(news->events, news->n, journal->userdata);
-                }
-                for (size_t i = 0; i < news->n; i++)
-                        event_unref(news->events[i]);
+                publish(journal, &news->items, news->n_events);
+                list_for_each(item, &news->items, list)
+                        if (item->done)
+                                item->done(item->event, item->userdata);
+                free_items(&news->items);
         }
-        free(news->events);
         free(news);
 }
 
@@ -395,8 +429,6 @@ int journal_open(const struct journal_config *config, sd_event *event,
 }
 
 struct journal *journal_close(struct journal *journal) {
-        struct journal_item *item;
-
         if (!journal)
                 return NULL;
 
@@ -411,10 +443,7 @@ struct journal *journal_close(struct journal *journal) {
                 (void) pthread_join(journal->reader, NULL);
 
         mailbox_free(journal->mailbox);
-        while ((item = list_first(&journal->queue, struct journal_item, list))) {
-                list_remove(&item->list);
-                item_free(item);
-        }
+        free_items(&journal->queue);
         journal_schema_close(journal);
         (void) pthread_cond_destroy(&journal->wake);
         (void) pthread_cond_destroy(&journal->wake_reader);
@@ -441,10 +470,15 @@ static int item_new(const struct journal_entry *entry, struct journal_item **ret
         }
         list_init(&item->list);
         item->event = entry->event;
+        item->done = entry->done;
+        item->userdata = entry->userdata;
         if (copy(&item->source, entry->source) < 0 ||
                         copy(&item->cursor, entry->source ? entry->cursor : NULL) < 0 ||
                         copy(&item->workload_id, entry->workload_id) < 0 ||
                         copy(&item->workload_state, entry->workload_state) < 0 ||
+                        copy(&item->document_kind, entry->document_kind) < 0 ||
+                        copy(&item->document_id, entry->document_id) < 0 ||
+                        copy(&item->document, entry->document) < 0 ||
                         (entry->event &&
                                         copy(&item->details, json_text(entry->event->details)) <
                                                         0)) {

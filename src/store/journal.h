@@ -30,6 +30,13 @@ struct journal_entry {
         const char *workload_id;    /* NULL: none */
         const char *workload_state; /* copied JSON text of workload_freeze(); NULL with a
                                        workload_id: forget it */
+        const char *document_kind;  /* "app" "probe" …; NULL: none */
+        const char *document_id;
+        const char *document; /* copied JSON text; NULL with a document_kind: delete it */
+        /* On the loop, once all of it is durable, after the event was published; never if the
+         * journal closes before. NULL: nobody waits. */
+        void (*done)(struct event *event, void *userdata);
+        void *userdata;
 };
 
 /** Called on the loop thread, in order of sequence, when events are durable. References are
@@ -64,6 +71,9 @@ uint64_t journal_first_seq(const struct journal *journal);
 /** Call @each for every stored workload's JSON text; it stops at a negative return. */
 int journal_load_workloads(struct journal *journal,
                 int (*each)(const char *id, const char *state, void *userdata), void *userdata);
+/** Call @each for every document of @kind. */
+int journal_load_documents(struct journal *journal, const char *kind,
+                int (*each)(const char *id, const char *document, void *userdata), void *userdata);
 /** The cursor of @source; *ret_cursor NULL: none. Caller frees. */
 int journal_load_cursor(struct journal *journal, const char *source, char **ret_cursor);
 /** Call @each with (source, origin) of the newest @max events that have an origin, oldest first. */

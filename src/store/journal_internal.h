@@ -18,6 +18,9 @@ struct journal_item {
         char *details;
         char *source, *cursor;
         char *workload_id, *workload_state;
+        char *document_kind, *document_id, *document;
+        void (*done)(struct event *event, void *userdata);
+        void *userdata;
 };
 
 struct journal_page;
@@ -41,7 +44,8 @@ struct journal {
 
         sqlite3 *db;      /* the writer's */
         sqlite3 *read_db; /* the reader's */
-        sqlite3_stmt *insert_event, *upsert_cursor, *upsert_workload, *delete_workload;
+        sqlite3_stmt *insert_event, *upsert_cursor, *upsert_workload, *delete_workload,
+                        *upsert_document, *delete_document;
         struct mailbox *mailbox;
         uint64_t next_seq; /* loop */
         uint64_t last_seq; /* loop: newest durable */
@@ -62,7 +66,7 @@ void journal_page_deliver(struct journal_page *page, int error);
 struct journal_letter {
         struct list letter;        /* first: a struct letter */
         struct journal_page *page; /* a page that was read, or NULL: a batch that is durable */
-        struct event **events;
-        size_t n;
+        struct list items;         /* of struct journal_item: the batch */
+        size_t n_events;           /* of them */
         int error;
 };

@@ -82,7 +82,8 @@ static int prepare_query(
                 const char *column, *value;
         } conditions[] = { { "kind", query->filter.kind }, { "name", query->filter.name },
                 { "action", query->filter.action }, { "slug", query->filter.slug },
-                { "workload", query->filter.workload }, { "severity", query->filter.severity } };
+                { "workload", query->filter.workload }, { "severity", query->filter.severity },
+                { "origin", query->filter.origin } };
         _cleanup_(buf_done) struct buf sql = BUF_INIT(2048);
         sqlite3_stmt *statement = NULL;
         int r, n = 3;
@@ -94,6 +95,8 @@ static int prepare_query(
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(conditions); i++)
                 if (conditions[i].value)
                         r = buf_printf(&sql, " AND %s = ?%d", conditions[i].column, n++);
+        if (r >= 0 && query->filter.slug) /* says to SQLite that the index of slugs will do */
+                r = buf_append_str(&sql, " AND slug <> ''");
         if (r >= 0)
                 r = buf_printf(&sql, " ORDER BY seq %s LIMIT %u",
                                 query->newest_first ? "DESC" : "ASC", query->limit);
@@ -188,7 +191,8 @@ int journal_read(struct journal *journal, const struct journal_query *query,
                         copy(&page->query.filter.action, filter->action) < 0 ||
                         copy(&page->query.filter.slug, filter->slug) < 0 ||
                         copy(&page->query.filter.workload, filter->workload) < 0 ||
-                        copy(&page->query.filter.severity, filter->severity) < 0)
+                        copy(&page->query.filter.severity, filter->severity) < 0 ||
+                        copy(&page->query.filter.origin, filter->origin) < 0)
                 return -ENOMEM;
         page->done = done;
         page->userdata = userdata;

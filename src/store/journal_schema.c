@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "store/journal_internal.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char schema[] =
                 "CREATE TABLE events (seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -19,6 +19,12 @@ static const char schema[] =
                 "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
                 "INSERT INTO meta VALUES ('last_seq', 0);"
                 "PRAGMA user_version = 1;";
+
+static const char schema_2[] =
+                "CREATE TABLE documents (kind TEXT NOT NULL, id TEXT NOT NULL, document TEXT NOT NULL,"
+                " PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID;"
+                "CREATE INDEX events_of_slug ON events (slug, seq) WHERE slug <> '';"
+                "PRAGMA user_version = 2;";
 
 int journal_error(int sqlite_error) {
         switch (sqlite_error & 0xff) {
@@ -91,6 +97,23 @@ static int open_db(const char *path, int flags, sqlite3 **ret_db) {
         return 0;
 }
 
+/* Each step in a transaction of its own: what was there stays whole. */
+static int migrate(sqlite3 *db, int64_t version) {
+        static const char *const steps[SCHEMA_VERSION] = { schema, schema_2 };
+        int r = 0;
+
+        for (; r >= 0 && version < SCHEMA_VERSION; version++) {
+                r = journal_error(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
+                if (r >= 0)
+                        r = journal_error(sqlite3_exec(db, steps[version], NULL, NULL, NULL));
+                if (r >= 0)
+                        r = journal_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
+                if (r < 0)
+                        (void) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        }
+        return r;
+}
+
 /* Open, check, migrate. -EUCLEAN: corrupt. */
 static int open_checked(struct journal *journal) {
         int64_t version = 0, last = 0;
@@ -110,15 +133,9 @@ static int open_checked(struct journal *journal) {
                 return r;
         if (version > SCHEMA_VERSION)
                 return -EPROTONOSUPPORT;
-        if (version == 0) {
-                r = journal_error(sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
-                if (r >= 0)
-                        r = journal_error(sqlite3_exec(journal->db, schema, NULL, NULL, NULL));
-                if (r >= 0)
-                        r = journal_error(sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL));
-                if (r < 0)
-                        return r;
-        }
+        r = migrate(journal->db, version);
+        if (r < 0)
+                return r;
 
         r = pragma_int(journal->db, "SELECT value FROM meta WHERE name = 'last_seq'", &last);
         if (r < 0)
@@ -190,6 +207,10 @@ int journal_prepare(struct journal *journal) {
                                 "INSERT INTO workloads VALUES (?,?) ON CONFLICT (id) DO UPDATE SET state ="
                                 " excluded.state" },
                 { &journal->delete_workload, "DELETE FROM workloads WHERE id = ?" },
+                { &journal->upsert_document,
+                                "INSERT INTO documents VALUES (?,?,?) ON CONFLICT (kind, id) DO UPDATE SET"
+                                " document = excluded.document" },
+                { &journal->delete_document, "DELETE FROM documents WHERE kind = ? AND id = ?" },
         };
         int r = 0;
 
@@ -204,6 +225,8 @@ void journal_schema_close(struct journal *journal) {
         (void) sqlite3_finalize(journal->upsert_cursor);
         (void) sqlite3_finalize(journal->upsert_workload);
         (void) sqlite3_finalize(journal->delete_workload);
+        (void) sqlite3_finalize(journal->upsert_document);
+        (void) sqlite3_finalize(journal->delete_document);
         close_db(&journal->read_db);
         close_db(&journal->db);
 }
@@ -233,6 +256,26 @@ int journal_load_workloads(struct journal *journal,
                 int (*each)(const char *id, const char *state, void *userdata), void *userdata) {
         return each_pair(
                         journal, "SELECT id, state FROM workloads ORDER BY id", -1, each, userdata);
+}
+
+int journal_load_documents(struct journal *journal, const char *kind,
+                int (*each)(const char *id, const char *document, void *userdata), void *userdata) {
+        sqlite3_stmt *statement;
+        int r, step = SQLITE_DONE;
+
+        r = journal_error(sqlite3_prepare_v2(journal->db,
+                        "SELECT id, document FROM documents WHERE kind = ? ORDER BY id", -1,
+                        &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, kind, -1, SQLITE_STATIC);
+        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
+                r = each((const char *) sqlite3_column_text(statement, 0),
+                                (const char *) sqlite3_column_text(statement, 1), userdata);
+        if (r >= 0)
+                r = journal_error(step);
+        (void) sqlite3_finalize(statement);
+        return r;
 }
 
 int journal_load_origins(struct journal *journal, size_t max,

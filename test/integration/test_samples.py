@@ -162,7 +162,7 @@ def test_memory_of_a_container_is_what_it_holds(containers, docker):
 
 
 def test_slots_nobody_filled_are_null_and_none_comes_twice(containers, docker):
-    docker.run("steady", "sleep", "100", options=("-d",))
+    assert docker.run("steady", "sleep", "100", options=("-d",)).returncode == 0
     try:
         wait_for(lambda: len(samples(containers, "steady")) >= 5, 20, "samples")
         found = samples(containers, "steady")

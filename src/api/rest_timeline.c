@@ -1,0 +1,196 @@
+/* The timeline of one app: GET newest first, POST durable before it is answered. Append-only: there
+ * is no other method. */
+
+#include <string.h>
+
+#include "api/http_internal.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "engine/apps.h"
+#include "engine/timeline.h"
+#include "store/journal.h"
+
+#define LIMIT_DEFAULT 100
+#define LIMIT_MAX     1000
+
+struct timeline_wait {
+        struct http_wait wait; /* first */
+        char slug[APP_SLUG_MAX + 1];
+        char *kind; /* as rows show it; NULL: all */
+        unsigned int limit;
+};
+
+static void wait_free(struct timeline_wait *wait) {
+        free(wait->kind);
+        free(wait);
+}
+
+static void answer_object(struct http_wait *wait, unsigned int status, struct json_object *object) {
+        _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
+        const char *json = object ? json_text(object) : NULL;
+
+        if (!json || buf_append_str(&text, json) < 0)
+                http_error_later(wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "there is no memory for the answer");
+        else
+                http_answer_later(wait, status, "application/json", &text);
+}
+
+/* ---- GET ---- */
+
+static void rows_done(int error, struct event *const *events, size_t n, void *userdata) {
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        struct json_object *rows = json_object_new_array();
+        struct timeline_wait *wait = userdata;
+
+        if (error < 0) {
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the journal cannot be read");
+                (void) json_object_put(rows);
+                wait_free(wait);
+                return;
+        }
+        (void) json_add_string(object, "slug", wait->slug);
+        (void) json_add(object, "events", rows);
+        for (size_t i = 0; i < n; i++) {
+                struct json_object *row = timeline_to_json(events[i]);
+
+                if (wait->kind && strcmp(json_get_string(row, "kind"), wait->kind) != 0)
+                        (void) json_object_put(row);
+                else
+                        (void) json_object_array_add(rows, row);
+        }
+        if (n == wait->limit)
+                (void) json_add_uint(object, "next_before", events[n - 1]->seq);
+        answer_object(&wait->wait, MHD_HTTP_OK, object);
+        wait_free(wait);
+}
+
+static enum MHD_Result busy(struct http_request *request) {
+        return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                        "the journal takes no more now, try again");
+}
+
+static enum MHD_Result bad(struct http_request *request, const char *message) {
+        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+}
+
+/* "before": a sequence number, or an event's id. */
+static int read_before(const char *text, uint64_t *ret_seq) {
+        unsigned long long seq;
+        int end = 0;
+
+        if (strncmp(text, "evt-", 4) != 0)
+                return text_to_u64(text, ret_seq);
+        if (strlen(text) < 16 || sscanf(text + 4, "%16llx%n", &seq, &end) != 1 || text[4 + end])
+                return -EINVAL;
+        *ret_seq = seq;
+        return 0;
+}
+
+static enum MHD_Result read_rows(struct http_request *request, struct timeline_wait *wait,
+                struct event_filter *filter, uint64_t before) {
+        const struct journal_query query = {
+                .newest_first = true, .before_seq = before, .limit = wait->limit, .filter = *filter
+        };
+
+        if (journal_read(request->http->api->journal, &query, rows_done, wait) < 0) {
+                wait_free(wait);
+                return busy(request);
+        }
+        return http_wait(request, &wait->wait);
+}
+
+enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
+        const char *limit = http_query(request, "limit"), *before = http_query(request, "before"),
+                   *kind = http_query(request, "kind"), *severity = http_query(request, "severity");
+        uint64_t n = LIMIT_DEFAULT, before_seq = 0;
+        struct event_filter filter = {};
+        struct timeline_wait *wait;
+
+        if (!app_slug_is_valid(slug))
+                return bad(request, "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+        if (limit && (text_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
+                return bad(request, "limit: is a number from 1 to 1000");
+        if (before && (read_before(before, &before_seq) < 0 || before_seq == 0))
+                return bad(request, "before: is a sequence number or an event_id");
+        if (severity && severity_from_string(severity) < 0)
+                return bad(request, "severity: is info, warning or error");
+
+        wait = calloc(1, sizeof(*wait));
+        if (!wait)
+                return MHD_NO;
+        (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
+        wait->limit = (unsigned int) n;
+        wait->kind = kind ? strdup(kind) : NULL;
+        filter.slug = wait->slug;
+        filter.severity = (char *) (uintptr_t) severity;
+        return read_rows(request, wait, &filter, before_seq);
+}
+
+/* ---- POST ---- */
+
+static void post_done(struct event *event, void *userdata) {
+        _cleanup_(json_putp) struct json_object *row = timeline_to_json(event);
+        struct timeline_wait *wait = userdata;
+
+        answer_object(&wait->wait, MHD_HTTP_CREATED, row);
+        wait_free(wait);
+}
+
+/* The row that the same Idempotency-Key has made. */
+static void repeated_done(int error, struct event *const *events, size_t n, void *userdata) {
+        _cleanup_(json_putp) struct json_object *row = n ? timeline_to_json(events[0]) : NULL;
+        struct timeline_wait *wait = userdata;
+
+        if (error < 0 || n == 0) /* the first is on its way to the disk */
+                http_error_later(&wait->wait, MHD_HTTP_CONFLICT, "in_progress",
+                                "an event with this Idempotency-Key is being stored");
+        else
+                answer_object(&wait->wait, MHD_HTTP_OK, row);
+        wait_free(wait);
+}
+
+static enum MHD_Result append(struct http_request *request, struct event *event) {
+        const struct api_context *api = request->http->api;
+        struct timeline_wait *wait = calloc(1, sizeof(*wait));
+        struct journal_query query = { .newest_first = true,
+                .limit = 1,
+                .filter = { .slug = event->slug, .origin = event->origin } };
+        int r;
+
+        if (!wait)
+                return MHD_NO;
+        r = api->post(event, post_done, wait, api->userdata);
+        if (r == -EALREADY)
+                r = journal_read(api->journal, &query, repeated_done, wait);
+        if (r < 0) {
+                wait_free(wait);
+                return busy(request);
+        }
+        return http_wait(request, &wait->wait);
+}
+
+enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug) {
+        const char *key = http_header(request, "Idempotency-Key");
+        _cleanup_(json_putp) struct json_object *object = NULL;
+        struct event *event = NULL;
+        enum MHD_Result result;
+        struct diag diag = {};
+        int r;
+
+        if (!app_slug_is_valid(slug))
+                return bad(request, "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+        result = http_body_json(request, &object);
+        if (!object)
+                return result;
+        r = timeline_parse(slug, key, object, clock_realtime_us(), &diag, &event);
+        if (r == -EINVAL)
+                return bad(request, diag.text);
+        if (r < 0)
+                return MHD_NO;
+        result = append(request, event);
+        event_unref(event);
+        return result;
+}

@@ -1,0 +1,78 @@
+/* What people tell the daemon, apps and events, on its way to the store. */
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+
+static int load_app(const char *slug, const char *document, void *userdata) {
+        _cleanup_(json_putp) struct json_object *object = NULL;
+        _cleanup_(app_freep) struct app *app = NULL;
+        struct manager *manager = userdata;
+        struct diag diag = {};
+        int r;
+
+        r = json_parse(document, strlen(document), &object);
+        if (r >= 0)
+                r = app_parse(slug, object, &diag, &app);
+        if (r >= 0)
+                r = apps_put(manager->apps, app);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                log_warn_errno(r, "Cannot restore app %s, skipped: %m", slug);
+        else
+                app = NULL;
+        return 0;
+}
+
+int manager_load_apps(struct manager *manager) {
+        int r;
+
+        r = apps_new(&manager->apps);
+        if (r >= 0)
+                r = journal_load_documents(manager->journal, "app", load_app, manager);
+        return r < 0 ? r : 0;
+}
+
+const char *manager_slug_of(const struct workload *workload, void *userdata) {
+        struct manager *manager = userdata;
+
+        return manager->apps ? apps_slug_of(manager->apps, workload) : NULL;
+}
+
+int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
+                void *done_userdata, void *userdata) {
+        struct manager *manager = userdata;
+        int r;
+
+        if (event->origin[0] && tracker_has_origin(manager->tracker, event->source, event->origin))
+                return -EALREADY;
+        r = journal_append(manager->journal,
+                        &(struct journal_entry){
+                                        .event = event_ref(event),
+                                        .done = done,
+                                        .userdata = done_userdata,
+                        });
+        if (r < 0)
+                return r;
+        if (event->origin[0])
+                (void) tracker_restore_origin(manager->tracker, event->source, event->origin);
+        return 0;
+}
+
+int manager_keep(const char *kind, const char *id, const char *document,
+                void (*done)(struct event *event, void *userdata), void *done_userdata,
+                void *userdata) {
+        struct manager *manager = userdata;
+
+        return journal_append(manager->journal,
+                        &(struct journal_entry){
+                                        .document_kind = kind,
+                                        .document_id = id,
+                                        .document = document,
+                                        .done = done,
+                                        .userdata = done_userdata,
+                        });
+}

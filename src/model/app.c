@@ -1,0 +1,242 @@
+/* Apps as they are written down and matched. */
+
+#include "model/app.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+
+bool app_slug_is_valid(const char *slug) {
+        size_t n = strspn(slug, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+        return n > 0 && n <= APP_SLUG_MAX && slug[n] == '\0' && slug[0] != '-';
+}
+
+static void list_done(struct app_list *list) {
+        for (size_t i = 0; i < list->n; i++)
+                free(list->items[i]);
+        list->n = 0;
+}
+
+struct app *app_free(struct app *app) {
+        if (!app)
+                return NULL;
+        list_done(&app->vms);
+        list_done(&app->containers);
+        list_done(&app->hosts);
+        list_done(&app->label_names);
+        list_done(&app->label_values);
+        free(app);
+        return NULL;
+}
+
+/* ---- reading ---- */
+
+static int refuse(struct diag *diag, const char *member, const char *allowed) {
+        diag_set(diag, 0, 0, "%s: %s", member, allowed);
+        return -EINVAL;
+}
+
+static int add(struct app_list *list, const char *text) {
+        list->items[list->n] = strdup(text);
+        if (!list->items[list->n])
+                return -ENOMEM;
+        list->n++;
+        return 0;
+}
+
+static bool is_name(const char *text) {
+        for (const char *c = text; *c; c++)
+                if ((unsigned char) *c < ' ' || *c == 0x7f)
+                        return false;
+        return text[0] && strlen(text) <= APP_NAME_MAX;
+}
+
+/* Letters, digits, hyphens and dots, and a port; or an address in brackets. */
+static bool is_host(const char *text) {
+        size_t n = strcspn(text, ":");
+
+        if (text[0] == '[') {
+                n = strspn(text + 1, "0123456789abcdefABCDEF:.") + 1;
+                if (text[n++] != ']')
+                        return false;
+        } else if (n == 0 || n > 253 ||
+                        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+                                        n) {
+                return false;
+        }
+        if (text[n] == '\0')
+                return true;
+        return text[n] == ':' && text[n + 1] && strlen(text + n + 1) <= 5 &&
+                        strspn(text + n + 1, "0123456789") == strlen(text + n + 1);
+}
+
+static int take_item(struct app_list *list, struct json_object *item, const char *member,
+                bool (*is_valid)(const char *text), struct diag *diag) {
+        const char *text = json_object_is_type(item, json_type_string)
+                        ? json_object_get_string(item)
+                        : NULL;
+
+        if (!text || strlen(text) != (size_t) json_object_get_string_len(item) || !is_valid(text))
+                return refuse(diag, member,
+                                is_valid == is_host
+                                                ? "wants host names, with or without a port"
+                                                : "wants names of 1 to 512 bytes without control characters");
+        if (list->n >= APP_ITEMS_MAX)
+                return refuse(diag, member, "has more than 64 items");
+        return add(list, text);
+}
+
+static int take_list(struct app_list *list, struct json_object *value, const char *member,
+                bool (*is_valid)(const char *text), struct diag *diag) {
+        int r = 0;
+
+        if (!json_object_is_type(value, json_type_array))
+                return refuse(diag, member, "wants a list of names");
+        for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++)
+                r = take_item(list, json_object_array_get_idx(value, i), member, is_valid, diag);
+        return r;
+}
+
+static int take_labels(struct app *app, struct json_object *value, struct diag *diag) {
+        int r = 0;
+
+        if (!json_object_is_type(value, json_type_object))
+                return refuse(diag, "labels", "wants an object of names and values");
+        json_object_object_foreach(value, name, label) {
+                const char *text = json_object_is_type(label, json_type_string)
+                                ? json_object_get_string(label)
+                                : NULL;
+
+                if (!is_name(name) || !text || strlen(text) > APP_NAME_MAX)
+                        return refuse(diag, "labels",
+                                        "wants names and values of at most 512 bytes");
+                if (app->label_names.n >= APP_ITEMS_MAX)
+                        return refuse(diag, "labels", "has more than 64 items");
+                r = add(&app->label_names, name);
+                if (r >= 0)
+                        r = add(&app->label_values, text);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int take_member(
+                struct app *app, const char *name, struct json_object *value, struct diag *diag) {
+        if (strcmp(name, "slug") == 0)
+                return json_object_is_type(value, json_type_string) &&
+                                                strcmp(json_object_get_string(value), app->slug) ==
+                                                                0
+                                ? 0
+                                : refuse(diag, name, "is another than the one in the path");
+        if (strcmp(name, "vm_name") == 0)
+                return take_item(&app->vms, value, name, is_name, diag);
+        if (strcmp(name, "vm_names") == 0)
+                return take_list(&app->vms, value, name, is_name, diag);
+        if (strcmp(name, "container") == 0)
+                return take_item(&app->containers, value, name, is_name, diag);
+        if (strcmp(name, "containers") == 0)
+                return take_list(&app->containers, value, name, is_name, diag);
+        if (strcmp(name, "hosts") == 0)
+                return take_list(&app->hosts, value, name, is_host, diag);
+        if (strcmp(name, "labels") == 0)
+                return take_labels(app, value, diag);
+        diag_set(diag, 0, 0,
+                        "%.64s: there is no such member; there are vm_name, vm_names, container, containers, labels and hosts",
+                        name);
+        return -EINVAL;
+}
+
+int app_parse(const char *slug, struct json_object *object, struct diag *diag,
+                struct app **ret_app) {
+        _cleanup_(app_freep) struct app *app = NULL;
+        int r;
+
+        if (!app_slug_is_valid(slug))
+                return refuse(diag, "slug", "wants 1 to 63 of a-z, 0-9 and -, not - first");
+        app = calloc(1, sizeof(*app));
+        if (!app)
+                return -ENOMEM;
+        memcpy(app->slug, slug, strlen(slug) + 1);
+        json_object_object_foreach(object, name, value) {
+                r = take_member(app, name, value, diag);
+                if (r < 0)
+                        return r;
+        }
+        *ret_app = TAKE_PTR(app);
+        return 0;
+}
+
+/* ---- writing ---- */
+
+static struct json_object *list_to_json(const struct app_list *list) {
+        struct json_object *array = json_object_new_array();
+
+        for (size_t i = 0; array && i < list->n; i++)
+                (void) json_object_array_add(array, json_object_new_string(list->items[i]));
+        return array;
+}
+
+struct json_object *app_to_json(const struct app *app) {
+        struct json_object *object = json_object_new_object(), *labels = json_object_new_object();
+
+        (void) json_add_string(object, "slug", app->slug);
+        (void) json_add(object, "vm_names", list_to_json(&app->vms));
+        (void) json_add(object, "containers", list_to_json(&app->containers));
+        for (size_t i = 0; i < app->label_names.n; i++)
+                (void) json_add_string(
+                                labels, app->label_names.items[i], app->label_values.items[i]);
+        (void) json_add(object, "labels", labels);
+        (void) json_add(object, "hosts", list_to_json(&app->hosts));
+        return object;
+}
+
+/* ---- matching ---- */
+
+static bool list_has(const struct app_list *list, const char *text) {
+        for (size_t i = 0; i < list->n; i++)
+                if (strcmp(list->items[i], text) == 0)
+                        return true;
+        return false;
+}
+
+static bool has_labels(const struct app *app, const struct workload *workload) {
+        struct json_object *value;
+
+        for (size_t i = 0; i < app->label_names.n; i++)
+                if (!workload->labels ||
+                                !json_object_object_get_ex(workload->labels,
+                                                app->label_names.items[i], &value) ||
+                                strcmp(json_object_get_string(value), app->label_values.items[i]) !=
+                                                0)
+                        return false;
+        return app->label_names.n > 0;
+}
+
+bool app_has(const struct app *app, const struct workload *workload) {
+        switch (workload->kind) {
+        case WORKLOAD_VM:
+                return list_has(&app->vms, workload->name) || list_has(&app->vms, workload->id);
+        case WORKLOAD_CONTAINER:
+                return list_has(&app->containers, workload->name) ||
+                                list_has(&app->containers, workload->id) ||
+                                has_labels(app, workload);
+        default:
+                return false;
+        }
+}
+
+bool app_has_host(const struct app *app, const char *host) {
+        size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+
+        for (size_t i = 0; i < app->hosts.n; i++) {
+                const char *own = app->hosts.items[i];
+
+                if (strcasecmp(own, host) == 0 ||
+                                (strlen(own) == n && strncasecmp(own, host, n) == 0))
+                        return true;
+        }
+        return false;
+}

@@ -1,0 +1,200 @@
+"""Apps: what is bound to a slug, and its timeline."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from conftest import TOKEN, wait_for
+
+
+def send(daemon, method, path, body=None, token=TOKEN, **headers):
+    client = http.client.HTTPConnection("127.0.0.1", daemon.port(), timeout=20)
+    headers = {key.replace("_", "-"): value for key, value in headers.items()}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if body is not None:
+        headers.setdefault("Content-Type", "application/json")
+        body = body if isinstance(body, (bytes, str)) else json.dumps(body)
+    client.request(method, path, body=body, headers=headers)
+    answer = client.getresponse()
+    text = answer.read().decode()
+    client.close()
+    return answer.status, json.loads(text) if text else None
+
+
+APP = "/api/app-gateway/apps/shop"
+EVENTS = "/api/app-gateway/events/shop"
+
+
+def test_an_app_is_bound_changed_listed_and_unbound(daemon):
+    one = daemon()
+    assert send(one, "GET", APP)[0] == 404
+    status, app = send(one, "PUT", APP, {"vm_name": "web-1", "containers": ["db"], "hosts": ["shop.example:8443"]})
+    assert status == 201 and app == {"slug": "shop", "vm_names": ["web-1"], "containers": ["db"], "labels": {},
+                                     "hosts": ["shop.example:8443"], "origin": "api", "workloads": []}
+    assert send(one, "PUT", APP, {"vm_names": ["web-2"]})[0] == 200
+    assert send(one, "GET", APP)[1]["vm_names"] == ["web-2"]
+    one.kill()
+    (one.folder / "http.sock").unlink(missing_ok=True)
+    one.start()
+    assert [app["slug"] for app in send(one, "GET", "/api/app-gateway/apps")[1]] == ["shop"]
+    assert send(one, "GET", APP)[1]["vm_names"] == ["web-2"]
+    assert send(one, "DELETE", APP) == (204, None)
+    assert send(one, "DELETE", APP)[0] == 404
+    assert send(one, "GET", "/api/app-gateway/apps")[1] == []
+
+
+@pytest.mark.parametrize("slug, body, field", [
+    ("-shop", {}, "slug"), ("Shop", {}, "slug"), ("x" * 64, {}, "slug"),
+    ("shop", {"vm_name": 5}, "vm_name"), ("shop", {"vm_name": ""}, "vm_name"), ("shop", {"vm_names": "x"}, "vm_names"),
+    ("shop", {"vm_names": ["x"] * 65}, "vm_names"), ("shop", {"vm_name": "a\u0000b"}, "vm_name"),
+    ("shop", {"vm_name": "x" * 513}, "vm_name"), ("shop", {"containers": [{}]}, "containers"),
+    ("shop", {"hosts": ["a b"]}, "hosts"), ("shop", {"hosts": ["a:123456"]}, "hosts"), ("shop", {"hosts": [""]}, "hosts"),
+    ("shop", {"labels": []}, "labels"), ("shop", {"labels": {"": "x"}}, "labels"), ("shop", {"colour": "red"}, "colour"),
+    ("shop", {"slug": "other"}, "slug"),
+], ids=range(17))
+def test_a_bad_binding_names_its_field_and_binds_nothing(daemon, slug, body, field):
+    one = daemon()
+    status, answer = send(one, "PUT", f"/api/app-gateway/apps/{slug}", body)
+    assert status == 400 and answer["error"]["message"].startswith(field + ":"), answer
+    assert send(one, "GET", "/api/app-gateway/apps")[1] == []
+
+
+@pytest.mark.parametrize("body, status", [
+    (b"", 400), (b"{", 400), (b"[]", 400), (b'{"a":1,"a":2}', 400), (b'{"kind":NaN}', 400), (b'{"kind":"\xff"}', 400),
+    (b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", 400), (b"{}{}", 400), (b'{"kind":"x"} x', 400),
+    (b'{"message":"' + b"x" * (1 << 20) + b'"}', 413),
+], ids=["empty", "cut", "array", "twice", "nan", "not-utf8", "deep", "two", "rest", "large"])
+def test_a_body_that_is_no_json_object_stores_nothing(daemon, body, status):
+    one = daemon()
+    assert send(one, "POST", EVENTS, body)[0] == status
+    assert send(one, "GET", EVENTS)[1] == {"slug": "shop", "events": []}
+
+
+def test_only_json_is_taken_and_only_from_who_may(daemon):
+    one = daemon()
+    assert send(one, "POST", EVENTS, b'{"kind":"x"}', Content_Type="text/plain")[0] == 415
+    assert send(one, "POST", EVENTS, {"kind": "x"}, token=None)[0] == 401
+    assert send(one, "PUT", EVENTS, {"kind": "x"})[0] == 405
+    for method in ("PATCH", "DELETE"):
+        assert send(one, method, EVENTS)[0] == 405
+    assert send(one, "GET", EVENTS)[1]["events"] == []
+
+
+@pytest.mark.parametrize("body, field", [
+    ({}, "kind"), ({"kind": ""}, "kind"), ({"kind": "Upper"}, "kind"), ({"kind": "1st"}, "kind"), ({"kind": "x" * 65}, "kind"),
+    ({"kind": "x", "severity": "warn"}, "severity"), ({"kind": "x", "severity": 1}, "severity"),
+    ({"kind": "x", "message": "x" * 1001}, "message"), ({"kind": "x", "message": None}, "message"),
+    ({"kind": "x", "metadata": []}, "metadata"), ({"kind": "x", "metadata": {"a": "x" * 8192}}, "metadata"),
+    ({"kind": "x", "colour": "red"}, "colour"),
+], ids=range(12))
+def test_a_bad_event_names_its_field(daemon, body, field):
+    one = daemon()
+    status, answer = send(one, "POST", EVENTS, body)
+    assert status == 400 and answer["error"]["message"].startswith(field + ":"), answer
+    assert send(one, "GET", EVENTS)[1]["events"] == []
+
+
+def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
+    one = daemon()
+    reader = stream(one)
+    posted = []
+    for kind, severity in (("deploy_started", "info"), ("deploy_failed", "error"), ("x" * 64, "warning")):
+        status, event = send(one, "POST", EVENTS, {"kind": kind, "severity": severity, "message": "m" * 1000,
+                                                   "metadata": {"commit": "a58e5a0", "deep": {"a": [1]}}})
+        assert status == 201
+        posted.append(event)
+    assert [e["kind"] for e in send(one, "GET", EVENTS)[1]["events"]] == ["x" * 64, "deploy_failed", "deploy_started"]
+    assert send(one, "GET", EVENTS)[1]["events"] == posted[::-1]
+    event = posted[0]
+    assert event["event_id"].startswith("evt-") and len(event["event_id"]) == 16
+    assert event["slug"] == "shop" and event["severity"] == "info" and event["metadata"]["commit"] == "a58e5a0"
+    told = reader.next()
+    assert (told["seq"], told["kind"], told["action"], told["slug"]) == (event["seq"], "app", "deploy_started", "shop")
+    assert [e["kind"] for e in send(one, "GET", EVENTS + "?limit=1")[1]["events"]] == ["x" * 64]
+    assert [e["kind"] for e in send(one, "GET", EVENTS + "?severity=error")[1]["events"]] == ["deploy_failed"]
+    assert [e["kind"] for e in send(one, "GET", EVENTS + "?kind=deploy_started")[1]["events"]] == ["deploy_started"]
+    assert [e["kind"] for e in send(one, "GET", EVENTS + f"?before={posted[1]['event_id']}")[1]["events"]] == ["deploy_started"]
+    for query in ("limit=0", "limit=1001", "limit=x", "severity=warn", "before=0", "before=evt-xyz"):
+        assert send(one, "GET", f"{EVENTS}?{query}")[0] == 400, query
+    assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
+
+
+def test_the_same_key_posts_once_also_across_a_kill(daemon):
+    one = daemon()
+    body = {"kind": "deploy_started"}
+    status, first = send(one, "POST", EVENTS, body, Idempotency_Key="k-1")
+    assert status == 201
+    assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
+    assert send(one, "POST", EVENTS, body, Idempotency_Key="k-2")[0] == 201
+    assert send(one, "POST", "/api/app-gateway/events/other", body, Idempotency_Key="k-1")[0] == 201
+    assert send(one, "POST", EVENTS, body, Idempotency_Key="k" * 129)[0] == 400
+    one.kill()
+    (one.folder / "http.sock").unlink(missing_ok=True)
+    one.start()
+    assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
+    assert len(send(one, "GET", EVENTS)[1]["events"]) == 2
+
+
+def test_what_was_acknowledged_survives_kills(daemon):
+    """Writers post until the daemon is gone; whatever was answered 201 is there afterwards, once."""
+    one = daemon()
+    acknowledged = []
+    for round_ in range(5):
+        stop = threading.Event()
+
+        def post(worker):
+            n = 0
+            while not stop.is_set():
+                key = f"{round_}-{worker}-{n}"
+                try:
+                    if send(one, "POST", EVENTS, {"kind": "deploy_started", "message": key}, Idempotency_Key=key)[0] == 201:
+                        acknowledged.append(key)
+                except (OSError, http.client.HTTPException, TypeError):
+                    return
+                n += 1
+
+        before = len(acknowledged)
+        workers = [threading.Thread(target=post, args=(i,)) for i in range(8)]
+        for worker in workers:
+            worker.start()
+        wait_for(lambda: len(acknowledged) > before + 20, 20, "some answers")
+        one.process.kill()
+        one.process.wait()
+        stop.set()
+        for worker in workers:
+            worker.join()
+        one.log.close()
+        (one.folder / "http.sock").unlink(missing_ok=True)
+        one.start()
+    stored = [event["message"] for event in one.events(slug="shop")]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) - len(acknowledged) <= 5 * 8  # in flight at a kill
+
+
+def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket})
+    one.up("docker")
+    send(one, "PUT", APP, {"containers": ["bound"]})
+    docker.run("bound", "sh", "-c", "exit 3")
+    docker.run("labelled", "sh", "-c", "exit 4", options=("--label", "virtwatch.slug=blog"))
+    docker.run("composed", "true", options=("--label", "com.docker.compose.project=stack"))
+    docker.run("hostile", "true", options=("--label", "virtwatch.slug=../x"))
+    try:
+        rows = wait_for(lambda: [e for e in send(one, "GET", EVENTS)[1]["events"] if e["kind"] == "died"], 20, "its exit")
+        assert rows[0]["metadata"]["exit_code"] == 3 and rows[0]["metadata"]["name"] == "bound"
+        wait_for(lambda: [e for e in send(one, "GET", "/api/app-gateway/events/blog")[1]["events"] if e["kind"] == "died"], 20, "by label")
+        wait_for(lambda: send(one, "GET", "/api/app-gateway/events/stack")[1]["events"], 20, "by project")
+        one.wait_event(name="hostile", action="stopped")
+        apps = {app["slug"]: app for app in send(one, "GET", "/api/app-gateway/apps")[1]}
+        assert set(apps) >= {"shop", "blog", "stack"} and apps["blog"]["origin"] == "label"
+        assert not any("x" == slug or "." in slug for slug in apps)
+        assert send(one, "GET", "/api/v1/workloads/bound")[1]["slug"] == "shop"
+    finally:
+        docker("rm", "-f", "bound", "labelled", "composed", "hostile")
