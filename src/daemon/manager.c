@@ -100,6 +100,8 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT ||
                         ++manager->n_heartbeats == SETTLED_HEARTBEATS)
                 (void) malloc_trim(0);
+        if (manager->dbus)
+                dbus_refresh(manager->dbus);
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
