@@ -6,8 +6,15 @@
 #define VW_INTERFACE_MANAGER  "org.virtwatch1.Manager"
 #define VW_INTERFACE_WORKLOAD "org.virtwatch1.Workload"
 
-#define VW_ERROR_NO_SUCH_WORKLOAD "org.virtwatch1.Error.NoSuchWorkload"
-#define VW_ERROR_NOT_SUPPORTED    "org.virtwatch1.Error.NotSupported"
+/* Beside Workload, by kind; a unit has neither. */
+#define VW_INTERFACE_VIRTUAL_MACHINE "org.virtwatch1.VirtualMachine"
+#define VW_INTERFACE_CONTAINER       "org.virtwatch1.Container"
+
+#define VW_ERROR_NO_SUCH_WORKLOAD   "org.virtwatch1.Error.NoSuchWorkload"
+#define VW_ERROR_NOT_SUPPORTED      "org.virtwatch1.Error.NotSupported"
+#define VW_ERROR_ALREADY_SUBSCRIBED "org.virtwatch1.Error.AlreadySubscribed"
+#define VW_ERROR_NOT_SUBSCRIBED     "org.virtwatch1.Error.NotSubscribed"
+#define VW_ERROR_BAD_CONFIGURATION  "org.virtwatch1.Error.BadConfiguration"
 
 #define VW_HTTP_ADDRESS_DEFAULT "127.0.0.1:9887"
 #define VW_HTTP_SOCKET_DEFAULT  "/run/virtwatch/http.sock"

@@ -23,11 +23,13 @@ DEFINE_FREEP(struct dbus, dbus_free);
 
 bool dbus_is_connected(const struct dbus *dbus);
 
-/** The manager tells of changes that are no events; each sends PropertiesChanged and the matching
- * signals. */
+/** The manager tells of changes that are no events. What really differs from what the bus was told
+ * last goes out a moment later, as PropertiesChanged and the matching signals. */
 struct workload;
-void dbus_workload_added(struct dbus *dbus, const struct workload *workload);
-void dbus_workload_removed(struct dbus *dbus, const char *id);
+/** @workload is new, or may have changed. */
 void dbus_workload_changed(struct dbus *dbus, const struct workload *workload);
-void dbus_source_changed(
-                struct dbus *dbus, const char *source, const char *state, const char *error);
+void dbus_workload_removed(struct dbus *dbus, const char *id);
+/** The state of @source has changed, and with it perhaps that of its workloads. */
+void dbus_source_changed(struct dbus *dbus, const char *source);
+/** Now and then: look at what changes without anybody telling. */
+void dbus_refresh(struct dbus *dbus);

@@ -1,27 +1,139 @@
 #pragma once
-/* What the D-Bus face's files share: dbus.c (connection, signals), dbus_manager.c and
- * dbus_workload.c (objects). */
+/* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
+ * told of workloads and sources), dbus_caller.c (who asks, and how much), dbus_text.c (texts and
+ * events as messages), and the objects: dbus_manager.c, dbus_dump.c, dbus_log.c, dbus_workload.c.
+ */
 
 #include <systemd/sd-bus.h>
 
 #include "api/dbus.h"
 #include "engine/feed.h"
 #include "engine/tracker.h"
+#include "model/event.h"
+#include "model/workload.h"
+
+#define DBUS_GIVEN_MAX 64
+
+/* What one caller was given in the second that began then. */
+struct dbus_given {
+        uint64_t caller; /* hash of its name */
+        uint64_t begin_us;
+        size_t bytes;
+};
 
 struct dbus {
         struct api_context *api;
         char *bus_kind, *address;
         sd_bus *bus;
         sd_event_source *retry;
-        uint64_t wait_us;
+        uint64_t wait_us;  /* before the next try; 0: it works */
+        uint64_t named_us; /* CLOCK_MONOTONIC when the name became ours; 0: it is not */
+
+        /* dbus.c */
         struct feed_reader reader;
         sd_event_source *pump;
-        bool reading;
+        bool reading, was_named;
+        uint64_t read_seq;  /* where reading stopped */
+        size_t reply_bytes; /* of big replies, since the write queue was last seen empty */
+
+        /* dbus_told.c */
+        struct map *told;         /* id to struct told */
+        struct list dirty;        /* of struct told: the bus is not up to date */
+        struct list told_sources; /* of struct told_source */
+        uint32_t running;         /* among those told */
+        uint32_t told_running, told_count;
+        bool told_ready;
+
+        /* dbus_caller.c */
+        struct list calls; /* of struct dbus_call */
+        size_t n_calls;
+        struct list subscribers;
+        size_t n_subscribers;
+        struct dbus_given given[DBUS_GIVEN_MAX]; /* the latest callers for much */
 };
 
+/* ---- dbus.c ---- */
+
+/** Whether the bus takes more signals now; if not, the pump comes again when it may. */
+bool dbus_may_send(struct dbus *dbus);
+/** Whether a reply of about @size bytes may be made to @call; NULL: to one that is bounded already.
+ *
+ * Return: 0; negative with @error: it is too large, too many wait to be read, or this caller asks
+ * for too much. */
+int dbus_may_reply(struct dbus *dbus, sd_bus_message *call, size_t size, sd_bus_error *error);
+void dbus_pump_soon(struct dbus *dbus);
+
+/* ---- dbus_told.c ---- */
+
+int dbus_told_init(struct dbus *dbus);
+void dbus_told_done(struct dbus *dbus);
+/** The name is ours: who comes now sees what is there; only changes from now on are told. */
+void dbus_told_begin(struct dbus *dbus);
+/** Tell what changed, as long as the bus takes it. Return: whether something is left. */
+bool dbus_told_flush(struct dbus *dbus);
+
+/* ---- dbus_caller.c ---- */
+
+/* One call that is answered later. */
+struct dbus_call {
+        struct list list;
+        struct dbus *dbus;       /* NULL: the bus it came from is gone */
+        sd_bus_message *message; /* the call */
+        sd_bus_slot *slot;       /* of our own question to the bus, if any */
+        int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error);
+};
+
+/** Remember a call for later. Return: 0; negative with @error set: this caller waits for too many
+ * already. */
+int dbus_call_new(struct dbus *dbus, sd_bus_message *message, sd_bus_error *error,
+                struct dbus_call **ret_call);
+struct dbus_call *dbus_call_free(struct dbus_call *call);
+DEFINE_FREEP(struct dbus_call, dbus_call_free);
+/**
+ * Ask the bus, without waiting for it, which user the caller is; @then answers the call. It gets
+ * uid -1 if that cannot be told: an error, a timeout, a caller that is gone.
+ *
+ * Return: 1, as a method handler does that answers later; negative with @error.
+ */
+int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
+                int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid,
+                                sd_bus_error *error),
+                sd_bus_error *error);
+/** Whether the caller may ask for another @size bytes this second. */
+bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size);
+/** Until polkit is asked: root, and whom the daemon runs as. Return: 0; negative with @error. */
+int dbus_check_owner(int64_t uid, sd_bus_error *error);
+/** The bus is gone, and all who wait. */
+void dbus_callers_done(struct dbus *dbus);
+int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_unsubscribe(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
+/* ---- dbus_text.c ---- */
+
+/** A copy in which all that may not travel is U+FFFD. Caller frees; NULL: no memory. */
+char *dbus_text_clean(const char *text);
+int dbus_append_text(sd_bus_message *message, const char *text);
+/** Answer with one text. */
+int dbus_reply_text(sd_bus_message *message, const char *text);
+/** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */
+int dbus_append_event(sd_bus_message *message, const struct event *event);
+
+/* ---- the objects ---- */
+
 extern const sd_bus_vtable dbus_manager_vtable[];
-extern const sd_bus_vtable dbus_log_vtable[];
+int dbus_method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_dump(sd_bus_message *message, void *userdata, sd_bus_error *error);
+/** Add org.freedesktop.LogControl1. */
+int dbus_log_export(struct dbus *dbus);
 int dbus_workload_export(struct dbus *dbus);
 /** Caller frees; NULL: no memory. */
 char *dbus_workload_path(const char *id);
-int dbus_append_details(sd_bus_message *message, struct json_object *details);
+/** About how many bytes @workload takes in a reply, with all its interfaces or only its line in the
+ * list. */
+size_t dbus_workload_size(const struct workload *workload, bool whole);
+
+#define DBUS_API(userdata) (((struct dbus *) (userdata))->api)
+#define DBUS_PROPERTY(name)                                                              \
+        static int property_##name(sd_bus *bus, const char *path, const char *interface, \
+                        const char *property, sd_bus_message *reply, void *userdata,     \
+                        sd_bus_error *error)

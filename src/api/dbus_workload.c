@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "api/dbus_internal.h"
+#include "api/dbus_values.h"
+#include "api/view.h"
 #include "base/json.h"
-#include "model/workload.h"
 #include "virtwatch/virtwatch.h"
 
 #define WORKLOAD_PREFIX VW_OBJECT_PATH "/workload"
@@ -14,6 +15,18 @@ char *dbus_workload_path(const char *id) {
         char *path = NULL;
 
         return sd_bus_path_encode(WORKLOAD_PREFIX, id, &path) < 0 ? NULL : path;
+}
+
+size_t dbus_workload_size(const struct workload *workload, bool whole) {
+        const char *const texts[] = { workload->uuid, workload->runtime, workload->job,
+                workload->state_reason, workload->image, workload->uri, workload->cgroup };
+        size_t size = 128 + 4 * strlen(workload->id) + strlen(workload->name);
+
+        if (!whole)
+                return size;
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                size += strlen(texts[i]);
+        return size + 1024; /* names of interfaces and properties, and the numbers */
 }
 
 static struct workload *find(struct dbus *dbus, const char *path) {
@@ -65,32 +78,59 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
         return 1;
 }
 
-#define PROPERTY(name)                                                                   \
-        static int property_##name(sd_bus *bus, const char *path, const char *interface, \
-                        const char *property, sd_bus_message *reply, void *userdata,     \
-                        sd_bus_error *error)
+/* Of the object tree that calls right now: its members get the workload, not the face. */
+static struct dbus *dbus_of(sd_bus *bus) {
+        return sd_bus_slot_get_userdata(sd_bus_get_current_slot(bus));
+}
 
-PROPERTY(kind) {
+/* @userdata is the address of a field that is a text. */
+DBUS_PROPERTY(text) {
+        return dbus_append_text(reply, *(char *const *) userdata);
+}
+
+DBUS_PROPERTY(kind) {
         const struct workload *workload = userdata;
 
         return sd_bus_message_append(reply, "s", workload_kind_to_string(workload->kind));
 }
 
-PROPERTY(state) {
+DBUS_PROPERTY(state) {
         const struct workload *workload = userdata;
 
         return sd_bus_message_append(reply, "s", workload_state_to_string(workload->state));
 }
 
-PROPERTY(last_exit) {
+DBUS_PROPERTY(last_exit) {
         const struct workload *workload = userdata;
+        int r;
 
-        return sd_bus_message_append(reply, "(sisst)", workload->last_exit.action,
-                        (int32_t) workload->last_exit.code, workload->last_exit.evidence,
-                        workload->last_exit.reason, workload->last_exit.time_us);
+        r = sd_bus_message_open_container(reply, 'r', "sisst");
+        if (r >= 0)
+                r = dbus_append_text(reply, workload->last_exit.action);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "i", (int32_t) workload->last_exit.code);
+        if (r >= 0)
+                r = dbus_append_text(reply, workload->last_exit.evidence);
+        if (r >= 0)
+                r = dbus_append_text(reply, workload->last_exit.reason);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "t", workload->last_exit.time_us);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-PROPERTY(restarts) {
+DBUS_PROPERTY(last_lifecycle) {
+        const struct workload *workload = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "ss");
+        if (r >= 0)
+                r = dbus_append_text(reply, workload->lifecycle_event);
+        if (r >= 0)
+                r = dbus_append_text(reply, workload->lifecycle_detail);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+DBUS_PROPERTY(restarts) {
         const struct workload *workload = userdata;
 
         return sd_bus_message_append(
@@ -98,29 +138,33 @@ PROPERTY(restarts) {
 }
 
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(json_putp) struct json_object *object = workload_to_json(userdata);
+        const struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
+        _cleanup_(json_putp) struct json_object *object = view_workload(dbus->api, userdata, true);
         const char *text = object ? json_text(object) : NULL;
 
-        return text ? sd_bus_reply_method_return(message, "s", text) : -ENOMEM;
+        return text ? dbus_reply_text(message, text) : -ENOMEM;
 }
 
+#define CONST   SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define TEXT(name, field, flags) \
-        SD_BUS_PROPERTY(name, "s", NULL, offsetof(struct workload, field), flags)
+        SD_BUS_PROPERTY(name, "s", property_text, offsetof(struct workload, field), flags)
+#define NUMBER(name, signature, field) \
+        SD_BUS_PROPERTY(name, signature, NULL, offsetof(struct workload, field), CHANGES)
 
 static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        TEXT("Id", id, SD_BUS_VTABLE_PROPERTY_CONST),
-        TEXT("Name", name, 0),
-        TEXT("UUID", uuid, 0),
-        SD_BUS_PROPERTY("Kind", "s", property_kind, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        TEXT("Runtime", runtime, 0),
-        TEXT("Job", job, 0),
-        SD_BUS_PROPERTY("State", "s", property_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        TEXT("StateReason", state_reason, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("LastExit", "(sisst)", property_last_exit, 0,
-                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Restarts", "u", property_restarts, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(struct workload, started_us), 0),
+        TEXT("Id", id, CONST),
+        TEXT("Name", name, CHANGES),
+        TEXT("UUID", uuid, CHANGES),
+        SD_BUS_PROPERTY("Kind", "s", property_kind, 0, CONST),
+        TEXT("Runtime", runtime, CHANGES),
+        TEXT("Job", job, CHANGES),
+        SD_BUS_PROPERTY("State", "s", property_state, 0, CHANGES),
+        TEXT("StateReason", state_reason, CHANGES),
+        SD_BUS_PROPERTY("LastExit", "(sisst)", property_last_exit, 0, CHANGES),
+        SD_BUS_PROPERTY("Restarts", "u", property_restarts, 0, CHANGES),
+        NUMBER("StartedUSec", "t", started_us),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
                         method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS(
@@ -130,18 +174,19 @@ static const sd_bus_vtable workload_vtable[] = {
 
 static const sd_bus_vtable vm_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_PROPERTY("DomainId", "i", NULL, offsetof(struct workload, domain_id), 0),
-        TEXT("ConnectionUri", uri, 0),
+        NUMBER("DomainId", "i", domain_id),
+        TEXT("ConnectionUri", uri, CONST),
+        SD_BUS_PROPERTY("LastLifecycle", "(ss)", property_last_lifecycle, 0, CHANGES),
         SD_BUS_VTABLE_END,
 };
 
 static const sd_bus_vtable container_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        TEXT("Image", image, 0),
-        TEXT("ContainerId", native_id, SD_BUS_VTABLE_PROPERTY_CONST),
-        TEXT("CgroupPath", cgroup, 0),
-        SD_BUS_PROPERTY("OomKills", "t", NULL, offsetof(struct workload, oom_kills), 0),
-        SD_BUS_PROPERTY("Pid", "u", NULL, offsetof(struct workload, pid), 0),
+        TEXT("Image", image, CHANGES),
+        TEXT("ContainerId", native_id, CONST),
+        TEXT("CgroupPath", cgroup, CHANGES),
+        NUMBER("OomKills", "t", oom_kills),
+        NUMBER("Pid", "u", pid),
         SD_BUS_VTABLE_END,
 };
 
@@ -152,10 +197,10 @@ int dbus_workload_export(struct dbus *dbus) {
                         workload_vtable, find_any, dbus);
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(dbus->bus, NULL, WORKLOAD_PREFIX,
-                                "org.virtwatch1.VirtualMachine", vm_vtable, find_vm, dbus);
+                                VW_INTERFACE_VIRTUAL_MACHINE, vm_vtable, find_vm, dbus);
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(dbus->bus, NULL, WORKLOAD_PREFIX,
-                                "org.virtwatch1.Container", container_vtable, find_container, dbus);
+                                VW_INTERFACE_CONTAINER, container_vtable, find_container, dbus);
         if (r >= 0)
                 r = sd_bus_add_node_enumerator(dbus->bus, NULL, WORKLOAD_PREFIX, enumerate, dbus);
         return r;

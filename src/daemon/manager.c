@@ -100,9 +100,19 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT ||
                         ++manager->n_heartbeats == SETTLED_HEARTBEATS)
                 (void) malloc_trim(0);
+        if (manager->dbus)
+                dbus_refresh(manager->dbus);
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
+}
+
+/* The faces borrow it, and tell it as a constant. */
+static void keep_node_name(struct manager *manager, struct config *config) {
+        char *name = config->node_name;
+
+        config->node_name = manager->config.node_name;
+        manager->config.node_name = name;
 }
 
 static int manager_reload(struct manager *manager) {
@@ -119,6 +129,7 @@ static int manager_reload(struct manager *manager) {
                                 });
                 log_set_level(config.log_level);
                 log_set_target(config.log_target);
+                keep_node_name(manager, &config);
                 config_done(&manager->config);
                 manager->config = config;
                 log_info("Configuration reloaded; sources and listeners keep theirs until a restart");

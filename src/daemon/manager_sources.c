@@ -201,9 +201,7 @@ void manager_sources_changed(struct manager *manager, const char *name) {
                                         source_state_to_string(source->state),
                                         source->error[0] ? ": " : "", source->error);
                         if (manager->dbus)
-                                dbus_source_changed(manager->dbus, source->name,
-                                                source_state_to_string(source->state),
-                                                source->error);
+                                dbus_source_changed(manager->dbus, source->name);
                 }
                 i++;
         }

@@ -10,7 +10,8 @@
         X(origin) X(cursor) X(action) X(message) X(oom_cgroup) X(task_cgroup)         \
         X(oom_comm) X(oomd_reason) X(error) X(workload.native_id) X(workload.name)    \
         X(workload.uuid) X(workload.runtime) X(workload.image) X(workload.uri)        \
-        X(workload.cgroup) X(workload.job) X(workload.state_reason)
+        X(workload.cgroup) X(workload.job) X(workload.state_reason)                   \
+        X(workload.lifecycle_event) X(workload.lifecycle_detail)
 /* clang-format on */
 
 struct fact *fact_free(struct fact *fact) {

@@ -52,6 +52,8 @@ static void workload_free(struct workload *workload) {
         free(workload->cgroup);
         free(workload->job);
         free(workload->state_reason);
+        free(workload->lifecycle_event);
+        free(workload->lifecycle_detail);
         (void) json_object_put(workload->labels);
         free(workload);
 }
@@ -310,6 +312,10 @@ static int take_info(struct inventory *inventory, struct workload *workload,
                 r = take_text(&workload->cgroup, info->cgroup, TEXT_MAX_BYTES);
         if (r >= 0)
                 r = take_text(&workload->job, info->job, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->lifecycle_event, info->lifecycle_event, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_text(&workload->lifecycle_detail, info->lifecycle_detail, NAME_MAX_BYTES);
         if (r < 0)
                 return r;
 
@@ -337,7 +343,7 @@ static int take_info(struct inventory *inventory, struct workload *workload,
 static int empty_texts(struct workload *workload) {
         char **const fields[] = { &workload->name, &workload->uuid, &workload->runtime,
                 &workload->image, &workload->uri, &workload->cgroup, &workload->job,
-                &workload->state_reason };
+                &workload->state_reason, &workload->lifecycle_event, &workload->lifecycle_detail };
 
         for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
                 *fields[i] = strdup("");

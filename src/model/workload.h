@@ -25,7 +25,8 @@ struct workload_info {
         struct json_object *labels; /* borrowed; name to text */
         enum workload_state state;  /* WORKLOAD_STATE_MAX_: not said */
         const char *state_reason;
-        int domain_id;        /* VMs: -1 not said */
+        const char *lifecycle_event, *lifecycle_detail; /* VMs: the last one's words */
+        int domain_id;                                  /* VMs: -1 not said */
         uint32_t pid;         /* main process: container's init, QEMU; 0 not said */
         uint64_t created_us;  /* CLOCK_REALTIME */
         uint64_t started_us;  /* this life's start; 0 not said. A changed value is a new life */
@@ -49,7 +50,9 @@ struct workload {
         char *id;     /* public: the native id; "NATIVE@SOURCE" where another source has the same */
         char *source; /* the source's name; none of the texts is ever NULL */
         char *native_id, *name, *uuid, *runtime, *image, *uri, *cgroup, *job, *state_reason;
-        struct json_object *labels; /* owned, may be NULL */
+        char *lifecycle_event,
+                        *lifecycle_detail; /* VMs, as lifecycle.h words them; "": none seen */
+        struct json_object *labels;        /* owned, may be NULL */
         enum workload_kind kind;
         enum workload_state state;
         enum workload_state last_known; /* equals state while the source is up; the state before it

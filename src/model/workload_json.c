@@ -35,6 +35,19 @@ static struct json_object *last_exit_to_json(const struct workload *workload) {
         return object;
 }
 
+static struct json_object *lifecycle_to_json(const struct workload *workload) {
+        struct json_object *object;
+
+        if (!workload->lifecycle_event[0])
+                return NULL;
+        object = json_object_new_object();
+        if (!object)
+                return NULL;
+        (void) json_add_string(object, "event", workload->lifecycle_event);
+        (void) json_add_string(object, "detail", workload->lifecycle_detail);
+        return object;
+}
+
 struct json_object *workload_to_json(const struct workload *workload) {
         struct json_object *object = json_object_new_object();
 
@@ -58,6 +71,7 @@ struct json_object *workload_to_json(const struct workload *workload) {
         (void) json_add_int(object, "restarts", workload->restarts);
         (void) json_add_uint(object, "oom_kills", workload->oom_kills);
         (void) json_add(object, "labels", json_object_get(workload->labels));
+        (void) json_add(object, "last_lifecycle", lifecycle_to_json(workload));
         (void) json_object_object_add(object, "last_exit", last_exit_to_json(workload));
         return object;
 }
@@ -135,6 +149,8 @@ int inventory_thaw(struct inventory *inventory, struct json_object *frozen,
         info.cgroup = json_get_string(frozen, "cgroup");
         info.job = json_get_string(frozen, "job");
         info.labels = json_get(frozen, "labels");
+        info.lifecycle_event = json_get_string(frozen, "last_lifecycle/event");
+        info.lifecycle_detail = json_get_string(frozen, "last_lifecycle/detail");
         info.domain_id = (int) json_get_int(frozen, "domain_id", -1);
         info.pid = (uint32_t) get_u64(frozen, "pid");
         info.created_us = get_u64(frozen, "created_us");

@@ -142,8 +142,13 @@ static enum exit_how how_of(const struct libvirt_source *libvirt, const struct d
         return told;
 }
 
+struct lifecycle_words {
+        char event[32], detail[32];
+};
+
 static void fill_lifecycle(const struct libvirt_source *libvirt, const struct domain *domain,
-                const struct libvirt_letter *letter, struct fact *fact) {
+                const struct libvirt_letter *letter, struct lifecycle_words *words,
+                struct fact *fact) {
         static const char *const drivers[] = { "qemu", "test", "lxc" };
 
         fact->time_us = letter->time_us;
@@ -152,6 +157,9 @@ static void fill_lifecycle(const struct libvirt_source *libvirt, const struct do
         fact->workload.uuid = letter->uuid;
         fact->workload.name = letter->name;
         fact->workload.uri = libvirt->uri;
+        fact->workload.lifecycle_event = lifecycle_event_word(letter->event, words->event);
+        fact->workload.lifecycle_detail =
+                        lifecycle_detail_word(letter->event, letter->detail, words->detail);
         fact->workload.domain_id = letter->domain_id;
         fact->workload.transient = domain->transient;
         for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
@@ -162,16 +170,16 @@ static void fill_lifecycle(const struct libvirt_source *libvirt, const struct do
 static void post_exit(struct libvirt_source *libvirt, const struct libvirt_letter *letter,
                 struct domain *domain, enum exit_how told) {
         struct fact fact = FACT_INIT(FACT_EXIT);
-        char text[32];
+        struct lifecycle_words words;
 
-        fill_lifecycle(libvirt, domain, letter, &fact);
+        fill_lifecycle(libvirt, domain, letter, &words, &fact);
         fact.how = how_of(libvirt, domain, told);
         fact.runtime_tells = false; /* libvirt's STOPPED/FAILED is the same for an OOM kill and any
                                        other */
         fact.details = json_object_new_object();
         if (fact.details)
-                (void) json_add_string(fact.details, "libvirt_detail",
-                                lifecycle_detail_word(letter->event, letter->detail, text));
+                (void) json_add_string(
+                                fact.details, "libvirt_detail", fact.workload.lifecycle_detail);
         domain->alive = domain->held = domain->panicked = false;
         domain->hint = EXIT_PROCESS;
         domain->io_error[0] = '\0';
@@ -261,9 +269,10 @@ static struct json_object *lifecycle_details(const struct domain *domain,
 static void post_action(struct libvirt_source *libvirt, const struct libvirt_letter *letter,
                 const struct domain *domain, const struct lifecycle_meaning *meaning, bool news) {
         struct fact fact = FACT_INIT(FACT_ACTION);
-        char text[32], sentence[192];
+        struct lifecycle_words words;
+        char sentence[192];
 
-        fill_lifecycle(libvirt, domain, letter, &fact);
+        fill_lifecycle(libvirt, domain, letter, &words, &fact);
         fact.action = meaning->action;
         fact.severity = meaning->severity;
         fact.quiet = !meaning->publish || !news;
@@ -271,7 +280,7 @@ static void post_action(struct libvirt_source *libvirt, const struct libvirt_let
         if (letter->event == VIR_DOMAIN_EVENT_DEFINED &&
                         letter->detail == VIR_DOMAIN_EVENT_DEFINED_ADDED && !domain->alive)
                 fact.workload.state = STATE_CREATED;
-        fact.workload.state_reason = lifecycle_detail_word(letter->event, letter->detail, text);
+        fact.workload.state_reason = fact.workload.lifecycle_detail;
         fact.details = lifecycle_details(domain, letter, fact.workload.state_reason, fact.action);
         lifecycle_sentence(domain, &fact, sentence, sizeof(sentence));
         fact.message = sentence[0] ? sentence : NULL;

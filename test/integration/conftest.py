@@ -380,7 +380,7 @@ class Daemon:
         self.begin = self.log.tell()
         args = [BUILD / "src/virtwatchd"]
         for key, value in self.settings.items():
-            args += ["--set", f"{key}={value}"]
+            args += [key, value] if key.startswith("-") else ["--set", f"{key}={value}"]
         self.process = subprocess.Popen(list(map(str, args)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_for(lambda: self.process.poll() is not None or (folder / "http.sock").exists() and self.port(), 20, "virtwatchd listens")
         assert self.process.poll() is None, (folder / "virtwatchd.log").read_text()[-2000:]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pathlib
+import signal
 import socket
 import subprocess
 import time
@@ -309,3 +310,9 @@ def test_a_hostile_name_is_escaped_everywhere(daemon, docker):
     assert workload
     for line in one.get("/metrics")[1].splitlines():
         assert "\x1b" not in line
+
+
+def test_the_node_s_name_is_the_same_after_a_reload(server):
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: b"Configuration reloaded" in (server.folder / "virtwatchd.log").read_bytes(), 5, "the reload")
+    assert server.json("/api/v1/version")["node"] == "testnode"
