@@ -238,6 +238,9 @@ def test_kills_of_the_daemon_amid_starts_and_ends_tell_each_once(watched, contai
         return [subprocess.Popen(["ctr", "-a", containerd.socket, *command], stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL) for command in commands]
 
+    # Only what differs from something known is news: a source of which nothing is known is taken as it is found.
+    containerd.start_task("cbefore", "sleep", "100")
+    watched.wait_event(name="cbefore", action="started")
     names = [f"cstorm{i}" for i in range(9)]
     for round_ in range(3):
         batch = names[3 * round_:3 * round_ + 3]
@@ -261,5 +264,7 @@ def test_kills_of_the_daemon_amid_starts_and_ends_tell_each_once(watched, contai
         assert [a for a in told if a != "created"] == ["started", "died"] and told.count("created") <= 1, \
             json.dumps(watched.events(name=name), indent=1)
         remove(containerd, name)
+    assert actions(watched, "cbefore") == ["created", "started"]
+    remove(containerd, "cbefore")
     numbers = [e["seq"] for e in watched.events()]
     assert numbers == list(range(1, len(numbers) + 1))
