@@ -5,6 +5,7 @@
 #define VW_OBJECT_PATH        "/org/virtwatch1"
 #define VW_INTERFACE_MANAGER  "org.virtwatch1.Manager"
 #define VW_INTERFACE_WORKLOAD "org.virtwatch1.Workload"
+#define VW_INTERFACE_NODE     "org.virtwatch1.Node"
 
 /* Beside Workload, by kind; a unit has neither. */
 #define VW_INTERFACE_VIRTUAL_MACHINE "org.virtwatch1.VirtualMachine"

@@ -11,6 +11,7 @@ struct counters;
 struct event;
 struct feed;
 struct journal;
+struct node;
 struct sampler;
 struct tracker;
 
@@ -35,6 +36,7 @@ struct api_context {
         struct sampler *sampler;
         enum api_compat compat;
         struct apps *apps;
+        struct node *node; /* this host; NULL: it is not read */
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

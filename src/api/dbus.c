@@ -283,6 +283,8 @@ static int export_objects(struct dbus *dbus) {
                 r = dbus_log_export(dbus);
         if (r >= 0)
                 r = dbus_workload_export(dbus);
+        if (r >= 0)
+                r = dbus_node_export(dbus);
         return r < 0 ? r : sd_bus_add_object_manager(dbus->bus, NULL, VW_OBJECT_PATH);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 /* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
  * told of workloads and sources), dbus_caller.c (who asks, and how much), dbus_text.c (texts and
- * events as messages), and the objects: dbus_manager.c, dbus_dump.c, dbus_log.c, dbus_workload.c.
- */
+ * events as messages), and the objects: dbus_manager.c, dbus_dump.c, dbus_log.c, dbus_workload.c,
+ * dbus_node.c. */
 
 #include <systemd/sd-bus.h>
 
@@ -43,6 +43,10 @@ struct dbus {
         uint32_t running;         /* among those told */
         uint32_t told_running, told_count;
         bool told_ready;
+
+        /* dbus_node.c */
+        const char *told_node_status; /* a constant; NULL: never told */
+        uint64_t told_node_running;
 
         /* dbus_caller.c */
         struct list calls; /* of struct dbus_call */
@@ -125,6 +129,10 @@ int dbus_method_describe(sd_bus_message *message, void *userdata, sd_bus_error *
 int dbus_method_dump(sd_bus_message *message, void *userdata, sd_bus_error *error);
 /** Add org.freedesktop.LogControl1. */
 int dbus_log_export(struct dbus *dbus);
+int dbus_node_export(struct dbus *dbus);
+int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error *error);
+/** Tell what changed of the node. */
+void dbus_node_refresh(struct dbus *dbus);
 int dbus_workload_export(struct dbus *dbus);
 /** Caller frees; NULL: no memory. */
 char *dbus_workload_path(const char *id);

@@ -374,6 +374,8 @@ const sd_bus_vtable dbus_manager_vtable[] = {
                         method_get_workload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetWorkloadByPID", SD_BUS_ARGS("u", pid), SD_BUS_RESULT("o", path),
                         method_get_workload_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListNodes", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssuo)", nodes),
+                        dbus_method_list_nodes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetEvents",
                         SD_BUS_ARGS("t", after_seq, "u", limit, "a{sv}", filter),
                         SD_BUS_RESULT("a(ttsssssa{sv})", events), method_get_events,

@@ -362,6 +362,8 @@ void dbus_source_changed(struct dbus *dbus, const char *source) {
 }
 
 void dbus_refresh(struct dbus *dbus) {
-        if (dbus->named_us && dbus_may_send(dbus))
-                flush_manager(dbus);
+        if (!dbus->named_us || !dbus_may_send(dbus))
+                return;
+        flush_manager(dbus);
+        dbus_node_refresh(dbus);
 }

@@ -139,6 +139,10 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
 enum MHD_Result rest_timeline(struct http_request *request, const char *slug);
 enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug);
 
+/* rest_node.c */
+enum MHD_Result rest_nodes(struct http_request *request, const char *name);
+enum MHD_Result rest_node(struct http_request *request, const char *name);
+
 /* metrics.c */
 enum MHD_Result metrics_answer(struct http_request *request, const char *id);
 

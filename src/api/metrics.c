@@ -6,6 +6,7 @@
 #include "api/exposition.h"
 #include "api/http_accept.h"
 #include "api/http_internal.h"
+#include "api/metrics_node.h"
 #include "api/metrics_workload.h"
 #include "base/clock.h"
 #include "engine/counters.h"
@@ -231,6 +232,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         source_series(&exposition, api);
         workload_series(&exposition, api);
         metrics_workloads(&exposition, api);
+        metrics_node(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

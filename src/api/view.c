@@ -12,8 +12,7 @@
 #define MIB (1024.0 * 1024.0)
 #define GIB (1024.0 * MIB)
 
-/* Two decimals are more than any of this is true to. */
-static void add_number(struct json_object *object, const char *name, double value) {
+void view_add_number(struct json_object *object, const char *name, double value) {
         char text[320];
 
         if (isnan(value) || isinf(value)) {
@@ -31,7 +30,7 @@ static void add_number(struct json_object *object, const char *name, double valu
         (void) json_add(object, name, json_object_new_double_s(value, text));
 }
 
-static void add_count(struct json_object *object, const char *name, uint64_t value) {
+void view_add_count(struct json_object *object, const char *name, uint64_t value) {
         if (value == STATS_UNKNOWN)
                 (void) json_object_object_add(object, name, NULL);
         else
@@ -53,18 +52,19 @@ struct json_object *view_allocation(const struct series *series) {
                 return NULL;
         }
         object = json_object_new_object();
-        add_number(object, "vcpus", allocation->vcpus);
-        add_number(object, "memory_mb", scaled(allocation->memory_bytes, MIB));
+        view_add_number(object, "vcpus", allocation->vcpus);
+        view_add_number(object, "memory_mb", scaled(allocation->memory_bytes, MIB));
         for (size_t i = 0; i < allocation->n_disks; i++) {
                 struct json_object *disk = json_object_new_object();
 
                 (void) json_add_string(disk, "target", allocation->disks[i].target);
-                add_number(disk, "capacity_gb", scaled(allocation->disks[i].capacity_bytes, GIB));
+                view_add_number(disk, "capacity_gb",
+                                scaled(allocation->disks[i].capacity_bytes, GIB));
                 (void) json_object_array_add(disks, disk);
         }
         (void) json_add(object, "disks", disks);
-        add_count(object, "vcpus_max", allocation->vcpus_max);
-        add_number(object, "memory_max_mb", scaled(allocation->memory_max_bytes, MIB));
+        view_add_count(object, "vcpus_max", allocation->vcpus_max);
+        view_add_number(object, "memory_max_mb", scaled(allocation->memory_max_bytes, MIB));
         (void) json_add_bool(object, "cpu_limited", allocation->cpu_limited);
         (void) json_add_bool(object, "memory_limited", allocation->memory_limited);
         for (size_t i = 0; i < allocation->n_nets; i++)
@@ -78,9 +78,9 @@ struct json_object *view_sample(const struct sample *sample) {
         char time[CLOCK_RFC3339_MAX];
 
         (void) json_add_string(object, "at", clock_format_rfc3339(sample->at_us, time));
-        add_number(object, "cpu_pct", (double) sample->cpu_percent);
-        add_number(object, "mem_pct", (double) sample->memory_percent);
-        add_number(object, "disk_pct", (double) sample->disk_percent);
+        view_add_number(object, "cpu_pct", (double) sample->cpu_percent);
+        view_add_number(object, "mem_pct", (double) sample->memory_percent);
+        view_add_number(object, "disk_pct", (double) sample->disk_percent);
         return object;
 }
 
@@ -107,14 +107,14 @@ static struct json_object *view_usage(const struct series *series) {
         (void) json_add_string(object, "cpu_source", usage_source_to_string(usage->cpu_source));
         (void) json_add_string(object, "mem_source", usage_source_to_string(usage->memory_source));
         (void) json_add_string(object, "disk_source", usage_source_to_string(usage->disk_source));
-        add_number(object, "cpu_raw_pct", usage->cpu_raw_percent);
-        add_number(object, "steal_pct", usage->steal_percent);
+        view_add_number(object, "cpu_raw_pct", usage->cpu_raw_percent);
+        view_add_number(object, "steal_pct", usage->steal_percent);
         return object;
 }
 
 static void add_rate(struct json_object *object, const char *name, const uint64_t *before,
                 uint64_t now, uint64_t elapsed_us) {
-        add_number(object, name, before ? stats_rate(*before, now, elapsed_us) : STATS_NAN);
+        view_add_number(object, name, before ? stats_rate(*before, now, elapsed_us) : STATS_NAN);
 }
 
 static struct json_object *view_nets(const struct stats *before, const struct stats *now) {
@@ -127,14 +127,14 @@ static struct json_object *view_nets(const struct stats *before, const struct st
                 struct json_object *object = json_object_new_object();
 
                 (void) json_add_string(object, "name", net->name);
-                add_count(object, "rx_bytes", net->rx_bytes);
-                add_count(object, "tx_bytes", net->tx_bytes);
-                add_count(object, "rx_packets", net->rx_packets);
-                add_count(object, "tx_packets", net->tx_packets);
-                add_count(object, "rx_errors", net->rx_errors);
-                add_count(object, "tx_errors", net->tx_errors);
-                add_count(object, "rx_drops", net->rx_drops);
-                add_count(object, "tx_drops", net->tx_drops);
+                view_add_count(object, "rx_bytes", net->rx_bytes);
+                view_add_count(object, "tx_bytes", net->tx_bytes);
+                view_add_count(object, "rx_packets", net->rx_packets);
+                view_add_count(object, "tx_packets", net->tx_packets);
+                view_add_count(object, "rx_errors", net->rx_errors);
+                view_add_count(object, "tx_errors", net->tx_errors);
+                view_add_count(object, "rx_drops", net->rx_drops);
+                view_add_count(object, "tx_drops", net->tx_drops);
                 add_rate(object, "rx_bytes_per_s", old ? &old->rx_bytes : NULL, net->rx_bytes,
                                 elapsed_us);
                 add_rate(object, "tx_bytes_per_s", old ? &old->tx_bytes : NULL, net->tx_bytes,
@@ -156,13 +156,13 @@ static struct json_object *view_blocks(const struct stats *before, const struct 
 
                 (void) json_add_string(object, "target", block->name);
                 (void) json_add_string(object, "path", block->path[0] ? block->path : NULL);
-                add_count(object, "read_bytes", block->read_bytes);
-                add_count(object, "write_bytes", block->write_bytes);
-                add_count(object, "read_requests", block->read_requests);
-                add_count(object, "write_requests", block->write_requests);
-                add_count(object, "allocation_bytes", block->allocation_bytes);
-                add_count(object, "capacity_bytes", block->capacity_bytes);
-                add_count(object, "physical_bytes", block->physical_bytes);
+                view_add_count(object, "read_bytes", block->read_bytes);
+                view_add_count(object, "write_bytes", block->write_bytes);
+                view_add_count(object, "read_requests", block->read_requests);
+                view_add_count(object, "write_requests", block->write_requests);
+                view_add_count(object, "allocation_bytes", block->allocation_bytes);
+                view_add_count(object, "capacity_bytes", block->capacity_bytes);
+                view_add_count(object, "physical_bytes", block->physical_bytes);
                 add_rate(object, "read_bytes_per_s", old ? &old->read_bytes : NULL,
                                 block->read_bytes, elapsed_us);
                 add_rate(object, "write_bytes_per_s", old ? &old->write_bytes : NULL,
@@ -183,11 +183,11 @@ static struct json_object *view_vcpus(const struct stats *before, const struct s
                 struct json_object *object = json_object_new_object();
 
                 (void) json_add_uint(object, "number", vcpu->number);
-                add_count(object, "time_ns", vcpu->time_ns);
-                add_number(object, "busy_pct",
+                view_add_count(object, "time_ns", vcpu->time_ns);
+                view_add_number(object, "busy_pct",
                                 old ? stats_rate(old->time_ns, vcpu->time_ns, elapsed_us) / 1e7
                                     : STATS_NAN);
-                add_number(object, "steal_pct",
+                view_add_number(object, "steal_pct",
                                 old ? stats_rate(old->delay_ns, vcpu->delay_ns, elapsed_us) / 1e7
                                     : STATS_NAN);
                 (void) json_object_array_add(vcpus, object);

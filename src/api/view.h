@@ -20,3 +20,8 @@ struct json_object *view_allocation(const struct series *series);
 /** [{"at","cpu_pct","mem_pct","disk_pct"}], the oldest first. @since_us: newer ones only. */
 struct json_object *view_samples(const struct series *series, uint64_t since_us);
 struct json_object *view_sample(const struct sample *sample);
+
+/** A number with two decimals, more than any of this is true to; null for NaN. */
+void view_add_number(struct json_object *object, const char *name, double value);
+/** null for STATS_UNKNOWN. */
+void view_add_count(struct json_object *object, const char *name, uint64_t value);

@@ -52,7 +52,13 @@ int sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size,
 
 /* ---- print.c ---- */
 
+/** One line, with nothing in it that a terminal obeys. */
+void print_json(struct json_object *object);
 void print_event(const struct cli *cli, struct json_object *event);
 void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads);
+
+/* ---- print_node.c ---- */
+
+void print_nodes(const struct cli *cli, struct json_object *nodes);

@@ -21,6 +21,7 @@ static void help(void) {
         (void) printf("virtwatch COMMAND [OPTION]...\n\n"
                       "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
                       "  workloads [--filter KEY=VALUE]...                           every VM, container and unit\n"
+                      "  nodes                                                       the hosts, and what they use\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
                       "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
@@ -203,6 +204,20 @@ static int workloads(struct request *request) {
         return 0;
 }
 
+static int nodes(struct request *request) {
+        _cleanup_(json_putp) struct json_object *list = NULL;
+        long code;
+        int r;
+
+        r = client_get(&request->cli, "/api/v1/nodes", &list, &code);
+        if (r < 0)
+                return r;
+        if (code != 200)
+                return refused(list, code);
+        print_nodes(&request->cli, list);
+        return 0;
+}
+
 static int status(struct request *request) {
         static const char *const paths[] = { "/ready", "/health", "/api/v1/version",
                 "/api/v1/workloads" };
@@ -225,7 +240,8 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 int (*run)(struct request *request);
-        } commands[] = { { "events", events }, { "workloads", workloads }, { "status", status } };
+        } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
+                { "status", status } };
         struct request request = { .lines = 20, .query = BUF_INIT(65536) };
         const char *command;
         int r;

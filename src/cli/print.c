@@ -28,7 +28,7 @@ static char *field(struct json_object *object, const char *name) {
 
 /* JSON as it is, but for DEL and C1 controls, which JSON lets pass and terminals obey. Such bytes
  * are only found within its strings. */
-static void print_json(struct json_object *object) {
+void print_json(struct json_object *object) {
         const char *text = json_text(object);
 
         for (const unsigned char *c = (const unsigned char *) (text ? text : ""); *c; c++)

@@ -29,6 +29,32 @@ static int list_of(struct config_list *list, const char *a, const char *b) {
         return 0;
 }
 
+static int list_words(struct config_list *list, const char *const *words, size_t n) {
+        for (; list->n < n; list->n++) {
+                list->items[list->n] = strdup(words[list->n]);
+                if (!list->items[list->n])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int init_node(struct config *config) {
+        static const char *const types[] = { "ext[234]", "xfs", "btrfs", "f2fs", "zfs", "bcachefs",
+                "jfs", "nilfs2", "reiserfs", "vfat", "exfat", "ntfs3" };
+        static const char *const nets[] = { "lo", "veth*", "vnet*", "tap*", "macvtap*", "cali*",
+                "lxc*" };
+        static const char *const disks[] = { "loop*", "ram*", "zram*", "fd[0-9]*", "sr[0-9]*",
+                "[hsv]d*[0-9]", "xvd*[0-9]", "nvme*p[0-9]*", "mmcblk*p[0-9]*" };
+        int r;
+
+        r = list_words(&config->file_systems, types, ARRAY_SIZE(types));
+        if (r >= 0)
+                r = list_words(&config->ignore_interfaces, nets, ARRAY_SIZE(nets));
+        if (r >= 0)
+                r = list_words(&config->ignore_disks, disks, ARRAY_SIZE(disks));
+        return r;
+}
+
 int config_init(struct config *config) {
         _cleanup_(config_done) struct config new = {
                 .oom_rule = OOM_RULE_EXIT_137,
@@ -73,7 +99,8 @@ int config_init(struct config *config) {
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
-                                        "unix:" VW_HTTP_SOCKET_DEFAULT) < 0)
+                                        "unix:" VW_HTTP_SOCKET_DEFAULT) < 0 ||
+                        init_node(&new) < 0)
                 return -ENOMEM;
 
         *config = new;
@@ -99,6 +126,9 @@ void config_done(struct config *config) {
         config_list_clear(&config->libvirt.uris);
         config_list_clear(&config->containerd_namespaces);
         config_list_clear(&config->listen);
+        config_list_clear(&config->file_systems);
+        config_list_clear(&config->ignore_interfaces);
+        config_list_clear(&config->ignore_disks);
         *config = (struct config){};
 }
 

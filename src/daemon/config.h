@@ -32,7 +32,13 @@ struct config_peer {
 
 struct config {
         char *node_name; /* node.name; default: the host's name */
-        char *state_dir; /* store.path; default /var/lib/virtwatch */
+        /* Patterns of glob(7), a list each. */
+        struct config_list file_systems; /* node.file_systems: types that are looked at; default:
+                                            those of local disks */
+        struct config_list ignore_interfaces; /* node.ignore_interfaces; default: the host's ends of
+                                                 guests' and containers' interfaces */
+        struct config_list ignore_disks; /* node.ignore_disks; default: partitions, loop, RAM */
+        char *state_dir;                 /* store.path; default /var/lib/virtwatch */
 
         enum oom_rule oom_rule;    /* events.oom_rule: exit-137 (default) | evidence */
         uint64_t evidence_wait_us; /* events.evidence_wait: 0..5s, default 250ms */

@@ -225,6 +225,9 @@ static int parse_list(
 
 static const struct config_key keys[] = {
         KEY("node.name", parse_text, node_name, 0, 0, false),
+        KEY("node.file_systems", parse_list, file_systems, 0, CONFIG_PATTERNS_MAX, true),
+        KEY("node.ignore_interfaces", parse_list, ignore_interfaces, 0, CONFIG_PATTERNS_MAX, true),
+        KEY("node.ignore_disks", parse_list, ignore_disks, 0, CONFIG_PATTERNS_MAX, true),
         KEY("store.path", parse_text, state_dir, 0, 0, false),
         KEY("events.oom_rule", parse_oom_rule, oom_rule, 0, 0, false),
         KEY("events.evidence_wait", parse_span, evidence_wait_us, 0, 5 * USEC_PER_SEC, false),

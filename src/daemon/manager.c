@@ -371,6 +371,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 return r;
         manager->api.sampler = manager->sampler;
         manager->api.compat = manager->config.compat;
+        manager->api.node = manager->node;
 
         *ret_manager = TAKE_PTR(manager);
         return 0;

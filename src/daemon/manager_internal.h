@@ -7,9 +7,11 @@
 #include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
+#include "engine/node.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 #include "loop/curl_glue.h"
+#include "source/host_meter.h"
 #include "source/meter.h"
 #include "source/source.h"
 #include "store/journal.h"
@@ -37,6 +39,8 @@ struct manager {
         struct meter_env meter_env;
         struct meter *meters[MANAGER_METERS_MAX];
         size_t n_meters;
+        struct node *node;
+        struct host_meter *host_meter;
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -69,3 +73,9 @@ int manager_post(struct event *event, void (*done)(struct event *event, void *us
 int manager_keep(const char *kind, const char *id, const char *document,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata);
+
+/* manager_node.c: the host itself. */
+int manager_add_node(struct manager *manager);
+void manager_read_node(struct manager *manager);
+void manager_end_node_slot(struct manager *manager, uint64_t at_us, uint64_t missed);
+void manager_free_node(struct manager *manager);

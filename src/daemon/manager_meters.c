@@ -55,9 +55,10 @@ static void on_hung(const char *source, const char *native_id, bool hung, uint64
         tracker_post(manager->tracker, workload->source, &fact);
 }
 
-static void on_round(uint64_t at_us, void *userdata) {
+static void on_round(uint64_t at_us, uint64_t missed, void *userdata) {
         struct manager *manager = userdata;
 
+        manager_end_node_slot(manager, at_us, missed);
         if (manager->http)
                 sse_samples_ready(manager->http, at_us);
 }
@@ -67,6 +68,7 @@ static void on_read(void *userdata) {
 
         for (size_t i = 0; i < manager->n_meters; i++)
                 manager->meters[i]->ops->read(manager->meters[i]);
+        manager_read_node(manager);
 }
 
 static bool is_living(const struct workload *workload) {
@@ -136,7 +138,9 @@ int manager_add_meters(struct manager *manager) {
                 .hung = on_hung,
                 .userdata = manager,
         };
-        r = add_meter(manager, &cgroup_meter_ops, &meter);
+        r = manager_add_node(manager);
+        if (r >= 0)
+                r = add_meter(manager, &cgroup_meter_ops, &meter);
         for (size_t i = 0; r >= 0 && config->libvirt.enabled && i < config->libvirt.uris.n; i++) {
                 meter.address = config->libvirt.uris.items[i];
                 (void) snprintf(source, sizeof(source), "libvirt:%s", meter.address);
@@ -151,6 +155,7 @@ int manager_start_meters(struct manager *manager) {
 }
 
 void manager_free_meters(struct manager *manager) {
+        manager_free_node(manager);
         for (size_t i = manager->n_meters; i > 0; i--)
                 manager->meters[i - 1]->ops->free(manager->meters[i - 1]);
         manager->n_meters = 0;

@@ -232,7 +232,7 @@ static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
                         close_slot(sampler, series, at_us);
         sampler->stats.ticks++;
         if (sampler->hooks.round)
-                sampler->hooks.round(at_us, sampler->hooks.userdata);
+                sampler->hooks.round(at_us, missed, sampler->hooks.userdata);
         sampler->hooks.read(sampler->hooks.userdata);
 
         sampler->next_us += (missed + 1) * interval_us;

@@ -38,8 +38,9 @@ struct sampler_hooks {
         void (*read)(void *userdata); /* ask every meter for its readings */
         /** A slot of a running workload is complete. May be NULL. */
         void (*sample)(const struct series *series, const struct sample *sample, void *userdata);
-        /** All slots of the tick at @at_us are complete. May be NULL. */
-        void (*round)(uint64_t at_us, void *userdata);
+        /** All slots of the tick at @at_us are complete; @missed ticks before it never came. May be
+         * NULL. */
+        void (*round)(uint64_t at_us, uint64_t missed, void *userdata);
         /** It was given more or less. May be NULL. */
         void (*allocation)(const struct series *series, void *userdata);
         void *userdata;

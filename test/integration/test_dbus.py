@@ -10,7 +10,8 @@ import pytest
 from conftest import BUILD, ROOT, Daemon, wait_for
 from dbus_peers import LOG, MANAGER, NAME, PROPERTIES, Bus, Client, Engine, Error
 
-OWN = ["Manager", "Workload", "VirtualMachine", "Container"]
+OWN = ["Manager", "Workload", "VirtualMachine", "Container", "Node"]
+NODE = "/org/virtwatch1/node/testnode"
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_the_documented_interfaces_are_the_ones_that_answer(daemon, engine, bus,
     one.up("libvirt:test:///default")
     user = client(bus)
     live = {}
-    for path in (MANAGER[0], user.manager("GetWorkload", "s", container)[0], user.manager("GetWorkload", "s", "test")[0]):
+    for path in (MANAGER[0], user.manager("GetWorkload", "s", container)[0], user.manager("GetWorkload", "s", "test")[0],
+                 NODE):
         live.update({name: found for name, found in interfaces(user, path).items() if name.startswith(NAME)})
     shipped = {path.stem: members(tree.parse(path).getroot().find("interface"))
                for path in (ROOT / "packaging/dbus").glob("*.xml")}
@@ -110,7 +112,7 @@ def test_busctl_draws_the_tree_and_the_object_manager_lists_it(daemon, engine, b
     assert set(paths) | {"/org/virtwatch1", "/org/freedesktop/LogControl1"} <= set(drawn)
     objects = json.loads(busctl(bus, "call", NAME, MANAGER[0], "org.freedesktop.DBus.ObjectManager",
                                 "GetManagedObjects").stdout)["data"][0]
-    assert set(objects) == set(paths)
+    assert set(objects) == {*paths, NODE}
     for path, one in zip(paths, ids):
         assert objects[path][f"{NAME}.Container"]["ContainerId"]["data"] == one
         assert f"{NAME}.VirtualMachine" not in objects[path]

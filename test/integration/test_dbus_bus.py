@@ -316,12 +316,14 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     engine.add("web")
     one = watch(daemon, engine, strict_bus)
     path = as_nobody(strict_bus, "call", NAME, *MANAGER, "GetWorkload", "s", "web")[1].split('"')[1]
-    arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0")}
+    arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0"),
+                 "GetSamples": ("t", "0")}
+    places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode"}
     writes = {"Reload"}
     n = 0
     for file in (ROOT / "packaging/dbus").glob("*.xml"):
         interface = tree.parse(file).getroot().find("interface")
-        where = MANAGER[0] if interface.get("name").endswith("Manager") else path
+        where = places.get(interface.get("name"), path)
         for method in interface.findall("method"):
             name = method.get("name")
             answer = as_nobody(strict_bus, "call", NAME, where, interface.get("name"), name, *arguments.get(name, ()))[1]

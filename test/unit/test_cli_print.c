@@ -28,6 +28,10 @@ static void workloads(const struct cli *cli, struct json_object *const *objects)
         print_workloads(cli, objects[0]);
 }
 
+static void nodes(const struct cli *cli, struct json_object *const *objects) {
+        print_nodes(cli, objects[0]);
+}
+
 static void status(const struct cli *cli, struct json_object *const *objects) {
         print_status(cli, objects[0], objects[1], objects[2], objects[3]);
 }
@@ -130,6 +134,30 @@ static void workloads_are_a_table(void **state) {
         assert_string_equal(text, "[]\n");
 }
 
+static void nodes_are_a_table(void **state) {
+        static const char *const two[4] = {
+                "[{\"name\":\"host1\",\"role\":\"hypervisor\",\"status\":\"ready\",\"cpu_cores\":8,"
+                "\"cpu_usage_percent\":12.34,\"memory_total_bytes\":17179869184,"
+                "\"memory_used_bytes\":8589934592,\"pod_count\":3,\"uptime_secs\":7260.5,"
+                "\"load\":{\"1m\":0.52},\"sample\":{\"cpu_pct\":12.34,\"mem_pct\":50,"
+                "\"disk_pct\":null}},"
+                "{\"name\":\"" HOSTILE
+                "\",\"role\":7,\"uptime_secs\":-1,\"load\":\"x\","
+                "\"sample\":{\"cpu_pct\":1e300}}]"
+        };
+
+        capture(&plain, nodes, two);
+        expect_harmless(3);
+        assert_non_null(strstr(text,
+                        "\nhost1                 hypervisor      ready         8   12.3"
+                        "        8.0       16.0   50.0      -     0.5      2:01  3\n"));
+        assert_non_null(strstr(text, "\n" SHOWN "  "));
+        capture(&plain, nodes, (const char *const[4]){ "{}" });
+        expect_harmless(1);
+        capture(&json, nodes, (const char *const[4]){ "[]" });
+        assert_string_equal(text, "[]\n");
+}
+
 static const char *const good_status[4] = {
         "{\"ready\":true,\"sources\":{\"docker\":{\"state\":\"up\"},"
         "\"" HOSTILE "\":{\"state\":\"down\",\"error\":\"" HOSTILE "\"}}}",
@@ -207,6 +235,7 @@ int main(void) {
                 cmocka_unit_test(an_event_is_one_line),
                 cmocka_unit_test(an_event_with_hostile_texts_is_one_harmless_line),
                 cmocka_unit_test(workloads_are_a_table),
+                cmocka_unit_test(nodes_are_a_table),
                 cmocka_unit_test(the_status_names_each_source),
                 cmocka_unit_test(a_warning_is_a_harmless_line_too),
                 cmocka_unit_test(an_event_with_a_detail_called_warning_is_an_event),

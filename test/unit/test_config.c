@@ -93,6 +93,9 @@ static void the_defaults_are_those_documented(void **state) {
         assert_int_equal(config->log_level, LOG_LEVEL_INFO);
         assert_int_equal(config->log_target, LOG_TARGET_AUTO);
         assert_true(strlen(config->node_name) > 0);
+        assert_string_equal(config->file_systems.items[0], "ext[234]");
+        assert_string_equal(config->ignore_interfaces.items[1], "veth*");
+        assert_string_equal(config->ignore_disks.items[0], "loop*");
 }
 
 static void every_key_is_taken_up_to_its_bounds(void **state) {
@@ -100,6 +103,9 @@ static void every_key_is_taken_up_to_its_bounds(void **state) {
                 const char *key, *good[4], *bad[10];
         } rows[] = {
                 { "node.name", { "a", "" }, { "a\nb", "\x01", "a\x1f" } },
+                { "node.file_systems", { "", "ext[234],xfs" }, { "a,b\n" } },
+                { "node.ignore_interfaces", { "", "veth*" }, { "\x01" } },
+                { "node.ignore_disks", { "", "loop*,vd?1" }, { "\t" } },
                 { "store.path", { "/a" }, { "/a\tb" } },
                 { "events.oom_rule", { "exit-137", "evidence" }, { "", "137", "Evidence" } },
                 { "events.evidence_wait", { "0", "1us", "5s", "5000ms" },
