@@ -56,11 +56,12 @@ static void signal_exit(struct dbus *dbus, const struct event *event) {
         struct json_object *evidence = json_get(event->details, "evidence");
         const char *text = evidence ? json_text(evidence) : "";
 
-        if (path && json_get_string(event->details, "confidence"))
+        if (path && json_get_string(event->details, "confidence")) {
                 (void) sd_bus_emit_signal(dbus->bus, path, VW_INTERFACE_WORKLOAD, "Exited", "sist",
                                 event->action,
                                 (int32_t) json_get_int(event->details, "exit_code", -1), text,
                                 event->time_us);
+        }
 }
 
 static int signal_event(struct dbus *dbus, const struct event *event) {
@@ -69,10 +70,11 @@ static int signal_event(struct dbus *dbus, const struct event *event) {
 
         r = sd_bus_message_new_signal(
                         dbus->bus, &message, VW_OBJECT_PATH, VW_INTERFACE_MANAGER, "Event");
-        if (r >= 0)
+        if (r >= 0) {
                 r = sd_bus_message_append(message, "ttsssss", event->seq, event->time_us,
                                 event_kind_to_string(event->kind), event->name, event->action,
                                 severity_to_string(event->severity), event->message);
+        }
         if (r >= 0)
                 r = dbus_append_details(message, event->details);
         if (r >= 0)
@@ -203,10 +205,11 @@ static void dbus_connect(struct dbus *dbus) {
                 r = dbus_workload_export(dbus);
         if (r >= 0)
                 r = sd_bus_add_object_manager(dbus->bus, NULL, VW_OBJECT_PATH);
-        if (r >= 0)
+        if (r >= 0) {
                 r = sd_bus_match_signal_async(dbus->bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                 "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
                                 dbus);
+        }
         if (r >= 0)
                 r = sd_bus_request_name_async(dbus->bus, NULL, VW_BUS_NAME, 0, on_name, dbus);
         if (r < 0)

@@ -149,10 +149,11 @@ static int append_event(sd_bus_message *reply, const struct event *event) {
         int r;
 
         r = sd_bus_message_open_container(reply, 'r', "ttsssssa{sv}");
-        if (r >= 0)
+        if (r >= 0) {
                 r = sd_bus_message_append(reply, "ttsssss", event->seq, event->time_us,
                                 event_kind_to_string(event->kind), event->name, event->action,
                                 severity_to_string(event->severity), event->message);
+        }
         if (r >= 0)
                 r = dbus_append_details(reply, event->details);
         return r < 0 ? r : sd_bus_message_close_container(reply);
@@ -326,11 +327,12 @@ static int set_log_level(sd_bus *bus, const char *path, const char *interface, c
                 r = sd_bus_message_read(value, "s", &text);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < ARRAY_SIZE(syslog_words); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(syslog_words); i++) {
                 if (strcmp(syslog_words[i], text) == 0) {
                         log_set_level((enum log_level) i);
                         return 0;
                 }
+        }
         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
                         "LogLevel is err, warning, info or debug, not '%s'", text);
 }

@@ -86,10 +86,11 @@ struct json_object *view_sample(const struct sample *sample) {
 struct json_object *view_samples(const struct series *series, uint64_t since_us) {
         struct json_object *samples = json_object_new_array();
 
-        for (size_t i = 0; series && i < ring_size(&series->ring); i++)
+        for (size_t i = 0; series && i < ring_size(&series->ring); i++) {
                 if (ring_at(&series->ring, i)->at_us > since_us)
                         (void) json_object_array_add(
                                         samples, view_sample(ring_at(&series->ring, i)));
+        }
         return samples;
 }
 

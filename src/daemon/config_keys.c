@@ -11,12 +11,13 @@
 #define SPAN_YEARS_MAX (100 * UINT64_C(366) * 86400 * USEC_PER_SEC)
 
 static int check_text(const struct config_key *key, const char *text, struct diag *diag) {
-        for (const char *c = text; *c; c++)
+        for (const char *c = text; *c; c++) {
                 if ((unsigned char) *c < 0x20) {
                         diag_set(diag, diag->line, diag->column,
                                         "%s must not contain control characters", key->name);
                         return -EINVAL;
                 }
+        }
         return 0;
 }
 
@@ -332,11 +333,12 @@ const char *config_key_suggest(const char *name) {
 int config_unknown_key(const char *name, struct diag *diag) {
         const char *near = config_key_suggest(name);
 
-        if (near)
+        if (near) {
                 diag_set(diag, diag->line, diag->column, "there is no key '%s'; did you mean '%s'?",
                                 name, near);
-        else
+        } else {
                 diag_set(diag, diag->line, diag->column, "there is no key '%s'", name);
+        }
         return -EINVAL;
 }
 

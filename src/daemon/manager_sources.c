@@ -32,7 +32,7 @@ static int add_source(struct manager *manager, const struct source_choice *choic
         r = journal_load_cursor(manager->journal, choice->name, &cursor);
         if (r >= 0)
                 r = tracker_add_source(manager->tracker, choice->name, choice->required);
-        if (r >= 0)
+        if (r >= 0) {
                 r = choice->ops->create(
                                 &(struct source_config){
                                                 .name = choice->name,
@@ -43,6 +43,7 @@ static int add_source(struct manager *manager, const struct source_choice *choic
                                                 .patterns = patterns[0] ? patterns : NULL,
                                 },
                                 &manager->source_env, &source);
+        }
         if (r < 0)
                 return log_error_errno(r, "Cannot set up source %s: %m", choice->name);
 
@@ -200,10 +201,11 @@ void manager_sources_changed(struct manager *manager, const char *name) {
                                         "Source %s is %s%s%s", source->name,
                                         source_state_to_string(source->state),
                                         source->error[0] ? ": " : "", source->error);
-                        if (manager->dbus)
+                        if (manager->dbus) {
                                 dbus_source_changed(manager->dbus, source->name,
                                                 source_state_to_string(source->state),
                                                 source->error);
+                        }
                 }
                 i++;
         }

@@ -83,12 +83,14 @@ static void take_keys(const char *text, const struct key *keys, size_t n_keys) {
         char name[64];
         uint64_t value;
 
-        while (next_pair(&text, name, sizeof(name), &value))
-                for (size_t i = 0; i < n_keys; i++)
+        while (next_pair(&text, name, sizeof(name), &value)) {
+                for (size_t i = 0; i < n_keys; i++) {
                         if (strcmp(keys[i].name, name) == 0 &&
                                         __builtin_mul_overflow(
                                                         value, keys[i].factor, keys[i].value))
                                 *keys[i].value = STATS_UNKNOWN;
+                }
+        }
 }
 
 void cgroup_parse_cpu_stat(const char *text, struct stats *stats) {

@@ -108,10 +108,11 @@ static int prepare_query(
                                                                  : INT64_MAX)
                                             : (int64_t) query->after_seq);
         (void) sqlite3_bind_int64(statement, 2, (int64_t) query->filter.since_us);
-        for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
                 if (conditions[i].value)
                         (void) sqlite3_bind_text(
                                         statement, n++, conditions[i].value, -1, SQLITE_STATIC);
+        }
         *ret_statement = statement;
         return 0;
 }
