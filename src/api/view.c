@@ -139,6 +139,7 @@ static struct json_object *view_nets(const struct stats *before, const struct st
                                 elapsed_us);
                 add_rate(object, "tx_bytes_per_s", old ? &old->tx_bytes : NULL, net->tx_bytes,
                                 elapsed_us);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(nets, object);
         }
         return nets;
@@ -167,6 +168,7 @@ static struct json_object *view_blocks(const struct stats *before, const struct 
                                 block->read_bytes, elapsed_us);
                 add_rate(object, "write_bytes_per_s", old ? &old->write_bytes : NULL,
                                 block->write_bytes, elapsed_us);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(blocks, object);
         }
         return blocks;
@@ -190,6 +192,7 @@ static struct json_object *view_vcpus(const struct stats *before, const struct s
                 add_number(object, "steal_pct",
                                 old ? stats_rate(old->delay_ns, vcpu->delay_ns, elapsed_us) / 1e7
                                     : STATS_NAN);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(vcpus, object);
         }
         return vcpus;

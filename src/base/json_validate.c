@@ -35,6 +35,7 @@ static bool accept(struct scan *scan, char c) {
         return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): isxdigit() and its like are deep macros */
 static int hex4(struct scan *scan, unsigned int *ret_unit) {
         unsigned int unit = 0;
 

@@ -214,6 +214,7 @@ static int parse_list(
 }
 
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of fields cannot have any */
 #define KEY(name, parser, field, ...) { name, parser, offsetof(struct config, field), __VA_ARGS__ }
 #define RUNTIME(section, field)                                              \
         KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
@@ -224,6 +225,7 @@ static int parse_list(
         KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
         KEY("sources." section ".address", parse_text, field.address, 0, 0, false)
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const struct config_key keys[] = {
         KEY("node.name", parse_text, node_name, 0, 0, false),
         KEY("store.path", parse_text, state_dir, 0, 0, false),

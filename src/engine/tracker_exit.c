@@ -135,11 +135,10 @@ static int copy_text(char **to, const char *from) {
 
 static struct kernel_kill *kernel_kill_new(
                 struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
-        struct kernel_kill *kill;
+        struct kernel_kill *kill = list_first(&tracker->oom_book, struct kernel_kill, list);
 
-        if (tracker->n_oom_book >= OOM_BOOK_MAX)
-                kernel_kill_settle(
-                                tracker, list_first(&tracker->oom_book, struct kernel_kill, list));
+        if (kill && tracker->n_oom_book >= OOM_BOOK_MAX)
+                kernel_kill_settle(tracker, kill);
 
         kill = calloc(1, sizeof(*kill));
         if (!kill)

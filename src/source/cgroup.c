@@ -106,7 +106,7 @@ static void cgroup_watch(struct source *source, const struct workload *workload)
 static void cgroup_unwatch(struct source *source, const struct workload *workload) {
         struct cgroup_source *cgroup = cgroup_of(source);
         struct fact fact = FACT_INIT(FACT_OOM);
-        uint64_t oom_kill, oom_group_kill;
+        uint64_t oom_kill = 0, oom_group_kill = 0;
         struct watch *watch;
 
         watch = map_remove(cgroup->watches, workload->id);

@@ -113,6 +113,7 @@ static void identity_text(const virDomainEventGraphicsSubject *subject, char *te
         }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is libvirt's */
 static void on_graphics(virConnectPtr connection, virDomainPtr domain, int phase,
                 const virDomainEventGraphicsAddress *local,
                 const virDomainEventGraphicsAddress *remote, const char *auth,

@@ -46,6 +46,7 @@ static void post(struct unit *unit, struct fact *fact, uint64_t key_us, const ch
                 fact->origin = origin;
         }
         source_post(&unit->owner->source, fact);
+        fact->origin = NULL;
 }
 
 static void post_started(struct unit *unit) {

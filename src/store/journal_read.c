@@ -121,6 +121,7 @@ static int read_page(sqlite3 *db, struct journal_page *page) {
         sqlite3_stmt *statement = NULL;
         int r, step = SQLITE_DONE;
 
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         page->events = calloc(page->query.limit, sizeof(page->events[0]));
         if (!page->events)
                 return -ENOMEM;
