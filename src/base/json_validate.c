@@ -101,7 +101,7 @@ static int string(struct scan *scan) {
                 scan->at++;
                 if (c == 'u')
                         r = unicode_escape(scan, &scan->name);
-                else if (strchr(escapes, c))
+                else if (c && strchr(escapes, c))
                         r = buf_append(&scan->name, &meanings[strchr(escapes, c) - escapes], 1);
                 else
                         return -EINVAL;
