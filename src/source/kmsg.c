@@ -15,7 +15,7 @@ static bool number(const char **at, const char *end, const char *end_chars, uint
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return false;
         }
-        if (c == *at || c >= end || !strchr(end_chars, *c))
+        if (c == *at || c >= end || !*c || !strchr(end_chars, *c))
                 return false;
         *ret_value = value;
         *at = *c == ';' ? c : c + 1;
