@@ -111,6 +111,7 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *conn
         return request;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is libmicrohttpd's */
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection,
                 const char *url, const char *method, const char *version, const char *upload,
                 size_t *upload_size, void **request_pointer) {

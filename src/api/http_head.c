@@ -82,10 +82,11 @@ static int check_target(struct checker *checker, const char *target, size_t size
                 return refuse_syntax(
                                 checker, "the request target must be a path that begins with '/'");
 
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
                 if (target[i] <= ' ' || target[i] >= 127 || target[i] == '#')
                         return refuse_syntax(checker,
                                         "the request target may hold printable ASCII only; encode the rest as %XX");
+        }
         return 0;
 }
 

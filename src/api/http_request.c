@@ -83,6 +83,7 @@ static enum MHD_Result add_field(
         return MHD_YES;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): add_field() writes it */
 const char *http_header_list(
                 struct http_request *request, const char *name, char text[static HTTP_FIELD_MAX]) {
         struct field_list list = { .name = name, .text = text };
@@ -90,6 +91,7 @@ const char *http_header_list(
         (void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_field, &list);
         return list.size > 0 ? text : NULL;
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 static struct MHD_Response *make_response(
                 struct http_request *request, const char *text, size_t size) {

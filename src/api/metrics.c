@@ -236,12 +236,13 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */
-        if (exposition_end(&exposition) < 0)
+        if (exposition_end(&exposition) < 0) {
                 result = http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the metrics do not fit into memory");
-        else
+        } else {
                 result = http_answer(request, MHD_HTTP_OK, exposition_content_type(&exposition),
                                 exposition.out.data, exposition.out.size);
+        }
         buf_done(&exposition.out);
         return result;
 }

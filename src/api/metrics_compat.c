@@ -197,7 +197,10 @@ static double started_at(const struct metrics_subject *subject) {
 }
 
 static double seen_at(const struct metrics_subject *subject) {
-        return subject->now ? (double) (subject->now->at_us / USEC_PER_SEC) : STATS_NAN;
+        /* whole seconds, as the other exporters have it */
+        uint64_t at_s = subject->now ? subject->now->at_us / USEC_PER_SEC : 0;
+
+        return subject->now ? (double) at_s : STATS_NAN;
 }
 
 static void thoughts(struct exposition *exposition, unsigned int compat,

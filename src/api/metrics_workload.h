@@ -37,9 +37,9 @@ struct metrics_row {
         unsigned int dialects; /* enum api_compat; of compat rows */
 };
 
-/** Every family of @rows that has a sample. @device: the name of the label of devices. @compat:
+/** Every family of @all that has a sample. @device: the name of the label of devices. @compat:
  * with compat_labels, rows of the dialects @compat only; 0: own. */
-void metrics_rows(struct exposition *exposition, const struct metrics_row *rows, size_t n_rows,
+void metrics_rows(struct exposition *exposition, const struct metrics_row *all, size_t n_rows,
                 const struct metrics_subject *subjects, size_t n, const char *device,
                 unsigned int compat);
 

@@ -105,11 +105,13 @@ static int put_event(struct sse *sse, const struct event *event) {
         uint64_t number = event->seq;
         int r;
 
+        /* NOLINTBEGIN(bugprone-not-null-terminated-result): it has a size */
         begin = memcpy(begin - strlen("\ndata: "), "\ndata: ", strlen("\ndata: "));
         do
                 *--begin = (char) ('0' + number % 10);
         while ((number /= 10) > 0);
         begin = memcpy(begin - strlen("id: "), "id: ", strlen("id: "));
+        /* NOLINTEND(bugprone-not-null-terminated-result) */
 
         r = put(sse, begin, (size_t) (head + sizeof(head) - begin));
         if (r >= 0)

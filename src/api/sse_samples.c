@@ -121,7 +121,7 @@ static ssize_t put_text(char *to, size_t max, const char *text) {
         size_t n = strlen(text);
 
         assert(n <= max);
-        memcpy(to, text, n);
+        memcpy(to, text, n); /* NOLINT(bugprone-not-null-terminated-result): it has a size */
         return (ssize_t) n;
 }
 

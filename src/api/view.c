@@ -87,10 +87,11 @@ struct json_object *view_sample(const struct sample *sample) {
 struct json_object *view_samples(const struct series *series, uint64_t since_us) {
         struct json_object *samples = json_object_new_array();
 
-        for (size_t i = 0; series && i < ring_size(&series->ring); i++)
+        for (size_t i = 0; series && i < ring_size(&series->ring); i++) {
                 if (ring_at(&series->ring, i)->at_us > since_us)
                         (void) json_object_array_add(
                                         samples, view_sample(ring_at(&series->ring, i)));
+        }
         return samples;
 }
 
@@ -139,6 +140,7 @@ static struct json_object *view_nets(const struct stats *before, const struct st
                                 elapsed_us);
                 add_rate(object, "tx_bytes_per_s", old ? &old->tx_bytes : NULL, net->tx_bytes,
                                 elapsed_us);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(nets, object);
         }
         return nets;
@@ -167,6 +169,7 @@ static struct json_object *view_blocks(const struct stats *before, const struct 
                                 block->read_bytes, elapsed_us);
                 add_rate(object, "write_bytes_per_s", old ? &old->write_bytes : NULL,
                                 block->write_bytes, elapsed_us);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(blocks, object);
         }
         return blocks;
@@ -190,6 +193,7 @@ static struct json_object *view_vcpus(const struct stats *before, const struct s
                 view_add_number(object, "steal_pct",
                                 old ? stats_rate(old->delay_ns, vcpu->delay_ns, elapsed_us) / 1e7
                                     : STATS_NAN);
+                /* NOLINTNEXTLINE(readability-suspicious-call-argument): no swap */
                 (void) json_object_array_add(vcpus, object);
         }
         return vcpus;

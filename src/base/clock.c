@@ -131,10 +131,11 @@ int clock_parse_span(const char *text, uint64_t *ret_span_us) {
 
         if (!isdigit((unsigned char) text[0]))
                 return -EINVAL;
-        for (c = text; isdigit((unsigned char) *c); c++)
+        for (c = text; isdigit((unsigned char) *c); c++) {
                 if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return -ERANGE;
+        }
 
         for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
                 if (strcmp(c, units[i].suffix) != 0)

@@ -35,6 +35,7 @@ static bool accept(struct scan *scan, char c) {
         return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): isxdigit() and its like are deep macros */
 static int hex4(struct scan *scan, unsigned int *ret_unit) {
         unsigned int unit = 0;
 
@@ -100,7 +101,7 @@ static int string(struct scan *scan) {
                 scan->at++;
                 if (c == 'u')
                         r = unicode_escape(scan, &scan->name);
-                else if (strchr(escapes, c))
+                else if (c && strchr(escapes, c))
                         r = buf_append(&scan->name, &meanings[strchr(escapes, c) - escapes], 1);
                 else
                         return -EINVAL;

@@ -147,34 +147,42 @@ static void write_json(enum log_level level, const struct log_field *fields, siz
                 write_line(&line);
 }
 
+struct journal_entry {
+        struct iovec fields[LOG_FIELDS_MAX + 6];
+        int n;
+};
+
+PRINTF_LIKE(2, 3)
+static void add_field(struct journal_entry *entry, const char *format, ...) {
+        char *text = NULL;
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = vasprintf(&text, format, args);
+        va_end(args);
+        if (n >= 0)
+                entry->fields[entry->n++] =
+                                (struct iovec){ .iov_base = text, .iov_len = (size_t) n };
+}
+
 static void write_journal(enum log_level level, int error, const char *file, int code_line,
                 const struct log_field *fields, size_t n_fields, const char *message) {
         static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG };
-        struct iovec iov[LOG_FIELDS_MAX + 6];
-        char *texts[LOG_FIELDS_MAX + 6];
-        size_t n = 0;
+        struct journal_entry entry = {};
 
-#define ADD(...)                                                                                 \
-        do {                                                                                     \
-                int _n = asprintf(&texts[n], __VA_ARGS__);                                       \
-                if (_n >= 0) {                                                                   \
-                        iov[n] = (struct iovec){ .iov_base = texts[n], .iov_len = (size_t) _n }; \
-                        n++;                                                                     \
-                }                                                                                \
-        } while (0)
-        ADD("MESSAGE=%s", message);
-        ADD("PRIORITY=%i", priorities[level]);
-        ADD("CODE_FILE=%s", file);
-        ADD("CODE_LINE=%i", code_line);
-        ADD("SYSLOG_IDENTIFIER=%s", program_invocation_short_name);
+        add_field(&entry, "MESSAGE=%s", message);
+        add_field(&entry, "PRIORITY=%i", priorities[level]);
+        add_field(&entry, "CODE_FILE=%s", file);
+        add_field(&entry, "CODE_LINE=%i", code_line);
+        add_field(&entry, "SYSLOG_IDENTIFIER=%s", program_invocation_short_name);
         if (error < 0)
-                ADD("ERRNO=%i", -error);
+                add_field(&entry, "ERRNO=%i", -error);
         for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++)
-                ADD("%s=%s", fields[i].name, fields[i].value);
-#undef ADD
-        (void) sd_journal_sendv(iov, (int) n);
-        for (size_t i = 0; i < n; i++)
-                free(texts[i]);
+                add_field(&entry, "%s=%s", fields[i].name, fields[i].value);
+        (void) sd_journal_sendv(entry.fields, entry.n);
+        for (int i = 0; i < entry.n; i++)
+                free(entry.fields[i].iov_base);
 }
 
 int log_write(enum log_level level, int error, const char *file, int line,

@@ -98,10 +98,11 @@ int text_take_u64(const char **at, uint64_t *ret_value) {
         uint64_t value = 0;
         const char *c = *at;
 
-        for (; *c >= '0' && *c <= '9'; c++)
+        for (; *c >= '0' && *c <= '9'; c++) {
                 if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return -ERANGE;
+        }
         if (c == *at)
                 return -EINVAL;
         *at = c;

@@ -60,14 +60,15 @@ static CURL *open_easy(const struct cli *cli, const char *path) {
 }
 
 static void explain(const struct cli *cli, CURLcode code, long status) {
-        if (code != CURLE_OK)
+        if (code != CURLE_OK) {
                 (void) fprintf(stderr,
                                 "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host http://ADDRESS:PORT\n",
                                 cli->host, curl_easy_strerror(code));
-        else if (status == 401)
+        } else if (status == 401) {
                 (void) fprintf(stderr,
                                 "virtwatch: %s wants a token: --token, --token-file or VIRTWATCH_TOKEN\n",
                                 cli->host);
+        }
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *userdata) {

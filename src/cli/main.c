@@ -47,10 +47,11 @@ static int add_filter(struct request *request, const char *text) {
                 "slug", "state", "source" };
         const char *equals = strchr(text, '=');
 
-        for (size_t i = 0; equals && i < ARRAY_SIZE(names); i++)
+        for (size_t i = 0; equals && i < ARRAY_SIZE(names); i++) {
                 if (strlen(names[i]) == (size_t) (equals - text) &&
                                 strncmp(names[i], text, (size_t) (equals - text)) == 0)
                         return add_query(request, names[i], equals + 1);
+        }
         (void) fprintf(stderr,
                         "virtwatch: --filter wants KEY=VALUE with one of kind, name, action, severity, workload, slug, state, source, not '%s'\n",
                         text);
@@ -256,11 +257,12 @@ int main(int argc, char **argv) {
                 help();
                 r = -EINVAL;
         }
-        for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++)
+        for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++) {
                 if (strcmp(commands[i].name, command) == 0) {
                         r = commands[i].run(&request);
                         goto out;
                 }
+        }
         if (r > 0) {
                 (void) fprintf(stderr, "virtwatch: there is no command '%s'; see --help\n",
                                 command);

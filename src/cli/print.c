@@ -31,13 +31,14 @@ static char *field(struct json_object *object, const char *name) {
 void print_json(struct json_object *object) {
         const char *text = json_text(object);
 
-        for (const unsigned char *c = (const unsigned char *) (text ? text : ""); *c; c++)
+        for (const unsigned char *c = (const unsigned char *) (text ? text : ""); *c; c++) {
                 if (*c == 0x7f)
                         (void) printf("\\u007f");
                 else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
                         (void) printf("\\u%04x", *++c);
                 else
                         (void) putchar(*c);
+        }
         (void) putchar('\n');
         (void) fflush(stdout);
 }

@@ -104,7 +104,7 @@ int config_init(struct config *config) {
                 return -ENOMEM;
 
         *config = new;
-        new = (struct config){};
+        new = (struct config){}; /* NOLINT(clang-analyzer-deadcode.DeadStores): read by _cleanup_ */
         return 0;
 }
 

@@ -181,10 +181,8 @@ static void mark_offset(struct walk *walk, FILE *file, size_t offset) {
 }
 
 static int load_document(yaml_parser_t *parser, struct walk *walk, yaml_document_t *ret_document) {
-        if (yaml_parser_load(parser, ret_document)) {
-                walk->document = ret_document;
+        if (yaml_parser_load(parser, ret_document))
                 return 0;
-        }
         walk->diag->line = (unsigned int) parser->problem_mark.line + 1;
         walk->diag->column = (unsigned int) parser->problem_mark.column + 1;
         if (parser->error == YAML_READER_ERROR)
@@ -223,6 +221,7 @@ static int parse_file(struct config *config, FILE *file, struct diag *diag) {
         yaml_parser_set_input_file(&parser, file);
         r = load_document(&parser, &walk, &document);
         if (r >= 0) {
+                walk.document = &document;
                 r = walk_document(&walk);
                 yaml_document_delete(&document);
         }

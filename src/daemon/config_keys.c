@@ -11,12 +11,13 @@
 #define SPAN_YEARS_MAX (100 * UINT64_C(366) * 86400 * USEC_PER_SEC)
 
 static int check_text(const struct config_key *key, const char *text, struct diag *diag) {
-        for (const char *c = text; *c; c++)
+        for (const char *c = text; *c; c++) {
                 if ((unsigned char) *c < 0x20) {
                         diag_set(diag, diag->line, diag->column,
                                         "%s must not contain control characters", key->name);
                         return -EINVAL;
                 }
+        }
         return 0;
 }
 
@@ -213,6 +214,7 @@ static int parse_list(
 }
 
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of fields cannot have any */
 #define KEY(name, parser, field, ...) { name, parser, offsetof(struct config, field), __VA_ARGS__ }
 #define RUNTIME(section, field)                                              \
         KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
@@ -223,6 +225,7 @@ static int parse_list(
         KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
         KEY("sources." section ".address", parse_text, field.address, 0, 0, false)
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const struct config_key keys[] = {
         KEY("node.name", parse_text, node_name, 0, 0, false),
         KEY("node.file_systems", parse_list, file_systems, 0, CONFIG_PATTERNS_MAX, true),
@@ -335,11 +338,12 @@ const char *config_key_suggest(const char *name) {
 int config_unknown_key(const char *name, struct diag *diag) {
         const char *near = config_key_suggest(name);
 
-        if (near)
+        if (near) {
                 diag_set(diag, diag->line, diag->column, "there is no key '%s'; did you mean '%s'?",
                                 name, near);
-        else
+        } else {
                 diag_set(diag, diag->line, diag->column, "there is no key '%s'", name);
+        }
         return -EINVAL;
 }
 

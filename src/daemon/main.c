@@ -27,14 +27,15 @@ static int set_option(struct config *config, const char *option, struct diag *di
 }
 
 static void log_diag(int error, const struct diag *diag) {
-        if (diag->line > 0)
+        if (diag->line > 0) {
                 (void) log_error_errno(error, "%s:%u:%u: %s", diag->path, diag->line, diag->column,
                                 diag->text);
-        else if (diag->text[0])
+        } else if (diag->text[0]) {
                 (void) log_error_errno(
                                 error, "%s%s%s", diag->path, diag->path[0] ? ": " : "", diag->text);
-        else
+        } else {
                 (void) log_error_errno(error, "Cannot read the configuration %s: %m", diag->path);
+        }
 }
 
 static int load(struct config *ret_config, void *userdata) {

@@ -223,14 +223,15 @@ static int manager_open_journal(struct manager *manager) {
                                         .retention_bytes = config->retention_bytes,
                         },
                         manager->event, on_committed, manager, &manager->journal);
-        if (r == -EUCLEAN)
+        if (r == -EUCLEAN) {
                 log_error("The event journal %s was corrupt; it was set aside and a new one begun",
                                 path);
-        else if (r == -EPROTONOSUPPORT)
+        } else if (r == -EPROTONOSUPPORT) {
                 return log_error_errno(
                                 r, "The event journal %s was written by a newer version", path);
-        else if (r < 0)
+        } else if (r < 0) {
                 return log_error_errno(r, "Cannot open the event journal %s: %m", path);
+        }
         return 0;
 }
 
@@ -260,7 +261,7 @@ static int manager_build_core(struct manager *manager) {
                 r = counters_new(&manager->counters);
         if (r >= 0)
                 r = curl_glue_new(manager->event, &manager->curl);
-        if (r >= 0)
+        if (r >= 0) {
                 r = tracker_new(
                                 &(struct tracker_config){
                                                 .oom_rule = config->oom_rule,
@@ -274,6 +275,7 @@ static int manager_build_core(struct manager *manager) {
                                                 .slug = manager_slug_of,
                                                 .userdata = manager },
                                 &manager->tracker);
+        }
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the engine: %m");
 

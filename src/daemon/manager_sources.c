@@ -31,8 +31,8 @@ static int add_source(struct manager *manager, const struct source_choice *choic
                 patterns[i] = choice->patterns->items[i];
         r = journal_load_cursor(manager->journal, choice->name, &cursor);
         if (r >= 0)
-                r = tracker_add_source(manager->tracker, choice->name, choice->required);
-        if (r >= 0)
+                r = tracker_add_source(manager->tracker, choice->name, choice->required, cursor);
+        if (r >= 0) {
                 r = choice->ops->create(
                                 &(struct source_config){
                                                 .name = choice->name,
@@ -43,6 +43,7 @@ static int add_source(struct manager *manager, const struct source_choice *choic
                                                 .patterns = patterns[0] ? patterns : NULL,
                                 },
                                 &manager->source_env, &source);
+        }
         if (r < 0)
                 return log_error_errno(r, "Cannot set up source %s: %m", choice->name);
 

@@ -51,7 +51,7 @@ int options_parse(int argc, char **argv, struct options *ret_options) {
         struct options options = {};
         int c, r = 0;
 
-        while (r >= 0 && (c = getopt_long(argc, argv, "c:s:h", longs, NULL)) >= 0)
+        while (r >= 0 && (c = getopt_long(argc, argv, "c:s:h", longs, NULL)) >= 0) {
                 switch (c) {
                 case 'c':
                         options.config = optarg;
@@ -77,6 +77,7 @@ int options_parse(int argc, char **argv, struct options *ret_options) {
                 default:
                         return -EINVAL; /* getopt has said why */
                 }
+        }
         if (r < 0)
                 return r;
 

@@ -255,12 +255,13 @@ void counters_add(struct counters *counters, const struct event *event) {
         word = event->kind == EVENT_CONTAINER ? container_event(event, is_exit) : NULL;
         if (word)
                 count(counters, COUNTERS_CONTAINER_EVENTS, (const char *const[]){ word }, 1);
-        if (is_exit)
+        if (is_exit) {
                 count(counters, COUNTERS_EXITS,
                                 (const char *const[]){ kind, event->source, event->name,
                                                 text_or_empty(event->details, "reason"),
                                                 text_or_empty(event->details, "oom_scope") },
                                 5);
+        }
         if (strcmp(event->action, "OOMKilled") == 0)
                 count(counters, COUNTERS_OOM_KILLS,
                                 (const char *const[]){ kind, event->source, event->name }, 3);

@@ -22,6 +22,7 @@ int feed_new(size_t max_events, size_t max_bytes, struct feed **ret_feed) {
         if (!feed)
                 return -ENOMEM;
 
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a ring of pointers */
         feed->ring = calloc(max_events, sizeof(feed->ring[0]));
         if (!feed->ring) {
                 free(feed);

@@ -207,13 +207,14 @@ static void skip_slots(struct sampler *sampler, uint64_t n, uint64_t at_us) {
         if (n > sampler->config.slots)
                 n = sampler->config.slots;
         map_for_each(series, sampler->series)
-                for (uint64_t i = n; series->running && i > 0; i--)
+                for (uint64_t i = n; series->running && i > 0; i--) {
                         append(series,
                                         &(struct sample){ .at_us = at_us -
                                                                         i * sampler->config.interval_us,
                                                         .cpu_percent = (float) NAN,
                                                         .memory_percent = (float) NAN,
                                                         .disk_percent = (float) NAN });
+                }
 }
 
 static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {

@@ -142,7 +142,7 @@ struct tracker_source *tracker_source_find(struct tracker *tracker, const char *
         return NULL;
 }
 
-int tracker_add_source(struct tracker *tracker, const char *name, bool required) {
+int tracker_add_source(struct tracker *tracker, const char *name, bool required, bool known) {
         struct tracker_source *source;
         struct workload *workload;
 
@@ -161,6 +161,7 @@ int tracker_add_source(struct tracker *tracker, const char *name, bool required)
         source->state = SOURCE_CONNECTING;
         source->since_us = clock_realtime_us();
         source->required = required;
+        source->known = known;
         inventory_for_each(workload, tracker->inventory) if (strcmp(workload->source, name) == 0)
                         source->known = true;
         return 0;
@@ -350,10 +351,11 @@ static void tracker_source_state(
         source->since_us = fact->time_us;
         source->up_us = tracker_now_us(tracker);
         source->listing = false;
-        if (!up)
+        if (!up) {
                 inventory_for_each(workload,
                                 tracker->inventory) if (strcmp(workload->source, source->name) == 0)
                                 workload->state = STATE_UNKNOWN;
+        }
 
         /* A runtime that was never there is no news; it stands in the status. */
         if (!up && !source->was_up && !source->known && !source->required)
@@ -386,11 +388,12 @@ static struct workload *tracker_subject(
 
         r = inventory_update(tracker->inventory, source->name, &fact->workload, &workload);
         if (r < 0) {
-                if (log_ratelimit_pass(&tracker->limit, tracker_now_us(tracker), &held))
+                if (log_ratelimit_pass(&tracker->limit, tracker_now_us(tracker), &held)) {
                         log_warn_errno(r,
                                         "Cannot keep workload %s of %s: %m (%u before it not said)",
                                         fact->workload.name ? fact->workload.name : "?",
                                         source->name, held);
+                }
                 return NULL;
         }
         if (!life_get(tracker, workload))

@@ -60,8 +60,9 @@ int tracker_new(const struct tracker_config *config, sd_event *event,
 struct tracker *tracker_free(struct tracker *tracker);
 DEFINE_FREEP(struct tracker, tracker_free);
 
-/** Make a source known before it starts (state connecting). */
-int tracker_add_source(struct tracker *tracker, const char *name, bool required);
+/** Make a source known before it starts (state connecting). @known: an earlier run has listed it,
+ * so that what it finds now is news. */
+int tracker_add_source(struct tracker *tracker, const char *name, bool required, bool known);
 /** Take @fact of source @source_name in. Never fails: what cannot be used is counted and logged. */
 void tracker_post(struct tracker *tracker, const char *source_name, const struct fact *fact);
 /** Before the loop: a stored workload, a stored origin. */

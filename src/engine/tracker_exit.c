@@ -135,11 +135,10 @@ static int copy_text(char **to, const char *from) {
 
 static struct kernel_kill *kernel_kill_new(
                 struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
-        struct kernel_kill *kill;
+        struct kernel_kill *kill = list_first(&tracker->oom_book, struct kernel_kill, list);
 
-        if (tracker->n_oom_book >= OOM_BOOK_MAX)
-                kernel_kill_settle(
-                                tracker, list_first(&tracker->oom_book, struct kernel_kill, list));
+        if (kill && tracker->n_oom_book >= OOM_BOOK_MAX)
+                kernel_kill_settle(tracker, kill);
 
         kill = calloc(1, sizeof(*kill));
         if (!kill)
@@ -291,14 +290,15 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
                 return;
         }
 
-        if (fact->workload.native_id) /* evidence of the cgroup source names the public id of
+        if (fact->workload.native_id) { /* evidence of the cgroup source names the public id of
                                          another source's workload */
                 workload = fact->oom_source == OOM_FROM_CGROUP
                                 ? inventory_find(tracker->inventory, fact->workload.native_id)
                                 : inventory_find_native(tracker->inventory, source->name,
                                                   fact->workload.native_id);
-        else if (fact->oom_cgroup)
+        } else if (fact->oom_cgroup) {
                 workload = inventory_find_cgroup(tracker->inventory, fact->oom_cgroup);
+        }
         life = workload ? life_get(tracker, workload) : NULL;
         if (!life)
                 return;
@@ -377,10 +377,11 @@ static struct json_object *details_of_exit(const struct workload *workload, cons
 
         if (!fact->details || json_object_deep_copy(fact->details, &details, NULL) < 0)
                 details = json_object_new_object();
-        for (size_t i = 0; evidence && i < ARRAY_SIZE(words); i++)
+        for (size_t i = 0; evidence && i < ARRAY_SIZE(words); i++) {
                 if (verdict->evidence & words[i].bit)
                         (void) json_object_array_add(
                                         evidence, json_object_new_string(words[i].word));
+        }
 
         if (facts->code >= 0)
                 (void) json_add_int(details, "exit_code", facts->code);

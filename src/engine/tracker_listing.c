@@ -27,8 +27,11 @@ void tracker_listing_begin(struct tracker *tracker, struct tracker_source *sourc
 
 /* Whether the life that is listed began after all that is known. */
 static bool is_other_life(const struct workload *workload, const struct workload_info *info,
-                uint64_t old_started_us, int old_domain_id) {
+                uint64_t old_started_us, int old_domain_id, uint32_t old_pid) {
         uint64_t known_us = old_started_us;
+
+        if (is_alive(workload->last_known) && old_pid && info->pid == old_pid)
+                return false; /* whatever the clock says */
 
         if (is_over(workload->last_known) && workload->last_exit.time_us > known_us)
                 known_us = workload->last_exit.time_us;
@@ -89,10 +92,10 @@ static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
 /* What was known, and what is: make up what lies between. */
 static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 struct workload *workload, const struct fact *fact, uint64_t old_started_us,
-                int old_domain_id) {
+                int old_domain_id, uint32_t old_pid) {
         const struct workload_info *info = &fact->workload;
         enum workload_state old = workload->last_known;
-        bool other_life = is_other_life(workload, info, old_started_us, old_domain_id);
+        bool other_life = is_other_life(workload, info, old_started_us, old_domain_id, old_pid);
 
         if (is_alive(old) && is_alive(info->state)) {
                 if (other_life) {
@@ -149,6 +152,7 @@ void tracker_workload(
                 struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
         uint64_t old_started_us = 0;
         int old_domain_id = -1;
+        uint32_t old_pid = 0;
         struct workload *workload;
         struct life *life;
         int r;
@@ -160,6 +164,7 @@ void tracker_workload(
         if (workload) {
                 old_started_us = workload->started_us;
                 old_domain_id = workload->domain_id;
+                old_pid = workload->pid;
         }
 
         r = inventory_update(tracker->inventory, source->name, &fact->workload, &workload);
@@ -175,7 +180,8 @@ void tracker_workload(
         else if (r == 1 && !source->known)
                 tracker_baseline(tracker, workload, fact);
         else if (!life->pending)
-                tracker_diff(tracker, source, workload, fact, old_started_us, old_domain_id);
+                tracker_diff(tracker, source, workload, fact, old_started_us, old_domain_id,
+                                old_pid);
 
         tracker_store(tracker, source, workload);
 }

@@ -256,6 +256,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         return n * size;
 }
 
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): a table of options */
 static int set_options(struct curl_call *call, const struct curl_request *request) {
         CURL *easy = call->easy;
         CURLcode code = CURLE_OK;

@@ -17,11 +17,12 @@ void allocation_done(struct allocation *allocation) {
 static bool same_devices(const struct allocation *allocation, const struct stats *stats) {
         if (allocation->n_disks != stats->n_blocks || allocation->n_nets != stats->n_nets)
                 return false;
-        for (size_t i = 0; i < stats->n_blocks; i++)
+        for (size_t i = 0; i < stats->n_blocks; i++) {
                 if (strcmp(allocation->disks[i].target, stats->blocks[i].name) != 0 ||
                                 allocation->disks[i].capacity_bytes !=
                                                 stats->blocks[i].capacity_bytes)
                         return false;
+        }
         for (size_t i = 0; i < stats->n_nets; i++)
                 if (strcmp(allocation->nets[i], stats->nets[i].name) != 0)
                         return false;

@@ -168,10 +168,11 @@ static void make_key(const struct row *row, const struct domain_event *event, co
         size_t n = 0;
 
         n += (size_t) snprintf(key, size, "%s", action);
-        for (size_t i = 0; i < DOMAIN_EVENT_TEXTS_MAX && row->texts[i] && n < size; i++)
+        for (size_t i = 0; i < DOMAIN_EVENT_TEXTS_MAX && row->texts[i] && n < size; i++) {
                 if (!(row->free_texts & 1U << i))
                         n += (size_t) snprintf(key + n, size - n, " %s",
                                         event->texts[i] ? event->texts[i] : "");
+        }
         for (size_t i = 0; i < DOMAIN_EVENT_NUMBERS_MAX && row->numbers[i].words && n < size; i++)
                 n += (size_t) snprintf(key + n, size - n, " %lld", (long long) event->numbers[i]);
 }

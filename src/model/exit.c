@@ -78,7 +78,7 @@ static bool classify_oom(const struct exit_facts *facts, struct exit_verdict *ve
 
         if (kernel)
                 set_oom(verdict, "oom", kernel_scope(facts));
-        else if (facts->oomd_kill)
+        else if (facts->oomd_kill) {
                 set_oom(verdict,
                                 facts->oomd_reason &&
                                                                 strcmp(facts->oomd_reason,
@@ -87,10 +87,11 @@ static bool classify_oom(const struct exit_facts *facts, struct exit_verdict *ve
                                                 ? "memory-pressure"
                                                 : "memory-used",
                                 OOM_SCOPE_OOMD);
-        else if (cgroup || runtime)
+        } else if (cgroup || runtime) {
                 set_oom(verdict, "oom", OOM_SCOPE_UNKNOWN);
-        else
+        } else {
                 return false;
+        }
         return true;
 }
 
@@ -266,29 +267,30 @@ void exit_message(const struct exit_facts *facts, const struct exit_verdict *ver
         const char *sentence = plain_sentence(verdict->reason);
         char evidence[40], name[16];
 
-        if (verdict->confidence == CONFIDENCE_CONTRADICTED)
+        if (verdict->confidence == CONFIDENCE_CONTRADICTED) {
                 (void) snprintf(ret_text, size,
                                 "%s; reported as OOMKilled because its exit code is 137", sentence);
-        else if (strcmp(verdict->action, "OOMKilled") == 0 &&
-                        verdict->confidence == CONFIDENCE_ASSUMED)
+        } else if (strcmp(verdict->action, "OOMKilled") == 0 &&
+                        verdict->confidence == CONFIDENCE_ASSUMED) {
                 (void) snprintf(ret_text, size,
                                 "exit code 137, taken as an OOM kill: no evidence could be read");
-        else if (strcmp(verdict->action, "OOMKilled") == 0)
+        } else if (strcmp(verdict->action, "OOMKilled") == 0) {
                 (void) snprintf(ret_text, size, "%s%s%s (%s)", oom_sentence(verdict->scope),
                                 verdict->scope == OOM_SCOPE_ANCESTOR ? ": " : "",
                                 verdict->scope == OOM_SCOPE_ANCESTOR ? facts->oom_cgroup : "",
                                 exit_evidence_words(verdict->evidence, evidence));
-        else if (strcmp(verdict->reason, "signal") == 0)
+        } else if (strcmp(verdict->reason, "signal") == 0) {
                 (void) snprintf(ret_text, size, "killed by %s%s",
                                 signal_name(verdict->signal, name),
                                 facts->core_dumped ? ", core dumped" : "");
-        else if (!sentence && facts->code >= 0)
+        } else if (!sentence && facts->code >= 0) {
                 (void) snprintf(ret_text, size, "exit code %d", facts->code);
-        else if (facts->code > 0)
+        } else if (facts->code > 0) {
                 (void) snprintf(ret_text, size, "%s (exit code %d)", sentence, facts->code);
-        else
+        } else {
                 (void) snprintf(ret_text, size, "%s",
                                 sentence ? sentence : "ended; its exit code is not known");
+        }
 }
 
 const char *exit_confidence_to_string(enum exit_confidence confidence) {

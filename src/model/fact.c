@@ -27,6 +27,7 @@ struct fact *fact_free(struct fact *fact) {
         return NULL;
 }
 
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): a line for each text */
 int fact_copy(const struct fact *fact, struct fact **ret_fact) {
         _cleanup_(fact_freep) struct fact *copy = NULL;
         bool failed = false;

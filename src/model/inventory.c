@@ -207,11 +207,12 @@ static bool names_domain(const char *path, const struct workload *workload) {
         size_t n;
 
         for (size_t i = 0; i < 2; i++) {
-                if (i == 0)
+                if (i == 0) {
                         (void) snprintf(begin, sizeof(begin), "/machine-qemu\\x2d%d\\x2d",
                                         workload->domain_id);
-                else
+                } else {
                         (void) snprintf(begin, sizeof(begin), "/qemu-%d-", workload->domain_id);
+                }
                 at = strstr(path, begin);
                 if (!at)
                         continue;

@@ -73,10 +73,11 @@ static enum oom_constraint constraint_of(struct span word) {
                 { "CONSTRAINT_MEMCG", CONSTRAINT_MEMCG },
         };
 
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
                 if (word.size == strlen(words[i].word) &&
                                 memcmp(word.at, words[i].word, word.size) == 0)
                         return words[i].constraint;
+        }
         return CONSTRAINT_UNKNOWN;
 }
 

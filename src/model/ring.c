@@ -17,6 +17,8 @@ void ring_done(struct ring *ring) {
 int ring_append(struct ring *ring, const struct sample *sample) {
         const struct sample *newest = ring_newest(ring);
 
+        assert(ring->slots);
+
         if (newest && sample->at_us <= newest->at_us)
                 return -ESTALE;
         ring->slots[ring->next] = *sample;

@@ -64,12 +64,13 @@ struct stats_vcpu *stats_add_vcpu(struct stats *stats, unsigned int number) {
         struct stats_vcpu *vcpu = add((void **) &stats->vcpus, &stats->n_vcpus, STATS_VCPUS_MAX,
                         sizeof(*vcpu), &stats->devices_refused);
 
-        if (vcpu)
+        if (vcpu) {
                 *vcpu = (struct stats_vcpu){ .number = number,
                         .state = -1,
                         .time_ns = STATS_UNKNOWN,
                         .wait_ns = STATS_UNKNOWN,
                         .delay_ns = STATS_UNKNOWN };
+        }
         return vcpu;
 }
 

@@ -165,10 +165,11 @@ void usage_compute(const struct stats *before, const struct stats *now, enum wor
         struct usage usage = USAGE_NONE;
 
         usage_cpu(before, now, &usage);
-        if (!isnan(usage.cpu_percent))
+        if (!isnan(usage.cpu_percent)) {
                 usage.cpu_source = now->origin == STATS_FROM_RUNTIME ? USAGE_LIBVIRT
                                 : kind == WORKLOAD_VM                ? USAGE_PROC
                                                                      : USAGE_CGROUP;
+        }
         if (kind == WORKLOAD_VM)
                 usage_vm_memory(now, balloon_period_us, &usage);
         else

@@ -232,10 +232,11 @@ static int link_connect(struct bus_link *link) {
         if (r >= 0)
                 r = sd_bus_attach_event(
                                 link->bus, link->source->env->event, SD_EVENT_PRIORITY_NORMAL);
-        if (r >= 0)
+        if (r >= 0) {
                 r = sd_bus_match_signal_async(link->bus, NULL, "org.freedesktop.DBus.Local",
                                 "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
                                 "Disconnected", on_disconnected, NULL, link);
+        }
         if (r < 0)
                 return r;
 

@@ -106,7 +106,7 @@ static void cgroup_watch(struct source *source, const struct workload *workload)
 static void cgroup_unwatch(struct source *source, const struct workload *workload) {
         struct cgroup_source *cgroup = cgroup_of(source);
         struct fact fact = FACT_INIT(FACT_OOM);
-        uint64_t oom_kill, oom_group_kill;
+        uint64_t oom_kill = 0, oom_group_kill = 0;
         struct watch *watch;
 
         watch = map_remove(cgroup->watches, workload->id);
@@ -135,11 +135,12 @@ static int cgroup_start(struct source *source) {
         struct cgroup_source *cgroup = cgroup_of(source);
         struct fact fact = FACT_INIT(FACT_READABLE);
 
-        for (size_t i = 0; !cgroup->mount && i < ARRAY_SIZE(places); i++)
+        for (size_t i = 0; !cgroup->mount && i < ARRAY_SIZE(places); i++) {
                 if (access(places[i].probe, R_OK) >= 0) {
                         cgroup->mount = places[i].mount;
                         cgroup->file = places[i].file;
                 }
+        }
         fact.oom_source = OOM_FROM_CGROUP;
         fact.oom_readable = cgroup->mount;
         source_post(source, &fact);

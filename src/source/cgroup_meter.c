@@ -109,6 +109,7 @@ static struct target **take_targets(struct cgroup_meter *meter, size_t *ret_n) {
         struct target **targets, *target;
         size_t n = 0;
 
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         targets = calloc(map_size(meter->targets) + 1, sizeof(*targets));
         if (!targets)
                 return NULL;

@@ -83,12 +83,14 @@ static void take_keys(const char *text, const struct key *keys, size_t n_keys) {
         char name[64];
         uint64_t value;
 
-        while (next_pair(&text, name, sizeof(name), &value))
-                for (size_t i = 0; i < n_keys; i++)
+        while (next_pair(&text, name, sizeof(name), &value)) {
+                for (size_t i = 0; i < n_keys; i++) {
                         if (strcmp(keys[i].name, name) == 0 &&
                                         __builtin_mul_overflow(
                                                         value, keys[i].factor, keys[i].value))
                                 *keys[i].value = STATS_UNKNOWN;
+                }
+        }
 }
 
 void cgroup_parse_cpu_stat(const char *text, struct stats *stats) {
@@ -136,6 +138,7 @@ void cgroup_parse_io_stat(const char *text, struct stats *stats) {
         for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
                 struct stats_block *block;
 
+                /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
                 if (sscanf(line, "%31[0-9:] rbytes=%llu wbytes=%llu rios=%llu wios=%llu", device,
                                     &read_bytes, &write_bytes, &reads, &writes) != 5)
                         continue;
@@ -158,6 +161,7 @@ void cgroup_parse_blkio(const char *text, bool bytes, struct stats *stats) {
                 struct stats_block *block;
                 bool is_read;
 
+                /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
                 if (sscanf(line, "%31[0-9:] %15[A-Za-z] %llu", device, operation, &value) != 3)
                         continue;
                 is_read = strcmp(operation, "Read") == 0;
@@ -224,6 +228,7 @@ static void read_v2(const struct group *group, struct stats *stats) {
         if (read_file(group, "", "cpu.stat", &cpu) >= 0)
                 cgroup_parse_cpu_stat(cpu, stats);
         if (read_file(group, "", "cpu.max", &max) >= 0 &&
+                        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
                         sscanf(max, "%llu %llu", &quota, &period) == 2)
                 set_quota(quota, period, stats);
         stats->memory_bytes = read_number(group, "", "memory.current");

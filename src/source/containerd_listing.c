@@ -84,10 +84,11 @@ static void info_of_task(const struct known *known, const struct task *task,
                 struct workload_info *info, char *cgroup, size_t cgroup_size) {
         if (task->status == CONTAINERD__STATUS__CREATED)
                 info->state = STATE_CREATED;
-        else
+        else {
                 info->started_us = known->pid == task->pid && known->started_us
                                 ? known->started_us
                                 : task_start_us(known, task);
+        }
 
         if (task->status == CONTAINERD__STATUS__STOPPED) {
                 info->state = task->exit_status == 0 ? STATE_STOPPED : STATE_FAILED;
@@ -301,7 +302,7 @@ static void list_next(struct containerd_source *containerd) {
                 return;
         }
         r = map_new(&listing->tasks);
-        if (r >= 0)
+        if (r >= 0) {
                 r = containerd_call(containerd,
                                 &(struct grpc_request){
                                                 .method = "containerd.services.tasks.v1.Tasks/List",
@@ -313,6 +314,7 @@ static void list_next(struct containerd_source *containerd) {
                                                 .userdata = containerd,
                                 },
                                 listing->namespaces[listing->next], &listing->call);
+        }
         if (r < 0)
                 containerd_lost(containerd, "cannot list tasks", r, "");
 }

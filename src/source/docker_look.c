@@ -158,10 +158,11 @@ static void look_done(struct curl_call *call, int error, long status, const char
 
         look->call = NULL;
         docker->n_running--;
-        if (!ok)
+        if (!ok) {
                 log_debug("Cannot inspect %s: status %ld, %s", look->id, status,
                                 error < 0 ? strerrordesc_np(-error)
                                           : "no error"); /* 404: gone already */
+        }
         if (ok && look_is_stale(look) && look->n_tries < TRIES_MAX)
                 look_again(look);
         else if (!ok || !look->listing || !look_hold(look, body, size))

@@ -131,7 +131,7 @@ int grpc_call_start(struct curl_glue *glue, const struct grpc_request *request,
         call->request = *request;
         call->frames = (struct grpc_frames) GRPC_FRAMES_INIT(request->message_max);
         r = pack(request->message, &body);
-        if (r >= 0)
+        if (r >= 0) {
                 r = curl_glue_start(glue,
                                 &(struct curl_request){
                                                 .url = url,
@@ -147,6 +147,7 @@ int grpc_call_start(struct curl_glue *glue, const struct grpc_request *request,
                                                 .userdata = call,
                                 },
                                 &call->call);
+        }
         if (r < 0)
                 return r == -ENOSPC ? -EINVAL : r;
 

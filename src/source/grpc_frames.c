@@ -33,6 +33,7 @@ static int head_read(struct grpc_frames *frames) {
         return frames->skipping ? 1 : 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): a parser, step by step */
 int grpc_frames_feed(struct grpc_frames *frames, const void *data, size_t size,
                 int (*on_message)(const void *message, size_t size, bool too_long, void *userdata),
                 void *userdata) {

@@ -10,11 +10,12 @@ static bool number(const char **at, const char *end, const char *end_chars, uint
         const char *c = *at;
         uint64_t value = 0;
 
-        for (; c < end && isdigit((unsigned char) *c); c++)
+        for (; c < end && isdigit((unsigned char) *c); c++) {
                 if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
                                 __builtin_add_overflow(value, (uint64_t) (*c - '0'), &value))
                         return false;
-        if (c == *at || c >= end || !strchr(end_chars, *c))
+        }
+        if (c == *at || c >= end || !*c || !strchr(end_chars, *c))
                 return false;
         *ret_value = value;
         *at = *c == ';' ? c : c + 1;

@@ -237,13 +237,14 @@ static void lifecycle_sentence(
         for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
                 if (strcmp(plain[i], reason) == 0)
                         return;
-        if (json_get(fact->details, "io_error"))
+        if (json_get(fact->details, "io_error")) {
                 (void) snprintf(text, size, "VM paused: %s on %s",
                                 strcmp(domain->io_error, "enospc") == 0 ? "no space left"
                                                                         : domain->io_error,
                                 domain->disk);
-        else
+        } else {
                 (void) snprintf(text, size, "VM %s (%s)", fact->action, reason);
+        }
 }
 
 static struct json_object *lifecycle_details(const struct domain *domain,

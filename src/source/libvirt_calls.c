@@ -67,10 +67,11 @@ static uint32_t find_process(const char *uuid) {
         proc = opendir("/proc");
         if (!proc)
                 return 0;
-        while (!pid && (entry = readdir(proc)))
+        while (!pid && (entry = readdir(proc))) {
                 if (isdigit((unsigned char) entry->d_name[0]) &&
                                 is_domain_process(entry->d_name, uuid))
                         (void) text_to_u64(entry->d_name, &pid);
+        }
         (void) closedir(proc);
         return (uint32_t) pid;
 }

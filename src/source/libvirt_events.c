@@ -106,12 +106,14 @@ static void identity_text(const virDomainEventGraphicsSubject *subject, char *te
         size_t n = 0;
 
         text[0] = '\0';
-        for (int i = 0; subject && i < subject->nidentity && n < size; i++)
+        for (int i = 0; subject && i < subject->nidentity && n < size; i++) {
                 n += (size_t) snprintf(text + n, size - n, "%s%s=%s", i > 0 ? ", " : "",
                                 subject->identities[i].type ? subject->identities[i].type : "",
                                 subject->identities[i].name ? subject->identities[i].name : "");
+        }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is libvirt's */
 static void on_graphics(virConnectPtr connection, virDomainPtr domain, int phase,
                 const virDomainEventGraphicsAddress *local,
                 const virDomainEventGraphicsAddress *remote, const char *auth,

@@ -65,8 +65,8 @@ void libvirt_link_post_lifecycle(
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped);
 void libvirt_letter_free(struct libvirt_letter *letter);
 
-/** libvirt_calls.c: the calls thread; holds a reference. */
-void *libvirt_calls_main(void *link);
+/** libvirt_calls.c: the calls thread, of a link; holds a reference. */
+void *libvirt_calls_main(void *userdata);
 
 /** libvirt_events.c: start libvirt's event loop (once in the process); register every event that
  * this libvirt has. */

@@ -425,12 +425,13 @@ static void set_hung(struct libvirt_meter *meter, const struct domain_reading *r
 }
 
 static void worker_over(struct libvirt_meter *meter, struct worker *worker) {
-        for (size_t i = 0; i < STUCK_MAX; i++)
+        for (size_t i = 0; i < STUCK_MAX; i++) {
                 if (meter->stuck[i] == worker) {
                         meter->stuck[i] = NULL;
                         meter->stats.stuck--;
                         worker_unref(worker);
                 }
+        }
 }
 
 static void deliver(struct letter *letter, void *userdata) {

@@ -136,6 +136,7 @@ static void post(struct machine *machine, struct fact *fact, const char *what) {
                         (uintmax_t) machine->started_us, what);
         fact->origin = origin;
         source_post(&machine->owner->source, fact);
+        fact->origin = NULL;
 }
 
 static void post_alive(struct machine *machine, bool listed) {
@@ -272,11 +273,9 @@ static int on_machine(sd_bus_message *message, void *userdata, sd_bus_error *err
                         post_alive(machine, listed);
                 }
         }
-        if (vanished)
-                machine_free(machine);
-        else if (machine->gone && machine->told) /* MachineRemoved came before the answer */
+        if (!vanished && machine->gone && machine->told) /* MachineRemoved came before the answer */
                 ask_unit(machine);
-        else if (machine->gone)
+        else if (vanished || machine->gone)
                 machine_free(machine);
         listing_check(machined);
         return 0;

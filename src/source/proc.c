@@ -60,6 +60,7 @@ int proc_read_process(uint32_t pid, struct stats *stats) {
 
         after = strrchr(text, ')'); /* the command's name may hold anything */
         if (!after ||
+                        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
                         sscanf(after + 1,
                                         " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu "
                                         "%*d %*d %*d %*d %*d %*d %llu %*u %lld",
@@ -83,6 +84,7 @@ void proc_parse_net_dev(const char *text, struct stats *stats) {
         for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
                 struct stats_net *net;
 
+                /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
                 if (sscanf(line,
                                     " %63[^: \n]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu "
                                     "%llu",

@@ -153,11 +153,12 @@ static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *
                 unit->listed = false; /* unloaded meanwhile */
         } else {
                 r = unit_view_read(&unit->view, message);
-                if (r < 0)
+                if (r < 0) {
                         source_malformed(&units->source, "Unreadable properties of a unit",
                                         unit->name, strlen(unit->name));
-                else
+                } else {
                         unit_answered(unit);
+                }
         }
         units->n_listing -= unit->in_listing;
         unit->in_listing = false;

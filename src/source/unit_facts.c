@@ -46,6 +46,7 @@ static void post(struct unit *unit, struct fact *fact, uint64_t key_us, const ch
                 fact->origin = origin;
         }
         source_post(&unit->owner->source, fact);
+        fact->origin = NULL;
 }
 
 static void post_started(struct unit *unit) {
@@ -147,12 +148,13 @@ bool unit_post_changes(struct unit *unit, unsigned int changes) {
 void unit_post_listed(struct unit *unit) {
         struct fact fact = FACT_INIT(FACT_WORKLOAD);
 
-        if (!unit->life.alive)
+        if (!unit->life.alive) {
                 unit_exit_fill(&unit->life, &unit->view,
                                 unit->view.has_exec && !unit->view.exec_start_us &&
                                                 unit->view.result[0] &&
                                                 strcmp(unit->view.result, "success") != 0,
                                 &fact);
+        }
         fill_info(unit, &fact.workload);
         fact.time_us = 0;
         fact.details = unit_details(unit);

@@ -323,10 +323,11 @@ unsigned int unit_life_step(struct unit_life *life, const struct unit_view *view
 }
 
 enum workload_state unit_life_state(const struct unit_life *life, const struct unit_view *view) {
-        if (life->alive)
+        if (life->alive) {
                 return life->frozen              ? STATE_PAUSED
                                 : life->stopping ? STATE_STOPPING
                                                  : STATE_RUNNING;
+        }
         if (is(view->active_state, "failed") || (will_restart(view) && has_failed(view)))
                 return STATE_FAILED;
         return view->inactive_enter_us || view->exec_exit_us ? STATE_STOPPED : STATE_CREATED;

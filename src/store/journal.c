@@ -188,11 +188,12 @@ static uint64_t used_bytes(sqlite3 *db) {
 }
 
 static int delete_oldest(struct journal *journal, uint64_t before_us) {
-        if (before_us)
+        if (before_us) {
                 return exec_format(journal->db,
                                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_us < %lld"
                                 " ORDER BY seq LIMIT 100)",
                                 before_us);
+        }
         return exec_format(journal->db,
                         "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT %lld)",
                         RETENTION_STEP);
@@ -203,15 +204,17 @@ static void keep_retention(struct journal *journal) {
         sqlite3_stmt *statement;
         uint64_t first = 0;
 
-        if (config->retention_age_us)
+        if (config->retention_age_us) {
                 while (delete_oldest(journal, clock_realtime_us() - config->retention_age_us) >=
                                                 0 &&
                                 sqlite3_changes(journal->db) == RETENTION_STEP)
                         ;
-        if (config->retention_bytes)
+        }
+        if (config->retention_bytes) {
                 while (used_bytes(journal->db) > config->retention_bytes &&
                                 delete_oldest(journal, 0) >= 0 && sqlite3_changes(journal->db) > 0)
                         ;
+        }
         if (sqlite3_prepare_v2(journal->db, "SELECT ifnull(min(seq), 0) FROM events", -1,
                             &statement, NULL) == SQLITE_OK) {
                 if (sqlite3_step(statement) == SQLITE_ROW)

@@ -111,10 +111,11 @@ static int prepare_query(
                                                                  : INT64_MAX)
                                             : (int64_t) query->after_seq);
         (void) sqlite3_bind_int64(statement, 2, (int64_t) query->filter.since_us);
-        for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
                 if (conditions[i].value)
                         (void) sqlite3_bind_text(
                                         statement, n++, conditions[i].value, -1, SQLITE_STATIC);
+        }
         *ret_statement = statement;
         return 0;
 }
@@ -123,6 +124,7 @@ static int read_page(sqlite3 *db, struct journal_page *page) {
         sqlite3_stmt *statement = NULL;
         int r, step = SQLITE_DONE;
 
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         page->events = calloc(page->query.limit, sizeof(page->events[0]));
         if (!page->events)
                 return -ENOMEM;

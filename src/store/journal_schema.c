@@ -84,11 +84,12 @@ static int open_db(const char *path, int flags, sqlite3 **ret_db) {
         int r;
 
         r = journal_error(sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL));
-        if (r >= 0)
+        if (r >= 0) {
                 r = journal_error(sqlite3_exec(db,
                                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=2000;"
                                 " PRAGMA journal_size_limit=16777216;",
                                 NULL, NULL, NULL));
+        }
         if (r < 0) {
                 (void) sqlite3_close(db);
                 return r;

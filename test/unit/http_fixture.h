@@ -105,7 +105,7 @@ static void server_add_workload(struct server *server) {
         fact.workload.native_id = "ns/id";
         fact.workload.name = "we\"b\n</script>";
         fact.workload.state = STATE_RUNNING;
-        assert_int_equal(tracker_add_source(server->api.tracker, "docker", true), 0);
+        assert_int_equal(tracker_add_source(server->api.tracker, "docker", true, false), 0);
         tracker_post(server->api.tracker, "docker", &fact);
 }
 

@@ -35,6 +35,26 @@ static void what_is_not_json_is_refused(void **state) {
                         fail_msg("taken: %s", texts[i]);
 }
 
+static void a_nul_is_no_part_of_json(void **state) {
+        static const struct {
+                const char *text;
+                size_t size;
+        } rows[] = { { "\"a\\\0\"", 5 }, { "\"a\0\"", 4 }, { "1\0", 2 },
+                { "\0"
+                  "1",
+                                2 },
+                { "[\0]", 3 } };
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                struct json_object *object = NULL;
+
+                assert_int_equal(json_validate(rows[i].text, rows[i].size, JSON_DEPTH_MAX, NULL),
+                                -EINVAL);
+                assert_int_equal(json_parse(rows[i].text, rows[i].size, &object), -EINVAL);
+                assert_null(object);
+        }
+}
+
 static void faults_are_told_apart(void **state) {
         char deep[2 * JSON_DEPTH_MAX + 3] = "";
 
@@ -54,6 +74,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_json_passes),
                 cmocka_unit_test(what_is_not_json_is_refused),
+                cmocka_unit_test(a_nul_is_no_part_of_json),
                 cmocka_unit_test(faults_are_told_apart),
         };
 

@@ -265,7 +265,7 @@ static inline void tracker_make(void) {
         assert_int_equal(tracker_new(&test.config, NULL, &hooks, &test.tracker), 0);
         for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
                 assert_int_equal(tracker_add_source(test.tracker, sources[i],
-                                                 strcmp(sources[i], "libvirt") == 0),
+                                                 strcmp(sources[i], "libvirt") == 0, false),
                                 0);
 }
 
