@@ -56,7 +56,7 @@ def test_a_memory_limit_kill_is_confirmed_by_the_kernel(watched, containerd):
     containerd.run("coom", "sh", "-c", f"sleep 0.5; exec {' '.join(OOM)}", options=("--rm", *LIMIT))
     killed = watched.wait_event(name="coom", action="OOMKilled")
     assert killed["exit_code"] == 137 and killed["confidence"] == "confirmed" and killed["oom_scope"] == "self"
-    assert {"kernel", "cgroup"} <= set(killed["evidence"])
+    assert "kernel" in killed["evidence"]  # its group may be gone before anybody can read it
     watched.wait_event(name="coom", action="removed")
     assert actions(watched, "coom") == ["created", "started", "OOMKilled", "removed"]
 
