@@ -319,7 +319,7 @@ int host_parse_diskstats(const char *text, const struct host_patterns *ignore, s
 static char *take_field(const char **at) {
         const char *from = *at;
         size_t n = strcspn(from, " \n"), used = 0;
-        char *field = malloc(n + 1);
+        char *field = calloc(1, n + 1);
 
         *at += n;
         if (**at == ' ')
@@ -334,8 +334,6 @@ static char *take_field(const char **at) {
                         field[used++] = from[i];
                 }
         }
-        if (field)
-                field[used] = '\0';
         return field;
 }
 
