@@ -2,16 +2,19 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <locale.h>
 #include <string.h>
 
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/rows.h"
 #include "virtwatch/virtwatch.h"
 
 struct request {
         struct cli cli;
         bool follow;
+        int sort; /* enum rows_key; negative: as the daemon has them */
         uint64_t lines;
         struct buf query; /* "kind=vm&" … */
         char *token_text;
@@ -20,13 +23,14 @@ struct request {
 static void help(void) {
         (void) printf("virtwatch COMMAND [OPTION]...\n\n"
                       "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
-                      "  workloads [--filter KEY=VALUE]...                           every VM, container and unit\n"
+                      "  workloads [--sort COLUMN] [--filter KEY=VALUE]...           every VM, container and unit\n"
                       "  nodes                                                       the hosts, and what they use\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
                       "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
                       "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
                       "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
+                      "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
                       "      --host=ADDRESS      unix:PATH or http://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
@@ -80,6 +84,15 @@ static int set_output(struct request *request, const char *text) {
         return -EINVAL;
 }
 
+static int set_sort(struct request *request, const char *text) {
+        request->sort = rows_key_from_string(text);
+        if (request->sort >= 0)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: --sort is cpu, mem, disk, name or state, not '%s'\n",
+                        text);
+        return -EINVAL;
+}
+
 static int set_lines(struct request *request, const char *text) {
         if (text_to_u64(text, &request->lines) >= 0 && request->lines >= 1 &&
                         request->lines <= VW_EVENTS_PAGE_MAX)
@@ -101,6 +114,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
         enum {
                 OPT_SINCE = 256,
                 OPT_FILTER,
+                OPT_SORT,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -111,6 +125,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "lines", required_argument, NULL, 'n' },
                 { "since", required_argument, NULL, OPT_SINCE },
                 { "filter", required_argument, NULL, OPT_FILTER },
+                { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
                 { "token", required_argument, NULL, OPT_TOKEN },
@@ -132,6 +147,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = add_query(request, "since", optarg);
                 else if (c == OPT_FILTER)
                         r = add_filter(request, optarg);
+                else if (c == OPT_SORT)
+                        r = set_sort(request, optarg);
                 else if (c == OPT_HOST)
                         request->cli.host = optarg;
                 else if (c == OPT_TOKEN)
@@ -188,7 +205,7 @@ static int events(struct request *request) {
 }
 
 static int workloads(struct request *request) {
-        _cleanup_(json_putp) struct json_object *list = NULL;
+        _cleanup_(json_putp) struct json_object *list = NULL, *sorted = NULL;
         _cleanup_(freep) char *path = NULL;
         long status;
         int r;
@@ -201,7 +218,11 @@ static int workloads(struct request *request) {
                 return r;
         if (status != 200)
                 return refused(list, status);
-        print_workloads(&request->cli, list);
+        if (request->sort >= 0)
+                r = rows_sorted(list, (enum rows_key) request->sort, &sorted);
+        if (r < 0)
+                return r;
+        print_workloads(&request->cli, sorted ? sorted : list);
         return 0;
 }
 
@@ -243,10 +264,11 @@ int main(int argc, char **argv) {
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
                 { "status", status } };
-        struct request request = { .lines = 20, .query = BUF_INIT(65536) };
+        struct request request = { .sort = -1, .lines = 20, .query = BUF_INIT(65536) };
         const char *command;
         int r;
 
+        (void) setlocale(LC_CTYPE, "");
         request.cli.host = getenv("VIRTWATCH_HOST") ? getenv("VIRTWATCH_HOST")
                                                     : "unix:" VW_HTTP_SOCKET_DEFAULT;
         request.cli.token = getenv("VIRTWATCH_TOKEN");
