@@ -36,6 +36,15 @@ const char *rows_percent(double percent, char text[static ROWS_PERCENT_MAX]) {
         return text;
 }
 
+const char *rows_amount(double amount, char text[static ROWS_AMOUNT_MAX]) {
+        if (isnan(amount))
+                (void) snprintf(text, ROWS_AMOUNT_MAX, "-");
+        else
+                (void) snprintf(text, ROWS_AMOUNT_MAX,
+                                amount > 999 && amount < 1e9 ? "%.0f" : "%.3g", amount);
+        return text;
+}
+
 static const char *word(struct json_object *object, const char *path) {
         const char *text = json_get_string(object, path);
 
@@ -134,11 +143,12 @@ int rows_sorted(struct json_object *workloads, enum rows_key key, struct json_ob
         rows_sort(rows, n, key);
         sorted = json_object_new_array();
         r = sorted ? 0 : -ENOMEM;
-        for (size_t i = 0; r >= 0 && i < n; i++)
+        for (size_t i = 0; r >= 0 && i < n; i++) {
                 if (json_object_array_add(sorted, json_object_get(rows[i].json)) < 0) {
                         (void) json_object_put(rows[i].json);
                         r = -ENOMEM;
                 }
+        }
         rows_free(rows, n);
         if (r < 0) {
                 (void) json_object_put(sorted);

@@ -47,3 +47,7 @@ double rows_number(struct json_object *object, const char *path);
 #define ROWS_PERCENT_MAX 32 /* bytes, with NUL */
 /** "12.3", or "-" where it is not known. Return: @text. */
 const char *rows_percent(double percent, char text[static ROWS_PERCENT_MAX]);
+
+#define ROWS_AMOUNT_MAX 32 /* bytes, with NUL */
+/** "0.5", "2048", or "-" where it is not known. Return: @text. */
+const char *rows_amount(double amount, char text[static ROWS_AMOUNT_MAX]);
