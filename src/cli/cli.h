@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "base/json.h"
 
+struct curl_slist;
+
 struct cli {
         const char *host;  /* "unix:/run/virtwatch/http.sock" or "http://…"; never NULL */
         const char *token; /* NULL: none */
@@ -14,6 +16,16 @@ struct cli {
 
 /* ---- client.c ---- */
 
+/* One request: libcurl's handle, to be given somewhere to write to and run, and its headers. */
+struct client_call {
+        void *easy; /* CURL */
+        struct curl_slist *headers;
+};
+
+/** GET @path. @last_id: NULL, or follow the events after it as a stream. Return: 0; -ENOMEM. */
+int client_call_init(const struct cli *cli, const char *path, const char *last_id,
+                struct client_call *ret_call);
+void client_call_done(struct client_call *call);
 /** GET @path. Says on stderr what went wrong. Return: 0 and the parsed answer, *ret_status;
  * negative errno. */
 int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,

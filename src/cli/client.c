@@ -59,6 +59,37 @@ static CURL *open_easy(const struct cli *cli, const char *path) {
         return easy;
 }
 
+void client_call_done(struct client_call *call) {
+        curl_easy_cleanup(call->easy);
+        curl_slist_free_all(call->headers);
+        *call = (struct client_call){};
+}
+
+int client_call_init(const struct cli *cli, const char *path, const char *last_id,
+                struct client_call *ret_call) {
+        struct client_call call = { .easy = open_easy(cli, path) };
+        int r = call.easy ? 0 : -ENOMEM;
+
+        if (r >= 0 && cli->token)
+                r = append_header(&call.headers, "Authorization: Bearer ", cli->token);
+        if (r >= 0 && last_id)
+                r = append_header(&call.headers, "Accept: ", "text/event-stream");
+        if (r >= 0 && last_id)
+                r = append_header(&call.headers, "Last-Event-ID: ", last_id);
+        if (r < 0) {
+                client_call_done(&call);
+                return r;
+        }
+        (void) curl_easy_setopt(call.easy, CURLOPT_HTTPHEADER, call.headers);
+        if (last_id) { /* a heartbeat comes every 15 s */
+                (void) curl_easy_setopt(call.easy, CURLOPT_FAILONERROR, 1L);
+                (void) curl_easy_setopt(call.easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+                (void) curl_easy_setopt(call.easy, CURLOPT_LOW_SPEED_TIME, 60L);
+        }
+        *ret_call = call;
+        return 0;
+}
+
 static void explain(const struct cli *cli, CURLcode code, long status) {
         if (code != CURLE_OK) {
                 (void) fprintf(stderr,
@@ -78,23 +109,19 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
 int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,
                 long *ret_status) {
         _cleanup_(buf_done) struct buf body = BUF_INIT(ANSWER_MAX);
-        struct curl_slist *headers = NULL;
-        CURL *easy = open_easy(cli, path);
+        struct client_call call;
         CURLcode code;
-        int r = 0;
+        int r;
 
-        if (!easy)
-                return -ENOMEM;
-        if (cli->token)
-                r = append_header(&headers, "Authorization: Bearer ", cli->token);
-        (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-        (void) curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-        (void) curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
-        (void) curl_easy_setopt(easy, CURLOPT_TIMEOUT, 30L);
-        code = r < 0 ? CURLE_OUT_OF_MEMORY : curl_easy_perform(easy);
-        (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, ret_status);
-        curl_easy_cleanup(easy);
-        curl_slist_free_all(headers);
+        r = client_call_init(cli, path, NULL, &call);
+        if (r < 0)
+                return r;
+        (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_body);
+        (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, &body);
+        (void) curl_easy_setopt(call.easy, CURLOPT_TIMEOUT, 30L);
+        code = curl_easy_perform(call.easy);
+        (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, ret_status);
+        client_call_done(&call);
         explain(cli, code, *ret_status);
         if (code != CURLE_OK)
                 return -ECONNREFUSED;
@@ -119,36 +146,24 @@ static size_t on_stream(char *data, size_t size, size_t n, void *userdata) {
 }
 
 static int follow_once(const struct cli *cli, const char *query, struct following *following) {
-        struct curl_slist *headers = NULL;
+        struct client_call call;
         char *path = NULL;
-        CURL *easy = NULL;
         long status = 0;
         CURLcode code;
-        int r = 0;
+        int r = -ENOMEM;
 
-        if (asprintf(&path, "/api/v1/events?%s", query) >= 0)
-                easy = open_easy(cli, path);
-        free(path);
-        if (!easy)
-                return -ENOMEM;
         sse_parser_begin(&following->parser);
-        if (cli->token)
-                r = append_header(&headers, "Authorization: Bearer ", cli->token);
-        if (r >= 0)
-                r = append_header(&headers, "Accept: ", "text/event-stream");
-        if (r >= 0)
-                r = append_header(&headers, "Last-Event-ID: ", following->parser.id);
-        (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-        (void) curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_stream);
-        (void) curl_easy_setopt(easy, CURLOPT_WRITEDATA, following);
-        (void) curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
-        (void) curl_easy_setopt(
-                        easy, CURLOPT_LOW_SPEED_LIMIT, 1L); /* a heartbeat comes every 15 s */
-        (void) curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 60L);
-        code = r < 0 ? CURLE_OUT_OF_MEMORY : curl_easy_perform(easy);
-        (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_cleanup(easy);
-        curl_slist_free_all(headers);
+        if (asprintf(&path, "/api/v1/events?%s", query) >= 0) {
+                r = client_call_init(cli, path, following->parser.id, &call);
+                free(path);
+        }
+        if (r < 0)
+                return r;
+        (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_stream);
+        (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, following);
+        code = curl_easy_perform(call.easy);
+        (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, &status);
+        client_call_done(&call);
         if (status == 401)
                 explain(cli, CURLE_OK, status);
         if (status == 401 || status == 400)

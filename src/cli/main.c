@@ -2,17 +2,23 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <locale.h>
 #include <string.h>
 
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/rows.h"
+#include "cli/top.h"
 #include "virtwatch/virtwatch.h"
+
+#define EVENTS_DEFAULT 20
 
 struct request {
         struct cli cli;
-        bool follow;
-        uint64_t lines;
+        bool follow, batch;
+        int sort;         /* enum rows_key; negative: as the daemon has them */
+        uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
         char *token_text;
 };
@@ -20,13 +26,16 @@ struct request {
 static void help(void) {
         (void) printf("virtwatch COMMAND [OPTION]...\n\n"
                       "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
-                      "  workloads [--filter KEY=VALUE]...                           every VM, container and unit\n"
+                      "  workloads [--sort COLUMN] [--filter KEY=VALUE]...           every VM, container and unit\n"
                       "  nodes                                                       the hosts, and what they use\n"
+                      "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
                       "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
                       "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
                       "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
+                      "      --batch             print N frames, two seconds apart (default 1), and end\n"
+                      "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
                       "      --host=ADDRESS      unix:PATH or http://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
@@ -80,11 +89,19 @@ static int set_output(struct request *request, const char *text) {
         return -EINVAL;
 }
 
-static int set_lines(struct request *request, const char *text) {
-        if (text_to_u64(text, &request->lines) >= 0 && request->lines >= 1 &&
-                        request->lines <= VW_EVENTS_PAGE_MAX)
+static int set_sort(struct request *request, const char *text) {
+        request->sort = rows_key_from_string(text);
+        if (request->sort >= 0)
                 return 0;
-        (void) fprintf(stderr, "virtwatch: -n is 1 to %d, not '%s'\n", VW_EVENTS_PAGE_MAX, text);
+        (void) fprintf(stderr, "virtwatch: --sort is cpu, mem, disk, name or state, not '%s'\n",
+                        text);
+        return -EINVAL;
+}
+
+static int set_lines(struct request *request, const char *text) {
+        if (text_to_u64(text, &request->lines) >= 0 && request->lines >= 1)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: -n is a number from 1 on, not '%s'\n", text);
         return -EINVAL;
 }
 
@@ -101,6 +118,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
         enum {
                 OPT_SINCE = 256,
                 OPT_FILTER,
+                OPT_SORT,
+                OPT_BATCH,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -111,6 +130,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "lines", required_argument, NULL, 'n' },
                 { "since", required_argument, NULL, OPT_SINCE },
                 { "filter", required_argument, NULL, OPT_FILTER },
+                { "batch", no_argument, NULL, OPT_BATCH },
+                { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
                 { "token", required_argument, NULL, OPT_TOKEN },
@@ -132,6 +153,10 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = add_query(request, "since", optarg);
                 else if (c == OPT_FILTER)
                         r = add_filter(request, optarg);
+                else if (c == OPT_BATCH)
+                        request->batch = true;
+                else if (c == OPT_SORT)
+                        r = set_sort(request, optarg);
                 else if (c == OPT_HOST)
                         request->cli.host = optarg;
                 else if (c == OPT_TOKEN)
@@ -167,7 +192,12 @@ static int events(struct request *request) {
         long status;
         int r;
 
-        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s", (uintmax_t) request->lines,
+        if (request->lines > VW_EVENTS_PAGE_MAX) {
+                (void) fprintf(stderr, "virtwatch: -n is 1 to %d\n", VW_EVENTS_PAGE_MAX);
+                return -EINVAL;
+        }
+        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s",
+                            request->lines ? (uintmax_t) request->lines : EVENTS_DEFAULT,
                             request->query.data ? request->query.data : "") < 0)
                 return -ENOMEM;
         r = client_get(&request->cli, path, &page, &status);
@@ -188,7 +218,7 @@ static int events(struct request *request) {
 }
 
 static int workloads(struct request *request) {
-        _cleanup_(json_putp) struct json_object *list = NULL;
+        _cleanup_(json_putp) struct json_object *list = NULL, *sorted = NULL;
         _cleanup_(freep) char *path = NULL;
         long status;
         int r;
@@ -201,7 +231,11 @@ static int workloads(struct request *request) {
                 return r;
         if (status != 200)
                 return refused(list, status);
-        print_workloads(&request->cli, list);
+        if (request->sort >= 0)
+                r = rows_sorted(list, (enum rows_key) request->sort, &sorted);
+        if (r < 0)
+                return r;
+        print_workloads(&request->cli, sorted ? sorted : list);
         return 0;
 }
 
@@ -217,6 +251,17 @@ static int nodes(struct request *request) {
                 return refused(list, code);
         print_nodes(&request->cli, list);
         return 0;
+}
+
+static int run_top(struct request *request) {
+        const struct top_options options = {
+                .cli = &request->cli,
+                .query = request->query.data ? request->query.data : "",
+                .sort = request->sort >= 0 ? (enum rows_key) request->sort : ROWS_BY_CPU,
+                .frames = request->lines ? request->lines : 1,
+        };
+
+        return request->batch ? top_batch(&options) : top(&options);
 }
 
 static int status(struct request *request) {
@@ -242,11 +287,12 @@ int main(int argc, char **argv) {
                 const char *name;
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
-                { "status", status } };
-        struct request request = { .lines = 20, .query = BUF_INIT(65536) };
+                { "top", run_top }, { "status", status } };
+        struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
 
+        (void) setlocale(LC_CTYPE, "");
         request.cli.host = getenv("VIRTWATCH_HOST") ? getenv("VIRTWATCH_HOST")
                                                     : "unix:" VW_HTTP_SOCKET_DEFAULT;
         request.cli.token = getenv("VIRTWATCH_TOKEN");

@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/cells.h"
 #include "cli/cli.h"
+#include "cli/rows.h"
 
 static const char *color_of(const struct cli *cli, const char *severity) {
         if (!cli->color || !severity)
@@ -86,28 +88,40 @@ void print_event(const struct cli *cli, struct json_object *event) {
         (void) fflush(stdout);
 }
 
+static void print_row(const struct row *row) {
+        _cleanup_(freep) char *id = text_escape_terminal(row->id), *name = cells_pad(row->name, 20),
+                              *kind = cells_pad(row->kind, 9),
+                              *runtime = cells_pad(row->runtime, 8),
+                              *state = cells_pad(row->state, 8),
+                              *action = text_escape_terminal(row->action),
+                              *reason = text_escape_terminal(row->reason);
+        char percent[ROWS_USAGE_MAX_][ROWS_PERCENT_MAX], since[32];
+
+        if (!id || !name || !kind || !runtime || !state || !action || !reason)
+                return;
+        for (size_t i = 0; i < ROWS_USAGE_MAX_; i++)
+                (void) rows_percent(row->percent[i], percent[i]);
+        local_time(json_get_string(row->json, "since"), since, sizeof(since));
+        (void) printf("%-14.12s  %s  %s  %s  %s  %5s  %5s  %5s  %-15s  %s%s%s%s\n", id, name, kind,
+                        runtime, state, percent[ROWS_CPU], percent[ROWS_MEMORY], percent[ROWS_DISK],
+                        since, action, reason[0] ? " (" : "", reason, reason[0] ? ")" : "");
+}
+
 void print_workloads(const struct cli *cli, struct json_object *workloads) {
+        struct row *rows = NULL;
+        size_t n = 0;
+
         if (cli->json) {
                 print_json(workloads);
                 return;
         }
-        (void) printf("%-14s  %-20s  %-9s  %-8s  %-8s  %-15s  %s\n", "ID", "NAME", "KIND",
-                        "RUNTIME", "STATE", "SINCE", "LAST EXIT");
-        for (size_t i = 0; i < length(workloads); i++) {
-                struct json_object *workload = json_object_array_get_idx(workloads, i);
-                _cleanup_(freep) char *id = field(workload, "id"), *name = field(workload, "name"),
-                                      *kind = field(workload, "kind"),
-                                      *runtime = field(workload, "runtime"),
-                                      *state = field(workload, "state"),
-                                      *action = field(workload, "last_exit/action"),
-                                      *reason = field(workload, "last_exit/reason");
-                char since[32];
-
-                local_time(json_get_string(workload, "since"), since, sizeof(since));
-                (void) printf("%-14.12s  %-20s  %-9s  %-8s  %-8s  %-15s  %s%s%s%s\n", id, name,
-                                kind, runtime, state, since, action, reason[0] ? " (" : "", reason,
-                                reason[0] ? ")" : "");
-        }
+        (void) printf("%-14s  %-20s  %-9s  %-8s  %-8s  %5s  %5s  %5s  %-15s  %s\n", "ID", "NAME",
+                        "KIND", "RUNTIME", "STATE", "CPU", "MEM", "DISK", "SINCE", "LAST EXIT");
+        if (rows_read(workloads, &rows, &n) < 0)
+                return;
+        for (size_t i = 0; i < n; i++)
+                print_row(&rows[i]);
+        rows_free(rows, n);
 }
 
 static void print_sources(struct json_object *sources) {

@@ -118,6 +118,7 @@ static void workloads_are_a_table(void **state) {
         static const char *const two[4] = {
                 "[{\"id\":\"0123456789abcdef\",\"name\":\"web\",\"kind\":\"container\","
                 "\"runtime\":\"docker\",\"state\":\"failed\",\"since\":\"2026-06-07T12:00:01Z\","
+                "\"sample\":{\"cpu_pct\":12.34,\"mem_pct\":100,\"disk_pct\":null},"
                 "\"last_exit\":{\"action\":\"OOMKilled\",\"reason\":\"oom\"}},"
                 "{\"id\":\"b\",\"name\":\"" HOSTILE "\",\"kind\":\"" HOSTILE "\"}]"
         };
@@ -125,8 +126,8 @@ static void workloads_are_a_table(void **state) {
         capture(&plain, workloads, two);
         expect_harmless(3);
         assert_non_null(strstr(text,
-                        "\n0123456789ab    web                   container  docker    failed    "
-                        "Jun 07 12:00:01  OOMKilled (oom)\n"));
+                        "\n0123456789ab    web                   container  docker    failed     12.3  100.0"
+                        "      -  Jun 07 12:00:01  OOMKilled (oom)\n"));
         assert_non_null(strstr(text, "  " SHOWN "  " SHOWN "  "));
         capture(&plain, workloads, (const char *const[4]){ "[]" });
         expect_harmless(1);
