@@ -199,14 +199,16 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
         struct http_request *request = page->wait.request;
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
 
-        if (request && error >= 0)
+        if (request && error >= 0) {
                 error = render_page(
                                 &text, events, n, page, feed_last_seq(request->http->api->feed));
-        if (error < 0)
+        }
+        if (error < 0) {
                 http_error_later(&page->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the journal cannot be read");
-        else
+        } else {
                 http_answer_later(&page->wait, MHD_HTTP_OK, "application/json", &text);
+        }
 }
 
 static bool wants_stream(struct http_request *request) {

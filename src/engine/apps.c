@@ -77,7 +77,7 @@ static int by_slug(const void *a, const void *b) {
 
 void apps_for_each(const struct apps *apps, void (*each)(const struct app *app, void *userdata),
                 void *userdata) {
-        const struct app **all = calloc(map_size(apps->by_slug) + 1, sizeof(*all));
+        const struct app **all = calloc(map_size(apps->by_slug) + 1, sizeof(struct app *));
         const struct app *app;
         size_t n = 0;
 

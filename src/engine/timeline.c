@@ -108,15 +108,13 @@ static void kind_of(const char *action, char *kind, size_t size) {
         size_t n = 0;
 
         for (const char *c = action; *c && n + 2 < size; c++) {
-                bool begins = isupper((unsigned char) *c) && c > action &&
-                                islower((unsigned char) c[1]);
-
-                if (begins)
+                if (c > action && isupper((unsigned char) c[0]) && islower((unsigned char) c[1]))
                         kind[n++] = '_';
-                kind[n++] = (char) (isalnum((unsigned char) *c) ? tolower((unsigned char) *c)
-                                                                : '_');
+                kind[n++] = (char) tolower((unsigned char) *c);
         }
         kind[n] = '\0';
+        for (char *c = strchr(kind, '-'); c; c = strchr(c, '-'))
+                *c = '_';
 }
 
 static struct json_object *metadata_of(const struct event *event) {

@@ -74,15 +74,14 @@ static bool is_host(const char *text) {
 
 static int take_item(struct app_list *list, struct json_object *item, const char *member,
                 bool (*is_valid)(const char *text), struct diag *diag) {
+        static const char names[] = "wants names of 1 to 512 bytes without control characters",
+                          hosts[] = "wants host names, with or without a port";
         const char *text = json_object_is_type(item, json_type_string)
                         ? json_object_get_string(item)
                         : NULL;
 
         if (!text || strlen(text) != (size_t) json_object_get_string_len(item) || !is_valid(text))
-                return refuse(diag, member,
-                                is_valid == is_host
-                                                ? "wants host names, with or without a port"
-                                                : "wants names of 1 to 512 bytes without control characters");
+                return refuse(diag, member, is_valid == is_host ? hosts : names);
         if (list->n >= APP_ITEMS_MAX)
                 return refuse(diag, member, "has more than 64 items");
         return add(list, text);
@@ -125,12 +124,12 @@ static int take_labels(struct app *app, struct json_object *value, struct diag *
 
 static int take_member(
                 struct app *app, const char *name, struct json_object *value, struct diag *diag) {
-        if (strcmp(name, "slug") == 0)
-                return json_object_is_type(value, json_type_string) &&
-                                                strcmp(json_object_get_string(value), app->slug) ==
-                                                                0
-                                ? 0
-                                : refuse(diag, name, "is another than the one in the path");
+        if (strcmp(name, "slug") == 0) {
+                if (json_object_is_type(value, json_type_string) &&
+                                strcmp(json_object_get_string(value), app->slug) == 0)
+                        return 0;
+                return refuse(diag, name, "is another than the one in the path");
+        }
         if (strcmp(name, "vm_name") == 0)
                 return take_item(&app->vms, value, name, is_name, diag);
         if (strcmp(name, "vm_names") == 0)
@@ -202,15 +201,16 @@ static bool list_has(const struct app_list *list, const char *text) {
         return false;
 }
 
-static bool has_labels(const struct app *app, const struct workload *workload) {
-        struct json_object *value;
+static bool has_label(const struct workload *workload, const char *name, const char *value) {
+        struct json_object *label;
 
+        return workload->labels && json_object_object_get_ex(workload->labels, name, &label) &&
+                        strcmp(json_object_get_string(label), value) == 0;
+}
+
+static bool has_labels(const struct app *app, const struct workload *workload) {
         for (size_t i = 0; i < app->label_names.n; i++)
-                if (!workload->labels ||
-                                !json_object_object_get_ex(workload->labels,
-                                                app->label_names.items[i], &value) ||
-                                strcmp(json_object_get_string(value), app->label_values.items[i]) !=
-                                                0)
+                if (!has_label(workload, app->label_names.items[i], app->label_values.items[i]))
                         return false;
         return app->label_names.n > 0;
 }
