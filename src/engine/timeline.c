@@ -103,14 +103,18 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
                         ret_event);
 }
 
+static bool is_upper(char c) {
+        return c >= 'A' && c <= 'Z';
+}
+
 /* "OOMKilled" is "oom_killed" there, "io-error" "io_error". */
 static void kind_of(const char *action, char *kind, size_t size) {
         size_t n = 0;
 
         for (const char *c = action; *c && n + 2 < size; c++) {
-                if (c > action && isupper((unsigned char) c[0]) && islower((unsigned char) c[1]))
+                if (c > action && is_upper(c[0]) && !is_upper(c[1]))
                         kind[n++] = '_';
-                kind[n++] = (char) tolower((unsigned char) *c);
+                kind[n++] = is_upper(*c) ? (char) (*c | 0x20) : *c;
         }
         kind[n] = '\0';
         for (char *c = strchr(kind, '-'); c; c = strchr(c, '-'))
