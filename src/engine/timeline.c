@@ -112,7 +112,7 @@ static void kind_of(const char *action, char *kind, size_t size) {
         size_t n = 0;
 
         for (const char *c = action; *c && n + 2 < size; c++) {
-                if (c > action && is_upper(c[0]) && !is_upper(c[1]))
+                if (c > action && is_upper(c[0]) && c[1] >= 'a')
                         kind[n++] = '_';
                 kind[n++] = is_upper(*c) ? (char) (*c | 0x20) : *c;
         }

@@ -1,0 +1,175 @@
+/* Apps as they are read, written and matched; timeline rows as they are made. */
+
+#include <string.h>
+
+#include "base/json.h"
+#include "engine/apps.h"
+#include "engine/timeline.h"
+#include "test.h"
+
+static struct json_object *object_of(const char *text) {
+        struct json_object *object = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &object), 0);
+        return object;
+}
+
+static struct app *app_of(const char *slug, const char *text) {
+        _cleanup_(json_putp) struct json_object *object = object_of(text);
+        struct diag diag = {};
+        struct app *app = NULL;
+
+        if (app_parse(slug, object, &diag, &app) < 0)
+                fail_msg("%s", diag.text);
+        return app;
+}
+
+static void slugs_have_bounds(void **state) {
+        static const char *const
+                        good[] = { "a", "0", "my-shop", "a-",
+                                "abcdefghijklmnopqrstuvwxyz0123456789-abcdefghijklmnopqrstuvwxyz" },
+                        *const bad[] = {
+                                "", "-a", "A", "a_b", "a.b", "a/b", "\xc3\xa4",
+                                "abcdefghijklmnopqrstuvwxyz0123456789-abcdefghijklmnopqrstuvwxyz0"
+                        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+                assert_true(app_slug_is_valid(good[i]));
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                assert_false(app_slug_is_valid(bad[i]));
+}
+
+static void a_binding_comes_back_as_it_was_written(void **state) {
+        _cleanup_(app_freep) struct app *app = app_of("shop",
+                        "{\"vm_name\":\"a\",\"vm_names\":[\"b\"],\"container\":\"c\",\"hosts\":[\"x.example\",\"[::1]:80\"],"
+                        "\"labels\":{\"tier\":\"web\"}}");
+        _cleanup_(json_putp) struct json_object *object = app_to_json(app);
+
+        assert_string_equal(json_text(object),
+                        "{\"slug\":\"shop\",\"vm_names\":[\"a\",\"b\"],\"containers\":[\"c\"],\"labels\":{\"tier\":\"web\"},"
+                        "\"hosts\":[\"x.example\",\"[::1]:80\"]}");
+        app_free(app);
+        app = app_of("shop", json_text(object));
+        assert_int_equal(app->vms.n, 2);
+}
+
+static void hosts_match_with_and_without_a_port(void **state) {
+        _cleanup_(app_freep) struct app *app =
+                        app_of("shop", "{\"hosts\":[\"Shop.Example\",\"other:8443\",\"[::1]\"]}");
+
+        assert_true(app_has_host(app, "shop.example"));
+        assert_true(app_has_host(app, "SHOP.example:443"));
+        assert_true(app_has_host(app, "other:8443"));
+        assert_true(app_has_host(app, "[::1]:80"));
+        assert_false(app_has_host(app, "other"));
+        assert_false(app_has_host(app, "other:443"));
+        assert_false(app_has_host(app, "shop.example.evil"));
+        assert_false(app_has_host(app, "xshop.example"));
+        assert_false(app_has_host(app, ""));
+}
+
+static struct workload container(char *name, struct json_object *labels) {
+        static char id[] = "0123";
+
+        return (struct workload){
+                .kind = WORKLOAD_CONTAINER, .id = id, .name = name, .labels = labels
+        };
+}
+
+static void a_workload_has_the_app_that_was_bound_before_the_one_of_its_label(void **state) {
+        _cleanup_(json_putp) struct json_object *labels = object_of(
+                        "{\"virtwatch.slug\":\"mine\",\"com.docker.compose.project\":\"stack\",\"tier\":\"web\"}");
+        _cleanup_(json_putp) struct json_object *bad = object_of(
+                        "{\"virtwatch.slug\":\"../x\",\"com.docker.compose.project\":\"stack\"}");
+        char web[] = "web", db[] = "db";
+        struct workload one = container(web, labels), two = container(db, bad),
+                        three = container(db, NULL), vm = container(web, NULL);
+        _cleanup_(apps_freep) struct apps *apps = NULL;
+
+        vm.kind = WORKLOAD_VM;
+        assert_int_equal(apps_new(&apps), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "mine");
+        assert_string_equal(apps_slug_of(apps, &two), "stack");
+        assert_null(apps_slug_of(apps, &three));
+        assert_int_equal(apps_put(apps, app_of("bound", "{\"labels\":{\"tier\":\"web\"}}")), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "bound");
+        assert_int_equal(apps_put(apps, app_of("bound", "{\"containers\":[\"db\"]}")), 0);
+        assert_string_equal(apps_slug_of(apps, &three), "bound");
+        assert_string_equal(apps_slug_of(apps, &one), "mine");
+        assert_null(apps_slug_of(apps, &vm)); /* a VM of a container's name is another */
+        assert_int_equal(apps_size(apps), 1);
+        assert_int_equal(apps_remove(apps, "bound"), 0);
+        assert_int_equal(apps_remove(apps, "bound"), -ENOENT);
+        assert_null(apps_slug_of(apps, &three));
+}
+
+static void an_empty_set_of_labels_matches_nothing(void **state) {
+        _cleanup_(app_freep) struct app *app = app_of("shop", "{\"labels\":{}}");
+        _cleanup_(json_putp) struct json_object *labels = object_of("{\"a\":\"b\"}");
+        char web[] = "web";
+        struct workload one = container(web, labels);
+
+        assert_false(app_has(app, &one));
+}
+
+static void rows_have_the_frozen_shape(void **state) {
+        static const struct {
+                const char *action, *kind;
+        } words[] = { { "died", "died" }, { "OOMKilled", "oom_killed" }, { "io-error", "io_error" },
+                { "probe_down", "probe_down" }, { "x", "x" }, { "ABC", "abc" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+                _cleanup_(json_putp) struct json_object *row = NULL;
+                struct event *event = NULL;
+
+                assert_int_equal(event_new(&(struct event_fields){ .time_us = 1700000000000000,
+                                                           .kind = EVENT_CONTAINER,
+                                                           .name = "web",
+                                                           .slug = "shop",
+                                                           .workload = "id",
+                                                           .action = words[i].action,
+                                                           .message = "m" },
+                                                 &event),
+                                0);
+                assert_int_equal(event_set_seq(event, 0x1a2b), 0);
+                row = timeline_to_json(event);
+                assert_string_equal(json_get_string(row, "kind"), words[i].kind);
+                assert_string_equal(json_get_string(row, "event_id"), "evt-000000001a2b");
+                assert_string_equal(json_get_string(row, "slug"), "shop");
+                assert_string_equal(json_get_string(row, "at"), "2023-11-14T22:13:20Z");
+                assert_string_equal(json_get_string(row, "severity"), "info");
+                assert_string_equal(json_get_string(row, "message"), "m");
+                assert_string_equal(json_get_string(row, "metadata/id"), "id");
+                event_unref(event);
+        }
+}
+
+static void a_posted_event_is_its_row(void **state) {
+        _cleanup_(json_putp) struct json_object *body = object_of(
+                        "{\"kind\":\"deploy_failed\",\"severity\":\"error\",\"message\":\"no\",\"metadata\":{\"seq\":5}}");
+        _cleanup_(json_putp) struct json_object *row = NULL;
+        struct event *event = NULL;
+        struct diag diag = {};
+
+        assert_int_equal(timeline_parse("shop", "key", body, 1700000000000000, &diag, &event), 0);
+        assert_string_equal(event->origin, "post/shop/key");
+        assert_int_equal(event_set_seq(event, 7), 0);
+        row = timeline_to_json(event);
+        assert_string_equal(json_text(json_get(row, "metadata")), "{\"seq\":5}");
+        assert_int_equal(json_get_int(row, "seq", 0), 7);
+        event_unref(event);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(slugs_have_bounds),
+                cmocka_unit_test(a_binding_comes_back_as_it_was_written),
+                cmocka_unit_test(hosts_match_with_and_without_a_port),
+                cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
+                cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
+                cmocka_unit_test(rows_have_the_frozen_shape),
+                cmocka_unit_test(a_posted_event_is_its_row),
+        };
+
+        return RUN_TESTS(tests);
+}
