@@ -139,7 +139,7 @@ def command(one, *args):
 
 def start(terminal, one, *args, **options):
     screen = terminal(**options)
-    screen.run("trap : INT; clear; stty -g > /tmp/vwt-stty-$$; " + command(one, *args) + "; echo \"ended $?\"")
+    screen.run("trap : INT; clear; before=$(stty -g); " + command(one, *args) + "; echo \"ended $?\"")
     screen.sees("spins")
     return screen
 
@@ -149,7 +149,7 @@ def ended(screen, code):
     screen.sees(f"ended {code}")
     assert "Workloads" not in screen.screen()
     assert screen.tmux("display-message", "-p", "#{cursor_flag} #{alternate_on} #{keypad_cursor_flag}").strip() == "1 0 0"
-    screen.run("stty -g | cmp - /tmp/vwt-stty-$$ && echo same as be''fore; rm /tmp/vwt-stty-$$")
+    screen.run("[ $(stty -g) = $before ] && echo same as be''fore")
     screen.sees("same as before")
 
 
