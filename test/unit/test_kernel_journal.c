@@ -63,7 +63,8 @@ static void import(const struct folder *folder, const char *file, const char *ex
         (void) snprintf(path, sizeof(path), "%s/%s.journal", folder->path, file);
         pid = fork();
         if (pid == 0) {
-                (void) freopen("/dev/null", "we", stderr);
+                if (!freopen("/dev/null", "we", stderr))
+                        _exit(126);
                 (void) execl("/lib/systemd/systemd-journal-remote", "systemd-journal-remote", "-o",
                                 path, export, NULL);
                 _exit(127);
