@@ -202,11 +202,12 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
         if (request && error >= 0)
                 error = render_page(
                                 &text, events, n, page, feed_last_seq(request->http->api->feed));
-        if (error < 0)
+        if (error < 0) {
                 http_error_later(&page->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the journal cannot be read");
-        else
+        } else {
                 http_answer_later(&page->wait, MHD_HTTP_OK, "application/json", &text);
+        }
 }
 
 static bool wants_stream(struct http_request *request) {

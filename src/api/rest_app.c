@@ -111,15 +111,16 @@ static void kept(struct event *event, void *userdata) {
         }
         object = wait->app ? app_view(wait->api, wait->slug) : NULL;
         json = object ? json_text(object) : "";
-        if (!json || buf_append_str(&text, json) < 0)
+        if (!json || buf_append_str(&text, json) < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "it is bound; there is no memory for the answer");
-        else
+        } else {
                 http_answer_later(&wait->wait,
                                 !wait->app                   ? MHD_HTTP_NO_CONTENT
                                                 : wait->made ? MHD_HTTP_CREATED
                                                              : MHD_HTTP_OK,
                                 "application/json", &text);
+        }
 }
 
 static enum MHD_Result keep(struct http_request *request, const char *slug, struct app *app) {
@@ -203,10 +204,11 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
         const struct workload *workload = pick(api, slug, name);
         const struct series *series;
 
-        if (!workload)
+        if (!workload) {
                 return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
                                 name && name[0] ? "there is no workload of the id or name in vm_name"
                                                 : "no workload is bound to that slug; bind one, or give ?vm_name=");
+        }
         series = api->sampler ? sampler_get(api->sampler, workload->id) : NULL;
         (void) json_object_object_add(object, "allocation", view_allocation(series));
         (void) json_add(object, "samples", view_samples(series, 0));

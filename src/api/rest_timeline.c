@@ -30,11 +30,12 @@ static void answer_object(struct http_wait *wait, unsigned int status, struct js
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
         const char *json = object ? json_text(object) : NULL;
 
-        if (!json || buf_append_str(&text, json) < 0)
+        if (!json || buf_append_str(&text, json) < 0) {
                 http_error_later(wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "there is no memory for the answer");
-        else
+        } else {
                 http_answer_later(wait, status, "application/json", &text);
+        }
 }
 
 /* ---- GET ---- */
@@ -144,11 +145,12 @@ static void repeated_done(int error, struct event *const *events, size_t n, void
         _cleanup_(json_putp) struct json_object *row = n ? timeline_to_json(events[0]) : NULL;
         struct timeline_wait *wait = userdata;
 
-        if (error < 0 || n == 0) /* the first is on its way to the disk */
+        if (error < 0 || n == 0) { /* the first is on its way to the disk */
                 http_error_later(&wait->wait, MHD_HTTP_CONFLICT, "in_progress",
                                 "an event with this Idempotency-Key is being stored");
-        else
+        } else {
                 answer_object(&wait->wait, MHD_HTTP_OK, row);
+        }
         wait_free(wait);
 }
 

@@ -78,11 +78,12 @@ static int take_item(struct app_list *list, struct json_object *item, const char
                         ? json_object_get_string(item)
                         : NULL;
 
-        if (!text || strlen(text) != (size_t) json_object_get_string_len(item) || !is_valid(text))
+        if (!text || strlen(text) != (size_t) json_object_get_string_len(item) || !is_valid(text)) {
                 return refuse(diag, member,
                                 is_valid == is_host
                                                 ? "wants host names, with or without a port"
                                                 : "wants names of 1 to 512 bytes without control characters");
+        }
         if (list->n >= APP_ITEMS_MAX)
                 return refuse(diag, member, "has more than 64 items");
         return add(list, text);
@@ -125,12 +126,13 @@ static int take_labels(struct app *app, struct json_object *value, struct diag *
 
 static int take_member(
                 struct app *app, const char *name, struct json_object *value, struct diag *diag) {
-        if (strcmp(name, "slug") == 0)
+        if (strcmp(name, "slug") == 0) {
                 return json_object_is_type(value, json_type_string) &&
                                                 strcmp(json_object_get_string(value), app->slug) ==
                                                                 0
                                 ? 0
                                 : refuse(diag, name, "is another than the one in the path");
+        }
         if (strcmp(name, "vm_name") == 0)
                 return take_item(&app->vms, value, name, is_name, diag);
         if (strcmp(name, "vm_names") == 0)
@@ -205,13 +207,14 @@ static bool list_has(const struct app_list *list, const char *text) {
 static bool has_labels(const struct app *app, const struct workload *workload) {
         struct json_object *value;
 
-        for (size_t i = 0; i < app->label_names.n; i++)
+        for (size_t i = 0; i < app->label_names.n; i++) {
                 if (!workload->labels ||
                                 !json_object_object_get_ex(workload->labels,
                                                 app->label_names.items[i], &value) ||
                                 strcmp(json_object_get_string(value), app->label_values.items[i]) !=
                                                 0)
                         return false;
+        }
         return app->label_names.n > 0;
 }
 
