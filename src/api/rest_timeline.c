@@ -79,13 +79,17 @@ static enum MHD_Result bad(struct http_request *request, const char *message) {
 
 /* "before": a sequence number, or an event's id. */
 static int read_before(const char *text, uint64_t *ret_seq) {
-        unsigned long long seq;
-        int end = 0;
+        unsigned long long seq = 0;
+        size_t digits;
 
         if (strncmp(text, "evt-", 4) != 0)
                 return text_to_u64(text, ret_seq);
-        if (strlen(text) < 16 || sscanf(text + 4, "%16llx%n", &seq, &end) != 1 || text[4 + end])
+        text += 4;
+        digits = strspn(text, "0123456789abcdef");
+        if (digits < 12 || digits > 16 || text[digits])
                 return -EINVAL;
+        /* NOLINTNEXTLINE(cert-err34-c): they are digits, and not too many */
+        (void) sscanf(text, "%llx", &seq);
         *ret_seq = seq;
         return 0;
 }
