@@ -95,6 +95,7 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
         r = dbus_call_new(dbus, message, error, &call);
         if (r < 0)
                 return r;
+        assert(call);
         call->then = then;
         r = sd_bus_call_method_async(dbus->bus, &call->slot, "org.freedesktop.DBus",
                         "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",

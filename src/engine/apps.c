@@ -77,6 +77,7 @@ static int by_slug(const void *a, const void *b) {
 
 void apps_for_each(const struct apps *apps, void (*each)(const struct app *app, void *userdata),
                 void *userdata) {
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         const struct app **all = calloc(map_size(apps->by_slug) + 1, sizeof(*all));
         const struct app *app;
         size_t n = 0;

@@ -104,6 +104,7 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
 }
 
 /* "OOMKilled" is "oom_killed" there, "io-error" "io_error". */
+/* NOLINTNEXTLINE(readability-function-size): isupper() and its like are deep macros */
 static void kind_of(const char *action, char *kind, size_t size) {
         size_t n = 0;
 

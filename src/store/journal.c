@@ -340,6 +340,7 @@ static void *writer_main(void *userdata) {
 /* ---- the loop's side ---- */
 
 static void publish(struct journal *journal, struct list *items, size_t n_events) {
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         struct event **events = calloc(n_events + 1, sizeof(*events)), *one;
         struct journal_item *item;
         size_t n = 0;
