@@ -120,7 +120,8 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
     assert [e["kind"] for e in send(one, "GET", EVENTS + "?severity=error")[1]["events"]] == ["deploy_failed"]
     assert [e["kind"] for e in send(one, "GET", EVENTS + "?kind=deploy_started")[1]["events"]] == ["deploy_started"]
     assert [e["kind"] for e in send(one, "GET", EVENTS + f"?before={posted[1]['event_id']}")[1]["events"]] == ["deploy_started"]
-    for query in ("limit=0", "limit=1001", "limit=x", "severity=warn", "before=0", "before=evt-xyz"):
+    for query in ("limit=0", "limit=1001", "limit=x", "severity=warn", "before=0", "before=evt-xyz",
+                  "before=evt--00000000001", "before=evt-%2000000000001", "before=evt-0x0000000001", "before=evt-00000000000000001"):
         assert send(one, "GET", f"{EVENTS}?{query}")[0] == 400, query
     assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
 
