@@ -52,6 +52,19 @@ def test_the_evidence_rule_lets_a_kill_be_a_death(daemon, docker):
     assert one.wait_event(name="slow", action="died")["reason"] == "stop-timeout"
 
 
+def test_the_counter_of_a_running_container_tells_without_the_kernel_log(daemon, podman):
+    """podman 4 never says OOM, the log is not read: what is left is the kernel's notice of the control group."""
+    one = daemon({"sources.podman.enabled": "true", "sources.podman.socket": podman.socket, "sources.kernel.enabled": "false"})
+    one.up("podman")
+    podman.run("counted", "sh", "-c", f"sleep 3; {' '.join(OOM)}; sleep 100", options=("-d", "-m", "16m"))
+    try:
+        told = one.wait_event(name="counted", action="oom", seconds=30)
+        assert told["severity"] == "warning"
+        assert one.json("/api/v1/workloads/counted")["state"] == "running"
+    finally:
+        podman("rm", "-f", "-t", "0", "counted")
+
+
 def test_a_child_that_is_oom_killed_is_no_exit(watched, docker):
     docker.run("parent", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 4; exit 0", options=("-m", "16m"))
     assert watched.wait_event(name="parent", action="oom")
