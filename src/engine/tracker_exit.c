@@ -306,7 +306,8 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
         if (fact->oom_source == OOM_FROM_RUNTIME)
                 life->runtime_oom = true;
         if (fact->oom_source == OOM_FROM_CGROUP && !tracker->kernel_readable)
-                workload->oom_kills += fact->oom_kill_rise; /* else the kernel's lines are counted */
+                workload->oom_kills +=
+                                fact->oom_kill_rise; /* else the kernel's lines are counted */
         life->oom_kill_rise += fact->oom_kill_rise;
         life->oom_group_kill_rise += fact->oom_group_kill_rise;
         if (fact->oom_source == OOM_FROM_OOMD) {

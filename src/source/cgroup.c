@@ -84,7 +84,7 @@ static int read_counters(int fd, uint64_t *ret_oom_kill, uint64_t *ret_group_kil
 static bool watch_look(struct watch *watch) {
         struct source *source = &watch->cgroup_source->source;
         struct fact fact = FACT_INIT(FACT_OOM);
-        uint64_t oom_kill, oom_group_kill;
+        uint64_t oom_kill = 0, oom_group_kill = 0;
 
         if (read_counters(watch->fd, &oom_kill, &oom_group_kill) < 0 ||
                         (oom_kill <= watch->oom_kill && oom_group_kill <= watch->oom_group_kill))
