@@ -67,6 +67,9 @@ struct json_object *view_allocation(const struct series *series) {
         view_add_number(object, "memory_max_mb", scaled(allocation->memory_max_bytes, MIB));
         (void) json_add_bool(object, "cpu_limited", allocation->cpu_limited);
         (void) json_add_bool(object, "memory_limited", allocation->memory_limited);
+        view_add_number(object, "memory_reserved_mb",
+                        scaled(allocation->memory_reserved_bytes, MIB));
+        view_add_count(object, "cpu_weight", allocation->cpu_weight);
         for (size_t i = 0; i < allocation->n_nets; i++)
                 (void) json_object_array_add(nets, json_object_new_string(allocation->nets[i]));
         (void) json_add(object, "interfaces", nets);

@@ -73,6 +73,8 @@ static void take_group(struct allocation *to, const struct stats *stats, double 
                         (!host_bytes || stats->memory_limit_bytes < host_bytes);
         to->memory_bytes = to->memory_limited ? stats->memory_limit_bytes : host_bytes;
         to->memory_max_bytes = to->memory_bytes;
+        to->memory_reserved_bytes = stats->memory_reserved_bytes;
+        to->cpu_weight = stats->cpu_weight;
 }
 
 static bool same_number(double a, double b) {
@@ -85,8 +87,10 @@ int allocation_update(struct allocation *allocation, const struct stats *stats,
         bool changed;
         int r;
 
-        if (!next.known)
+        if (!next.known) {
                 next.vcpus_max = next.memory_max_bytes = STATS_UNKNOWN;
+                next.memory_reserved_bytes = next.cpu_weight = STATS_UNKNOWN;
+        }
         if (kind == WORKLOAD_VM)
                 take_vm(&next, stats);
         else
@@ -97,7 +101,9 @@ int allocation_update(struct allocation *allocation, const struct stats *stats,
                         next.memory_bytes != allocation->memory_bytes ||
                         next.memory_max_bytes != allocation->memory_max_bytes ||
                         next.cpu_limited != allocation->cpu_limited ||
-                        next.memory_limited != allocation->memory_limited;
+                        next.memory_limited != allocation->memory_limited ||
+                        next.memory_reserved_bytes != allocation->memory_reserved_bytes ||
+                        next.cpu_weight != allocation->cpu_weight;
         /* Which devices a container uses is no allocation of its. */
         if (kind == WORKLOAD_VM && stats->has_devices && !same_devices(allocation, stats)) {
                 r = take_devices(&next, stats);

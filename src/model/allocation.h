@@ -18,6 +18,8 @@ struct allocation {
         uint64_t memory_bytes; /* VMs: the balloon's size; containers: the limit, or the host's */
         uint64_t memory_max_bytes; /* VMs: what the balloon may grow to */
         bool memory_limited;
+        uint64_t memory_reserved_bytes; /* STATS_UNKNOWN: nothing is kept for it */
+        uint64_t cpu_weight;            /* STATS_UNKNOWN: not known */
         struct allocation_disk *disks;
         size_t n_disks;
         char (*nets)[64];

@@ -30,7 +30,8 @@ struct stats *stats_new(enum stats_origin origin) {
         stats->vcpus_current = stats->vcpus_maximum = STATS_UNKNOWN;
         stats->throttled_ns = stats->throttled_periods = stats->periods = STATS_UNKNOWN;
         stats->memory_bytes = stats->memory_cache_bytes = stats->memory_anon_bytes = STATS_UNKNOWN;
-        stats->memory_limit_bytes = STATS_UNKNOWN;
+        stats->memory_limit_bytes = stats->memory_reserved_bytes = STATS_UNKNOWN;
+        stats->cpu_weight = STATS_UNKNOWN;
         stats->memory_events_high = stats->memory_events_max = stats->oom_kills = STATS_UNKNOWN;
         stats->pids = STATS_UNKNOWN;
         stats->fs_used_bytes = stats->fs_total_bytes = STATS_UNKNOWN;

@@ -62,10 +62,13 @@ struct stats {
         uint64_t vcpus_current, vcpus_maximum;
         uint64_t throttled_ns, throttled_periods, periods;
 
-        uint64_t memory_bytes;       /* cgroup: usage; VM process: resident set */
-        uint64_t memory_cache_bytes; /* inactive_file */
-        uint64_t memory_anon_bytes;  /* cgroup: anonymous memory */
-        uint64_t memory_limit_bytes; /* STATS_UNKNOWN: none */
+        uint64_t memory_bytes;          /* cgroup: usage; VM process: resident set */
+        uint64_t memory_cache_bytes;    /* inactive_file */
+        uint64_t memory_anon_bytes;     /* cgroup: anonymous memory */
+        uint64_t memory_limit_bytes;    /* STATS_UNKNOWN: none */
+        uint64_t memory_reserved_bytes; /* kept for it when memory is short: memory.low, or v1's
+                                           soft limit */
+        uint64_t cpu_weight;            /* its share among its siblings: v2's scale, 1..10000 */
         uint64_t memory_events_high, memory_events_max, oom_kills;
         uint64_t pids;
 

@@ -186,6 +186,14 @@ static void set_quota(uint64_t quota, uint64_t period, struct stats *stats) {
                 stats->cpus = (double) quota / (double) period;
 }
 
+/* 2..262144 shares as a weight of 1..10000, as the OCI runtimes convert them: their default of 1024
+ * is 39. */
+static uint64_t weight_of_shares(uint64_t shares) {
+        if (shares == STATS_UNKNOWN || shares < 2 || shares > 262144)
+                return STATS_UNKNOWN;
+        return 1 + (shares - 2) * 9999 / 262142;
+}
+
 static void read_v1(const struct group *group, struct stats *stats) {
         _cleanup_(freep) char *cpu = NULL, *memory = NULL, *bytes = NULL, *requests = NULL;
         const struct key user[] = {
@@ -205,6 +213,9 @@ static void read_v1(const struct group *group, struct stats *stats) {
         stats->memory_bytes = read_number(group, "/memory", "memory.usage_in_bytes");
         stats->memory_limit_bytes =
                         limit_of(read_number(group, "/memory", "memory.limit_in_bytes"));
+        stats->memory_reserved_bytes =
+                        limit_of(read_number(group, "/memory", "memory.soft_limit_in_bytes"));
+        stats->cpu_weight = weight_of_shares(read_number(group, "/cpu", "cpu.shares"));
         if (read_file(group, "/memory", "memory.stat", &memory) >= 0)
                 cgroup_parse_memory_stat(CGROUP_V1, memory, stats);
         if (read_file(group, "/memory", "memory.oom_control", &oom) >= 0)
@@ -233,6 +244,10 @@ static void read_v2(const struct group *group, struct stats *stats) {
                 set_quota(quota, period, stats);
         stats->memory_bytes = read_number(group, "", "memory.current");
         stats->memory_limit_bytes = limit_of(read_number(group, "", "memory.max"));
+        stats->memory_reserved_bytes = limit_of(read_number(group, "", "memory.low"));
+        if (stats->memory_reserved_bytes == 0)
+                stats->memory_reserved_bytes = STATS_UNKNOWN; /* nothing is kept */
+        stats->cpu_weight = read_number(group, "", "cpu.weight");
         if (read_file(group, "", "memory.stat", &memory) >= 0)
                 cgroup_parse_memory_stat(CGROUP_V2, memory, stats);
         if (read_file(group, "", "memory.events", &events) >= 0)

@@ -51,6 +51,8 @@ static void a_v2_group_is_read(void **state) {
         put(&tree, "a.slice/x/cpu.max", "50000 100000\n");
         put(&tree, "a.slice/x/memory.current", "4096\n");
         put(&tree, "a.slice/x/memory.max", "max\n");
+        put(&tree, "a.slice/x/memory.low", "2048\n");
+        put(&tree, "a.slice/x/cpu.weight", "250\n");
         put(&tree, "a.slice/x/memory.stat", "anon 1000\nfile 3000\ninactive_file 2000\n");
         put(&tree, "a.slice/x/memory.events",
                         "low 0\nhigh 5\nmax 6\noom 1\noom_kill 2\noom_group_kill 0\n");
@@ -68,6 +70,8 @@ static void a_v2_group_is_read(void **state) {
         assert_int_equal(stats->memory_bytes, 4096);
         assert_int_equal(stats->memory_limit_bytes, STATS_UNKNOWN);
         assert_int_equal(stats->memory_cache_bytes, 2000);
+        assert_int_equal(stats->memory_reserved_bytes, 2048);
+        assert_int_equal(stats->cpu_weight, 250);
         assert_int_equal(stats->memory_anon_bytes, 1000);
         assert_int_equal(stats->memory_events_high, 5);
         assert_int_equal(stats->memory_events_max, 6);
@@ -90,6 +94,8 @@ static void a_v1_group_is_read(void **state) {
         put(&tree, "cpu/d/x/cpu.stat", "nr_periods 1\nnr_throttled 0\nthrottled_time 17\n");
         put(&tree, "cpu/d/x/cpu.cfs_quota_us", "-1\n");
         put(&tree, "cpu/d/x/cpu.cfs_period_us", "100000\n");
+        put(&tree, "cpu/d/x/cpu.shares", "1024\n");
+        put(&tree, "memory/d/x/memory.soft_limit_in_bytes", "4096\n");
         put(&tree, "memory/d/x/memory.usage_in_bytes", "8192\n");
         put(&tree, "memory/d/x/memory.limit_in_bytes", "9223372036854771712\n");
         put(&tree, "memory/d/x/memory.stat",
@@ -109,6 +115,8 @@ static void a_v1_group_is_read(void **state) {
         assert_int_equal(stats->memory_bytes, 8192);
         assert_int_equal(stats->memory_limit_bytes, STATS_UNKNOWN);
         assert_int_equal(stats->memory_cache_bytes, 4096);
+        assert_int_equal(stats->memory_reserved_bytes, 4096);
+        assert_int_equal(stats->cpu_weight, 39);
         assert_int_equal(stats->oom_kills, 4);
         assert_int_equal(stats_find_block(stats, "8:0")->read_bytes, 100);
         assert_int_equal(stats_find_block(stats, "8:0")->write_requests, 2);
