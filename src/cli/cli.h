@@ -71,6 +71,10 @@ void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads);
 
+/* ---- print_app.c ---- */
+
+void print_apps(const struct cli *cli, struct json_object *apps);
+
 /* ---- print_node.c ---- */
 
 void print_nodes(const struct cli *cli, struct json_object *nodes);

@@ -21,6 +21,7 @@ struct request {
         uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
         char *token_text;
+        const char *argument; /* what follows the command; NULL: nothing */
 };
 
 static void help(void) {
@@ -28,6 +29,8 @@ static void help(void) {
                       "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
                       "  workloads [--sort COLUMN] [--filter KEY=VALUE]...           every VM, container and unit\n"
                       "  nodes                                                       the hosts, and what they use\n"
+                      "  apps                                                        slugs, and what is bound to them\n"
+                      "  timeline SLUG [-f] [-n N]                                   what happened to an app\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
@@ -253,6 +256,32 @@ static int nodes(struct request *request) {
         return 0;
 }
 
+static int apps(struct request *request) {
+        _cleanup_(json_putp) struct json_object *list = NULL;
+        long code;
+        int r;
+
+        r = client_get(&request->cli, "/api/app-gateway/apps", &list, &code);
+        if (r < 0)
+                return r;
+        if (code != 200)
+                return refused(list, code);
+        print_apps(&request->cli, list);
+        return 0;
+}
+
+/* An app's timeline is made of the same events as everything else. */
+static int timeline(struct request *request) {
+        int r;
+
+        if (!request->argument) {
+                (void) fprintf(stderr, "virtwatch: timeline wants the slug of an app\n");
+                return -EINVAL;
+        }
+        r = add_query(request, "slug", request->argument);
+        return r < 0 ? r : events(request);
+}
+
 static int run_top(struct request *request) {
         const struct top_options options = {
                 .cli = &request->cli,
@@ -287,7 +316,8 @@ int main(int argc, char **argv) {
                 const char *name;
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
-                { "top", run_top }, { "status", status } };
+                { "apps", apps }, { "timeline", timeline }, { "top", run_top },
+                { "status", status } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
@@ -299,6 +329,7 @@ int main(int argc, char **argv) {
         request.cli.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
         r = parse_options(argc, argv, &request);
         command = optind < argc ? argv[optind] : NULL;
+        request.argument = optind + 1 < argc ? argv[optind + 1] : NULL;
         if (r > 0 && !command) {
                 help();
                 r = -EINVAL;

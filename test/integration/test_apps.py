@@ -2,14 +2,12 @@
 
 import http.client
 import json
-import os
-import signal
-import socket
+import subprocess
 import threading
 
 import pytest
 
-from conftest import TOKEN, wait_for
+from conftest import BUILD, TOKEN, wait_for
 
 
 def send(daemon, method, path, body=None, token=TOKEN, **headers):
@@ -199,3 +197,21 @@ def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
         assert send(one, "GET", "/api/v1/workloads/bound")[1]["slug"] == "shop"
     finally:
         docker("rm", "-f", "bound", "labelled", "composed", "hostile")
+
+
+def test_the_client_shows_apps_and_their_timelines(daemon):
+    one = daemon()
+    send(one, "PUT", APP, {"vm_name": "web-1", "hosts": ["shop.example"]})
+    send(one, "POST", EVENTS, {"kind": "deploy_started", "message": "commit a58e5a0 \x1b[31m"})
+    send(one, "POST", "/api/app-gateway/events/other", {"kind": "deploy_failed"})
+
+    def virtwatch(*args):
+        return subprocess.run([BUILD / "src/virtwatch", *args, "--host", f"unix:{one.folder}/http.sock"], capture_output=True, text=True)
+
+    apps = virtwatch("apps").stdout
+    assert "shop" in apps and "web-1, shop.example" in apps
+    assert json.loads(virtwatch("apps", "-o", "json").stdout)[0]["slug"] == "shop"
+    timeline = virtwatch("timeline", "shop").stdout
+    assert "deploy_started" in timeline and "deploy_failed" not in timeline and "\x1b" not in timeline
+    missing = virtwatch("timeline")
+    assert missing.returncode == 2 and "slug" in missing.stderr
