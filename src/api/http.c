@@ -411,6 +411,11 @@ int http_new(const struct http_config *config, const struct api_context *api,
         http->token = config->token ? strdup(config->token) : NULL;
         if (config->token && !http->token)
                 return -ENOMEM;
+        for (size_t i = 0; i < config->n_cors_origins; i++) {
+                http->cors_origins[i] = strdup(config->cors_origins[i]);
+                if (!http->cors_origins[i])
+                        return -ENOMEM;
+        }
         r = http_metrics_new(&http->metrics);
         if (r >= 0)
                 r = sd_event_add_defer(api->event, &http->pump, on_pump, http);
@@ -454,6 +459,8 @@ struct http *http_free(struct http *http) {
         sd_event_source_disable_unref(http->pump);
         sd_event_source_disable_unref(http->heartbeat);
         http_metrics_free(http->metrics);
+        for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++)
+                free(http->cors_origins[i]);
         free(http->token);
         free(http);
         return NULL;

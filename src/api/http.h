@@ -5,11 +5,15 @@
 #include "api/api.h"
 
 #define HTTP_LISTENERS_MAX 8
+#define HTTP_ORIGINS_MAX   16
 
 struct http_config {
         const char *addresses[HTTP_LISTENERS_MAX]; /* "127.0.0.1:9887" "[::1]:0"
                                                       "unix:/run/virtwatch/http.sock" */
         size_t n_addresses;
+        const char *cors_origins[HTTP_ORIGINS_MAX]; /* "https://panel.example": whose pages may ask;
+                                                       copied */
+        size_t n_cors_origins;
         const char *token; /* bearer token; NULL: only the socket's root and group may read */
         unsigned int connections_max; /* default 4096 */
         unsigned int per_ip_max;      /* default 0: none (loopback); */

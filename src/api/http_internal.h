@@ -56,6 +56,7 @@ struct http {
         struct http_config config;
         const struct api_context *api;
         char *token;
+        char *cors_origins[HTTP_ORIGINS_MAX];
         gid_t group; /* whose members need none on the unix socket; -1: there is no such group */
         struct http_listener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "api/http_accept.h"
+#include "api/http_cors.h"
 #include "api/http_gzip.h"
 #include "api/http_head.h"
 #include "api/http_internal.h"
@@ -116,19 +117,37 @@ static const char *allowed_methods(const struct http_route *route, char text[sta
         return text;
 }
 
+/* Metrics and health are new each time; what is left are the objects of the API. */
+static bool has_etag(const struct http_request *request, const char *type) {
+        return request->route && !request->route->is_public &&
+                        strcmp(request->method, "GET") == 0 &&
+                        strcmp(type, "application/json") == 0;
+}
+
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size) {
+        char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "";
         struct MHD_Response *response;
-        char methods[METHODS_MAX];
         enum MHD_Result r;
 
+        if (status == MHD_HTTP_OK && has_etag(request, type))
+                (void) http_etag(text, size, etag);
+        if (etag[0] && http_etag_matches(request, etag)) {
+                status = MHD_HTTP_NOT_MODIFIED;
+                size = 0;
+        }
         response = make_response(request, text, size);
         if (!response)
                 return MHD_NO;
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+        if (status != MHD_HTTP_NOT_MODIFIED && status != MHD_HTTP_NO_CONTENT)
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+        if (etag[0])
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
         (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+                        etag[0] ? "private, no-cache" : "no-store");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+        http_cors_add(request, response);
         if (status == MHD_HTTP_UNAUTHORIZED)
                 (void) MHD_add_response_header(
                                 response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
@@ -272,6 +291,29 @@ static int find_answer(const struct http_route *route, const char *method) {
         return answer < ON_MAX_ && route->on[answer] ? answer : -ENOENT;
 }
 
+static enum MHD_Result answer_preflight(struct http_request *request) {
+        struct MHD_Response *response;
+        char methods[METHODS_MAX];
+        enum MHD_Result r;
+
+        response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        if (!response)
+                return MHD_NO;
+        http_cors_add(request, response);
+        (void) MHD_add_response_header(response, "Access-Control-Allow-Methods",
+                        allowed_methods(request->route, methods));
+        (void) MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Virtwatch-Token");
+        (void) MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        r = MHD_queue_response(request->connection, MHD_HTTP_NO_CONTENT, response);
+        MHD_destroy_response(response);
+        request->status = MHD_HTTP_NO_CONTENT;
+        http_metrics_count(request->http->metrics, request->method, request->route->path,
+                        request->status, clock_monotonic_us() - request->begin_us);
+        return r;
+}
+
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
         const char *id, *fault = request->refusal ? request->refusal : framing_fault(request);
         char methods[METHODS_MAX], message[96];
@@ -283,6 +325,8 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         if (!request->route)
                 return http_error(
                                 request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
+        if (http_cors_is_preflight(request, method))
+                return answer_preflight(request);
         answer = find_answer(request->route, method);
         if (answer < 0) {
                 (void) snprintf(message, sizeof(message), "this path takes %s",

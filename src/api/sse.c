@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "api/http_cors.h"
 #include "api/http_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -314,6 +315,7 @@ enum MHD_Result sse_answer(struct http_request *request, struct MHD_Response *re
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept");
+        http_cors_add(request, response);
         (void) MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         (void) MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);

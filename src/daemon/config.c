@@ -126,6 +126,7 @@ void config_done(struct config *config) {
         config_list_clear(&config->libvirt.uris);
         config_list_clear(&config->containerd_namespaces);
         config_list_clear(&config->listen);
+        config_list_clear(&config->cors_origins);
         config_list_clear(&config->file_systems);
         config_list_clear(&config->ignore_interfaces);
         config_list_clear(&config->ignore_disks);

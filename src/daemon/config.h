@@ -80,9 +80,11 @@ struct config {
 
         enum api_compat compat; /* metrics.compat: both (default) | inovex | tinkoff | off */
 
-        struct config_list listen;    /* http.listen, default [127.0.0.1:9887,
-                                         unix:/run/virtwatch/http.sock] */
-        char *token;                  /* http.token, or credential virtwatch.token; NULL: none */
+        struct config_list listen; /* http.listen, default [127.0.0.1:9887,
+                                      unix:/run/virtwatch/http.sock] */
+        char *token;               /* http.token, or credential virtwatch.token; NULL: none */
+        struct config_list
+                        cors_origins; /* http.cors_origins, default none: "https://panel.example" */
         unsigned int connections_max; /* http.connections_max: 16..65536, default 4096 */
         unsigned int sse_readers_max; /* http.sse_readers_max: 1..65536, default 2048 */
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "api/http.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -257,6 +258,7 @@ static const struct config_key keys[] = {
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("metrics.compat", parse_compat, compat, 0, 0, false),
         KEY("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
+        KEY("http.cors_origins", parse_list, cors_origins, 0, HTTP_ORIGINS_MAX, true),
         KEY("http.token", parse_text, token, 0, 0, false),
         KEY("http.connections_max", parse_uint, connections_max, 16, 65536, false),
         KEY("http.sse_readers_max", parse_uint, sse_readers_max, 1, 65536, false),

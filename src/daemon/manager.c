@@ -306,6 +306,8 @@ static int manager_build_faces(struct manager *manager) {
 
         for (size_t i = 0; i < config->listen.n && i < HTTP_LISTENERS_MAX; i++)
                 http.addresses[http.n_addresses++] = config->listen.items[i];
+        for (size_t i = 0; i < config->cors_origins.n && i < HTTP_ORIGINS_MAX; i++)
+                http.cors_origins[http.n_cors_origins++] = config->cors_origins.items[i];
 
         r = http_new(&http, &manager->api, &manager->http, &address);
         if (r < 0)

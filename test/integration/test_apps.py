@@ -215,3 +215,45 @@ def test_the_client_shows_apps_and_their_timelines(daemon):
     assert "deploy_started" in timeline and "deploy_failed" not in timeline and "\x1b" not in timeline
     missing = virtwatch("timeline")
     assert missing.returncode == 2 and "slug" in missing.stderr
+
+
+def test_only_pages_of_configured_origins_are_let_in(daemon):
+    one = daemon({"http.cors_origins": "https://panel.example,http://localhost:5173"})
+
+    def ask(method, path, **headers):
+        client = http.client.HTTPConnection("127.0.0.1", one.port(), timeout=20)
+        client.request(method, path, headers={"Authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}})
+        answer = client.getresponse()
+        answer.read()
+        client.close()
+        return answer
+
+    allowed = ask("GET", APP, Origin="https://panel.example")
+    assert allowed.status == 404 and allowed.headers["Access-Control-Allow-Origin"] == "https://panel.example"
+    for origin in ("https://evil.example", "https://panel.example.evil", "null", "http://panel.example", ""):
+        answer = ask("GET", APP, Origin=origin)
+        assert answer.headers["Access-Control-Allow-Origin"] is None and "Origin" in answer.headers["Vary"] + str(answer.headers.get_all("Vary"))
+    before = ask("OPTIONS", APP, Origin="http://localhost:5173", Access_Control_Request_Method="PUT")
+    assert before.status == 204 and "PUT" in before.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in before.headers["Access-Control-Allow-Headers"]
+    assert ask("OPTIONS", APP, Origin="https://evil.example", Access_Control_Request_Method="PUT").status == 405
+
+
+def test_what_the_client_has_already_is_not_sent_again(daemon):
+    one = daemon()
+    send(one, "PUT", APP, {"vm_name": "web-1"})
+    client = http.client.HTTPConnection("127.0.0.1", one.port(), timeout=20)
+
+    def ask(etag=None):
+        client.request("GET", APP, headers={"Authorization": f"Bearer {TOKEN}", **({"If-None-Match": etag} if etag else {})})
+        answer = client.getresponse()
+        return answer.status, answer.read(), answer.headers["ETag"]
+
+    status, body, etag = ask()
+    assert status == 200 and etag.startswith('W/"')
+    assert ask(etag) == (304, b"", etag)
+    assert ask(f'"x", {etag[2:]}')[0] == 304
+    assert ask('W/"0000000000000000"')[:2] == (200, body)
+    send(one, "PUT", APP, {"vm_name": "web-2"})
+    assert ask(etag)[0] == 200
+    client.close()
