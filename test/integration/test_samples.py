@@ -162,17 +162,17 @@ def test_memory_of_a_container_is_what_it_holds(containers, docker):
 
 
 def test_slots_nobody_filled_are_null_and_none_comes_twice(containers, docker):
-    assert docker.run("steady", "sleep", "100", options=("-d",)).returncode == 0
+    assert docker.run("unhurried", "sleep", "100", options=("-d",)).returncode == 0
     try:
-        wait_for(lambda: len(samples(containers, "steady")) >= 5, 20, "samples")
-        found = samples(containers, "steady")
+        wait_for(lambda: len(samples(containers, "unhurried")) >= 5, 20, "samples")
+        found = samples(containers, "unhurried")
         assert found[0]["cpu_pct"] is None  # the first has nothing to be compared with
         assert len({s["at"] for s in found}) == len(found)
-        docker("pause", "steady")
+        docker("pause", "unhurried")
         time.sleep(2.5)
-        assert samples(containers, "steady")[-1]["cpu_pct"] == 0
+        assert samples(containers, "unhurried")[-1]["cpu_pct"] == 0
     finally:
-        docker("rm", "-f", "steady")
+        docker("rm", "-f", "unhurried")
 
 
 def test_metrics_of_an_unknown_app_or_workload_are_refused(daemon):
