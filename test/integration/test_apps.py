@@ -182,7 +182,7 @@ def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
     one.up("docker")
     send(one, "PUT", APP, {"containers": ["bound"]})
     docker.run("bound", "sh", "-c", "exit 3")
-    docker.run("labelled", "sh", "-c", "exit 4", options=("--label", "virtwatch.slug=blog"))
+    docker.run("tagged", "sh", "-c", "exit 4", options=("--label", "virtwatch.slug=blog"))
     docker.run("composed", "true", options=("--label", "com.docker.compose.project=stack"))
     docker.run("hostile", "true", options=("--label", "virtwatch.slug=../x"))
     try:
@@ -196,7 +196,7 @@ def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
         assert not any("x" == slug or "." in slug for slug in apps)
         assert send(one, "GET", "/api/v1/workloads/bound")[1]["slug"] == "shop"
     finally:
-        docker("rm", "-f", "bound", "labelled", "composed", "hostile")
+        docker("rm", "-f", "bound", "tagged", "composed", "hostile")
 
 
 def test_the_client_shows_apps_and_their_timelines(daemon):
