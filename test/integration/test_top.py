@@ -120,7 +120,10 @@ def terminal(scratch):
 
 @pytest.fixture
 def watched(daemon, docker):
-    """A daemon and three containers: one that spins, one that sleeps, one that failed."""
+    """A daemon and three containers, and none that another test has left: one that spins, one that sleeps, one that failed."""
+    left = docker("ps", "-aq").stdout.split()
+    if left:
+        docker("rm", "-f", *left)
     one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket})
     one.up("docker")
     docker.run("spins", "sh", "-c", "while :; do :; done", options=("-d", "--cpu-period", "100000", "--cpu-quota", "10000"))
