@@ -1,8 +1,8 @@
 #pragma once
 /* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
  * told of workloads and sources), dbus_caller.c (who asks, and how much), dbus_text.c (texts and
- * events as messages), and the objects: dbus_manager.c, dbus_dump.c, dbus_log.c, dbus_workload.c,
- * dbus_node.c. */
+ * events as messages), and the objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c,
+ * dbus_workload.c, dbus_node.c. */
 
 #include <systemd/sd-bus.h>
 
@@ -11,6 +11,8 @@
 #include "engine/tracker.h"
 #include "model/event.h"
 #include "model/workload.h"
+
+struct journal_query;
 
 #define DBUS_GIVEN_MAX 64
 
@@ -121,6 +123,13 @@ int dbus_append_text(sd_bus_message *message, const char *text);
 int dbus_reply_text(sd_bus_message *message, const char *text);
 /** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */
 int dbus_append_event(sd_bus_message *message, const struct event *event);
+
+/* ---- dbus_events.c ---- */
+
+/** Answer with a page of events, "a(ttsssssa{sv})". Return: 1; negative with @error. */
+int dbus_read_events(struct dbus *dbus, sd_bus_message *message, const struct journal_query *query,
+                sd_bus_error *error);
+int dbus_method_get_events(sd_bus_message *message, void *userdata, sd_bus_error *error);
 
 /* ---- the objects ---- */
 

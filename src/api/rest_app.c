@@ -4,6 +4,7 @@
 
 #include "api/http_internal.h"
 #include "api/view.h"
+#include "api/view_app.h"
 #include "base/json.h"
 #include "engine/apps.h"
 #include "engine/sampler.h"
@@ -31,31 +32,6 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 
 /* ---- GET ---- */
 
-/* A binding and the workloads that it has now; or, without one, what labels say. NULL: neither. */
-static struct json_object *app_view(const struct api_context *api, const char *slug) {
-        const struct app *app = apps_get(api->apps, slug);
-        struct json_object *object, *workloads = json_object_new_array();
-        const struct workload *workload;
-
-        inventory_for_each(workload, tracker_inventory(api->tracker)) {
-                const char *own = apps_slug_of(api->apps, workload);
-
-                if (own && strcmp(own, slug) == 0)
-                        (void) json_object_array_add(
-                                        workloads, json_object_new_string(workload->id));
-        }
-        if (!app && json_object_array_length(workloads) == 0) {
-                (void) json_object_put(workloads);
-                return NULL;
-        }
-        object = app ? app_to_json(app) : json_object_new_object();
-        if (!app)
-                (void) json_add_string(object, "slug", slug);
-        (void) json_add_string(object, "origin", app ? "api" : "label");
-        (void) json_add(object, "workloads", workloads);
-        return object;
-}
-
 struct listing {
         const struct api_context *api;
         struct json_object *array;
@@ -64,7 +40,7 @@ struct listing {
 static void list_app(const struct app *app, void *userdata) {
         struct listing *listing = userdata;
 
-        (void) json_object_array_add(listing->array, app_view(listing->api, app->slug));
+        (void) json_object_array_add(listing->array, view_app(listing->api, app->slug));
 }
 
 static bool is_listed(const struct json_object *array, const char *slug) {
@@ -84,13 +60,13 @@ enum MHD_Result rest_apps(struct http_request *request, const char *id) {
                 const char *slug = apps_slug_of(listing.api->apps, workload);
 
                 if (slug && !is_listed(array, slug))
-                        (void) json_object_array_add(array, app_view(listing.api, slug));
+                        (void) json_object_array_add(array, view_app(listing.api, slug));
         }
         return rest_answer_json(request, MHD_HTTP_OK, array);
 }
 
 enum MHD_Result rest_app(struct http_request *request, const char *slug) {
-        _cleanup_(json_putp) struct json_object *object = app_view(request->http->api, slug);
+        _cleanup_(json_putp) struct json_object *object = view_app(request->http->api, slug);
 
         return object ? rest_answer_json(request, MHD_HTTP_OK, object) : no_such_app(request);
 }
@@ -114,7 +90,7 @@ static void kept(struct event *event, void *userdata) {
                                 "it is stored, and in force after a restart; there is no memory now");
                 return;
         }
-        object = wait->app ? app_view(wait->api, wait->slug) : NULL;
+        object = wait->app ? view_app(wait->api, wait->slug) : NULL;
         json = object ? json_text(object) : "";
         if (!json || buf_append_str(&text, json) < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",

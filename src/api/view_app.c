@@ -1,0 +1,33 @@
+/* Apps as JSON. */
+
+#include "api/view_app.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "engine/apps.h"
+#include "engine/tracker.h"
+
+struct json_object *view_app(const struct api_context *api, const char *slug) {
+        const struct app *app = apps_get(api->apps, slug);
+        struct json_object *object, *workloads = json_object_new_array();
+        const struct workload *workload;
+
+        inventory_for_each(workload, tracker_inventory(api->tracker)) {
+                const char *own = apps_slug_of(api->apps, workload);
+
+                if (own && strcmp(own, slug) == 0)
+                        (void) json_object_array_add(
+                                        workloads, json_object_new_string(workload->id));
+        }
+        if (!app && json_object_array_length(workloads) == 0) {
+                (void) json_object_put(workloads);
+                return NULL;
+        }
+        object = app ? app_to_json(app) : json_object_new_object();
+        if (!app)
+                (void) json_add_string(object, "slug", slug);
+        (void) json_add_string(object, "origin", app ? "api" : "label");
+        (void) json_add(object, "workloads", workloads);
+        return object;
+}

@@ -1,0 +1,10 @@
+#pragma once
+/* An app as faces show it. */
+
+#include <json-c/json.h>
+
+#include "api/api.h"
+
+/** The object of GET /api/app-gateway/apps/{slug} and of Describe(): the binding and the workloads
+ * that it has now; or, without a binding, what labels say. Caller puts; NULL: neither. */
+struct json_object *view_app(const struct api_context *api, const char *slug);
