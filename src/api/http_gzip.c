@@ -3,7 +3,6 @@
 
 #include "api/http_gzip.h"
 
-#include <string.h>
 #include <zlib.h>
 
 #define BLOCK_SIZE   (16U * 1024)
@@ -42,7 +41,7 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
                                  : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-struct MHD_Response *http_gzip_response(const char *text, size_t size, unsigned int *n_bodies) {
+struct MHD_Response *http_gzip_response(char *text, size_t size, unsigned int *n_bodies) {
         struct MHD_Response *response;
         struct gzip_body *body;
 
@@ -51,16 +50,12 @@ struct MHD_Response *http_gzip_response(const char *text, size_t size, unsigned 
         body = calloc(1, sizeof(*body));
         if (!body)
                 return NULL;
-        body->text = malloc(size);
-        if (!body->text ||
-                        deflateInit2(&body->stream, Z_BEST_SPEED, Z_DEFLATED,
-                                        WINDOW_BITS + GZIP_WRAPPER, MEMORY_LEVEL,
-                                        Z_DEFAULT_STRATEGY) != Z_OK) {
-                free(body->text);
+        if (deflateInit2(&body->stream, Z_BEST_SPEED, Z_DEFLATED, WINDOW_BITS + GZIP_WRAPPER,
+                            MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
                 free(body);
                 return NULL;
         }
-        memcpy(body->text, text, size);
+        body->text = text;
         body->stream.next_in = (Bytef *) body->text;
         body->stream.avail_in = (uInt) size;
         body->n_bodies = n_bodies;
@@ -69,6 +64,7 @@ struct MHD_Response *http_gzip_response(const char *text, size_t size, unsigned 
         response = MHD_create_response_from_callback(
                         MHD_SIZE_UNKNOWN, BLOCK_SIZE, on_read, body, body_free);
         if (!response) {
+                body->text = NULL;
                 body_free(body);
                 return NULL;
         }

@@ -10,9 +10,9 @@
 #define HTTP_GZIP_BODIES_MAX 64   /* under way at a time; each takes about 100 KiB */
 
 /**
- * @text:    copied
+ * @text:    taken, unless NULL is returned; caller's malloc()
  * @n_bodies: counts the bodies under way, until the response is destroyed
  *
  * Return: a response with its Content-Encoding; NULL: no memory, or too many: send it as it is.
  */
-struct MHD_Response *http_gzip_response(const char *text, size_t size, unsigned int *n_bodies);
+struct MHD_Response *http_gzip_response(char *text, size_t size, unsigned int *n_bodies);

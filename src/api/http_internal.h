@@ -83,6 +83,9 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
                 const char *upload, size_t *upload_size);
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size);
+/** The same, but takes @text, which malloc() gave: a large answer is not copied. */
+enum MHD_Result http_answer_taken(struct http_request *request, unsigned int status,
+                const char *type, char *text, size_t size);
 /** {"error":{"code","message"}} */
 enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code,
                 const char *message);

@@ -94,8 +94,8 @@ const char *http_header_list(
 }
 /* NOLINTEND(readability-non-const-parameter) */
 
-static struct MHD_Response *make_response(
-                struct http_request *request, const char *text, size_t size) {
+/* Takes @text. */
+static struct MHD_Response *make_response(struct http_request *request, char *text, size_t size) {
         struct MHD_Response *response = NULL;
         char fields[HTTP_FIELD_MAX];
 
@@ -103,9 +103,11 @@ static struct MHD_Response *make_response(
                         http_accepts_gzip(http_header_list(
                                         request, MHD_HTTP_HEADER_ACCEPT_ENCODING, fields)))
                 response = http_gzip_response(text, size, &request->http->n_gzip);
+        if (response)
+                return response;
+        response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
         if (!response)
-                response = MHD_create_response_from_buffer(
-                                size, (void *) (uintptr_t) text, MHD_RESPMEM_MUST_COPY);
+                free(text);
         return response;
 }
 
@@ -126,6 +128,17 @@ static bool has_etag(const struct http_request *request, const char *type) {
 
 enum MHD_Result http_answer(struct http_request *request, unsigned int status, const char *type,
                 const char *text, size_t size) {
+        char *copy = malloc(size + 1);
+
+        if (!copy)
+                return MHD_NO;
+        if (size > 0)
+                memcpy(copy, text, size);
+        return http_answer_taken(request, status, type, copy, size);
+}
+
+enum MHD_Result http_answer_taken(struct http_request *request, unsigned int status,
+                const char *type, char *text, size_t size) {
         char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "";
         struct MHD_Response *response;
         enum MHD_Result r;

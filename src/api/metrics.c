@@ -221,6 +221,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         struct walk schedules = { .exposition = &exposition };
         char accept[HTTP_FIELD_MAX];
         enum MHD_Result result;
+        size_t size;
 
         exposition.openmetrics = http_accepts_openmetrics(
                         http_header_list(request, MHD_HTTP_HEADER_ACCEPT, accept));
@@ -240,8 +241,10 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
                 result = http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the metrics do not fit into memory");
         } else {
-                result = http_answer(request, MHD_HTTP_OK, exposition_content_type(&exposition),
-                                exposition.out.data, exposition.out.size);
+                size = exposition.out.size;
+                result = http_answer_taken(request, MHD_HTTP_OK,
+                                exposition_content_type(&exposition), buf_take(&exposition.out),
+                                size);
         }
         buf_done(&exposition.out);
         return result;

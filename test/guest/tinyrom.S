@@ -5,6 +5,7 @@
 #  d write 64 KiB to IDE hda from the start   R read 64 KiB                 x write and write until the next byte
 #  m dirty 512 KiB once M dirty until the next byte                         G touch 1 to 56 MiB
 #  z suspend to memory  Z suspend to disk     l balloon at 4 KiB (virtio, PCI slot 11)
+#  q tell the balloon of 2 MiB of memory, 96 KiB of them usable
 #  a open port 1 of virtio-serial (PCI slot 13), which to libvirt is a guest agent that connects   A close it
 #  e let go of PCI slot 12                    u let go of memory device 0   f say that memory device 0 cannot go
 # Build: gcc -m32 -c tinyrom.S; ld -m elf_i386 -Ttext=0 --oformat=binary -e _start
@@ -82,6 +83,7 @@ cmd:	movb $0,0x600
 	cmp $'z',%al; je suspend
 	cmp $'Z',%al; je hibernate
 	cmp $'l',%al; je balloon
+	cmp $'q',%al; je memstats
 	cmp $'a',%al; je agent
 	cmp $'A',%al; je noagent
 	cmp $'e',%al; je eject
@@ -140,6 +142,26 @@ balloon: mov $0x80005810,%eax; call cfgaddr
 	mov $0x80005804,%eax; call cfgaddr
 	mov $1,%ax; out %ax,%dx
 	mov $0xc018,%dx; mov $1,%eax; out %eax,%dx	# actual: one page
+	jmp idle
+memstats: mov $0x80005810,%eax; call cfgaddr
+	mov $0xc000,%eax; out %eax,%dx
+	mov $0x80005804,%eax; call cfgaddr
+	mov $5,%ax; out %ax,%dx
+	mov $0xc012,%dx; xor %al,%al; out %al,%dx	# reset
+	mov $3,%al; out %al,%dx			# acknowledge, driver
+	mov $0xc004,%dx; mov $2,%eax; out %eax,%dx	# feature: statistics
+	mov $0xc00e,%dx; mov $2,%ax; out %ax,%dx	# queue 2: statistics, to the host; ring at 0x90000
+	mov $0xc008,%dx; mov $0x90,%eax; out %eax,%dx
+	push %es
+	mov $0x9000,%ax; mov %ax,%es
+	movl $0x92000,%es:0x0; movl $0,%es:0x4		# descriptor 0: 20 bytes at 0x92000
+	movl $20,%es:0x8; movl $0,%es:0xc
+	movl $0x00010000,%es:0x800; movw $0,%es:0x804	# one is available: 0
+	movw $5,%es:0x2000; movl $0x200000,%es:0x2002; movl $0,%es:0x2006	# total
+	movw $6,%es:0x200a; movl $0x18000,%es:0x200c; movl $0,%es:0x2010	# available
+	pop %es
+	mov $0xc012,%dx; mov $7,%al; out %al,%dx	# driver ok
+	mov $0xc010,%dx; mov $2,%ax; out %ax,%dx	# notify
 	jmp idle
 serial:	mov $0x80006810,%eax; call cfgaddr
 	mov $0xc100,%eax; out %eax,%dx

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from conftest import TOKEN, wait_for
+from tiny_guest import TinyGuest
 
 
 def samples(daemon, name):
@@ -99,6 +100,16 @@ def test_allocation_is_what_was_given_and_follows_changes(vms, libvirt):
     wait_for(lambda: vms.json("/api/v1/workloads/given")["sample"] is None, 10, "no sample of a dead guest")
     assert vms.json("/api/v1/workloads/given")["allocation"]["vcpus"] == 1
     libvirt("undefine", "given")
+
+
+def test_memory_of_a_guest_is_what_it_says_of_itself(vms, libvirt):
+    guest = TinyGuest(libvirt, "speaks", balloon="virtio").start()
+    wait_for(lambda: samples(vms, "speaks"), 20, "samples")
+    assert guest.tell("q")  # 2 MiB, of which 96 KiB are usable
+    told = wait_for(lambda: (lambda s: s if s and s["mem_source"] == "guest" else None)(
+        vms.json("/api/v1/workloads/speaks")["sample"]), 20, "what the guest tells")
+    assert abs(told["mem_pct"] - 100 * (2048 - 96) / 2048) < 0.1
+    guest.gone()
 
 
 def test_a_hung_qemu_costs_only_its_own_samples(vms, libvirt):

@@ -1,5 +1,6 @@
 /* Metrics text, byte by byte, in both dialects. */
 
+#include <math.h>
 #include <string.h>
 
 #include "api/exposition.h"
@@ -112,11 +113,39 @@ static void a_text_that_does_not_fit_is_not_taken_for_whole(void **state) {
         }
 }
 
+static void numbers_are_scaled_without_losing_a_digit(void **state) {
+        struct exposition exposition = { .out = BUF_INIT(4096) };
+        size_t head;
+
+        exposition_family(&exposition, &counter);
+        head = exposition.out.size;
+        exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 0, 9);
+        exposition_scaled(&exposition, "a=\"b\"", "device", "v\"da", UINT64_MAX, 9);
+        exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 1000000001, 9);
+        exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 1500000, 6);
+        exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, UINT64_MAX, 0);
+        exposition.family = &gauge;
+        exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 70, 0);
+        exposition_number(&exposition, "a=\"b\"", 0.25);
+        exposition_number(&exposition, "a=\"b\"", (double) NAN);
+        assert_int_equal(exposition_end(&exposition), 0);
+        assert_string_equal(exposition.out.data + head,
+                        "vw_things_total{a=\"b\"} 0\n"
+                        "vw_things_total{a=\"b\",device=\"v\\\"da\"} 18446744073.709551615\n"
+                        "vw_things_total{a=\"b\"} 1.000000001\n"
+                        "vw_things_total{a=\"b\"} 1.500000\n"
+                        "vw_things_total{a=\"b\"} 18446744073709551615\n"
+                        "vw_size_bytes{a=\"b\"} 70\n"
+                        "vw_size_bytes{a=\"b\"} 0.25\n");
+        buf_done(&exposition.out);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_plain_dialect_names_families_as_their_samples),
                 cmocka_unit_test(openmetrics_names_families_bare_and_says_where_it_ends),
                 cmocka_unit_test(buckets_hold_all_that_took_no_longer_than_their_bound),
+                cmocka_unit_test(numbers_are_scaled_without_losing_a_digit),
                 cmocka_unit_test(a_text_that_does_not_fit_is_not_taken_for_whole),
         };
 
