@@ -261,7 +261,7 @@ def containerd(scratch, image):
 
 
 class Libvirt:
-    """qemu:///session as uid 1000 of a user namespace: isolated, no system bus, no polkit. With a host name of its
+    """qemu:///session as uid 1 (which every system has) of a user namespace: isolated, no system bus, no polkit. With a host name of its
     own it passes for another host."""
 
     def __init__(self, folder, hostname=None):
@@ -292,7 +292,7 @@ class Libvirt:
         self.log = open(self.folder / "out", "ab")
         other = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.hostname] if self.hostname else []
         self.reaper = subprocess.Popen(
-            [*other, "unshare", "-U", "--map-user=1000", "--map-group=1000", "tini", "-s", "--", "sh", str(script)],
+            [*other, "unshare", "-U", "--map-user=1", "--map-group=1", "tini", "-s", "--", "sh", str(script)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         wait_for(lambda: self("version", check=False).returncode == 0, 60, "libvirtd answers")
 
