@@ -2,6 +2,7 @@
 
 import calendar
 import http.server
+import json
 import pathlib
 import re
 import socket
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import BUILD, wait_for
 from test_apps import send
 
 PROBES = "/api/app-gateway/probes"
@@ -436,3 +437,36 @@ def test_switched_off_they_are_kept_and_not_run(daemon, target):
 def test_a_denied_range_is_closed(daemon, target):
     one, shop = daemon({**LOOPBACK, "probes.deny": "127.0.0.0/8"}), target()
     assert "its range is denied" in send(one, "PUT", SHOP, {"url": shop.url})[1]["error"]["message"]
+
+
+# ---- the client ----
+
+def virtwatch(one, *args, code=0):
+    done = subprocess.run([BUILD / "src/virtwatch", "--host", f"unix:{one.folder}/http.sock", *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_client_sets_shows_runs_and_removes(daemon, target):
+    one, shop = daemon(LOOPBACK), target()
+    assert "shop" in virtwatch(one, "probe", "set", "shop", f"url={shop.url}/healthz", "interval_s=3600", "failures=1")
+    assert send(one, "GET", SHOP)[1]["config"] == {"path": "/healthz", "interval_s": 3600, "expected_status": 200, "timeout_s": 5,
+                                                   "enabled": True, "failures": 1, "url": shop.url}
+    virtwatch(one, "probe", "set", "shop", "timeout_s=2", "enabled=false")
+    assert send(one, "GET", SHOP)[1]["config"] == {"path": "/healthz", "interval_s": 3600, "expected_status": 200, "timeout_s": 2,
+                                                   "enabled": False, "failures": 1, "url": shop.url}
+    assert " off " in virtwatch(one, "probe")
+    virtwatch(one, "probe", "set", "shop", "enabled=true", f"url={shop.url}/other")
+    assert shop.requests == []
+    assert " 200 " in virtwatch(one, "probe", "run", "shop")
+    assert shop.requests[0][1] == "/other"
+    shop.status = 500
+    assert "status 500 where 200 is expected" in virtwatch(one, "probe", "run", "shop", code=1)
+    assert " down " in virtwatch(one, "probe", "show", "shop")
+    assert json.loads(virtwatch(one, "probe", "show", "-o", "json"))[0]["slug"] == "shop"
+    assert "interval_s: is a whole number" in virtwatch(one, "probe", "set", "shop", "interval_s=0", code=2)
+    assert "wants KEY=VALUE" in virtwatch(one, "probe", "set", "shop", "interval_s", code=2)
+    assert "probe set SLUG" in virtwatch(one, "probe", "paint", code=2)
+    virtwatch(one, "probe", "rm", "shop")
+    assert "there is no probe" in virtwatch(one, "probe", "rm", "shop", code=2)
+    assert "there is no probe" in virtwatch(one, "probe", "show", "shop", code=2)
