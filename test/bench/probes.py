@@ -7,8 +7,9 @@ name (model/probe.c). With --hang, as many more probes have a target that never 
 peer: Debian has no prober of its own kind."""
 
 import argparse
+import concurrent.futures
+import multiprocessing
 import pathlib
-import selectors
 import socket
 import ssl
 import subprocess
@@ -31,50 +32,48 @@ def turn_offset(slug, interval_us):
     return (h ^ (h >> 31)) % interval_us
 
 
-class Target(threading.Thread):
-    """Answers each request at once and notes when it was there; or, as a hole, never answers."""
+class Target:
+    """A process that answers each request at once and notes when it was there; or, as a hole, never answers."""
 
-    def __init__(self, tls=None, is_hole=False):
-        super().__init__(daemon=True)
+    def __init__(self, log, tls=None, is_hole=False):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.socket.getsockname()[1]
-        self.tls, self.is_hole, self.arrivals, self.held = tls, is_hole, [], []
-        self.start()
+        self.log, self.tls = log, tls
+        self.process = multiprocessing.Process(target=self.hold if is_hole else self.serve, daemon=True)
+        self.process.start()
+        self.socket.close()
 
-    def run(self):
-        if self.is_hole or self.tls:
+    def hold(self):
+        held = []
+        while True:
+            held = held[-8192:] + [self.socket.accept()[0]]
+
+    def serve(self):
+        self.out = open(self.log, "a", buffering=1)
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
             while True:
                 peer = self.socket.accept()[0]
-                if self.is_hole:
-                    self.held = self.held[-8192:] + [peer]
+                at = time.monotonic()
+                if self.tls:
+                    pool.submit(self.answer, peer, at)
                 else:
-                    threading.Thread(target=self.serve, args=(peer, time.monotonic()), daemon=True).start()
-        chooser = selectors.DefaultSelector()
-        self.socket.setblocking(False)
-        chooser.register(self.socket, selectors.EVENT_READ)
-        while True:
-            for key, _ in chooser.select():
-                if key.fileobj is self.socket:
-                    peer = self.socket.accept()[0]
-                    chooser.register(peer, selectors.EVENT_READ, time.monotonic())
-                    continue
-                chooser.unregister(key.fileobj)
-                self.answer(key.fileobj, key.data)
-
-    def serve(self, peer, at):
-        try:
-            self.answer(self.tls.wrap_socket(peer, server_side=True), at)
-        except OSError:
-            peer.close()
+                    self.answer(peer, at)
 
     def answer(self, peer, at):
         try:
-            words = peer.recv(4096).split(b" ", 2)
+            peer.settimeout(5)
+            if self.tls:
+                peer = self.tls.wrap_socket(peer, server_side=True)
+            name = peer.recv(4096).split(b" ", 2)[1][1:].decode()
             peer.sendall(ANSWER)
-            self.arrivals.append((words[1][1:].decode(), at))
+            self.out.write(f"{name} {at}\n")
         except (OSError, IndexError):
             pass
         peer.close()
+
+    def arrivals(self, since=0):
+        rows = (line.split() for line in self.log.read_text().splitlines())
+        return [(name, float(at)) for name, at in rows if float(at) >= since]
 
 
 def certificate(folder):
@@ -110,21 +109,20 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vwb") as folder:
         folder = pathlib.Path(folder)
         tls = certificate(folder) if options.tls else None
-        target = Target(tls)
+        target = Target(folder / "arrivals", tls)
         daemon = Daemon(folder, {"probes.allow": "127.0.0.1", "probes.ca_file": folder / "ca.pem" if tls else "", "logging.level": "info"})
         try:
             names = [f"app-{i}" for i in range(options.probes)]
             put_all(daemon, names, f"http{'s' if tls else ''}://127.0.0.1:{target.port}", options)
             if options.hang:
-                put_all(daemon, [f"hole-{i}" for i in range(options.hang)], f"http://127.0.0.1:{Target(is_hole=True).port}", options)
+                put_all(daemon, [f"hole-{i}" for i in range(options.hang)], f"http://127.0.0.1:{Target(None, is_hole=True).port}", options)
             # the first runs come sooner than the interval says
             time.sleep(15)
-            wait_for(lambda: len({name for name, _ in target.arrivals}) == options.probes, 60, "each has run once")
+            wait_for(lambda: len({name for name, _ in target.arrivals()}) == options.probes, 60, "each has run once")
             time.sleep(options.interval / 10)
-            target.arrivals.clear()
             begin, cpu = time.monotonic(), cpu_seconds(daemon.process.pid)
             time.sleep(options.seconds)
-            arrivals = list(target.arrivals)
+            arrivals = target.arrivals(since=begin)
             percent = (cpu_seconds(daemon.process.pid) - cpu) * 100 / (time.monotonic() - begin)
             mib = resident_mib(daemon.process.pid)
             text = daemon.get("/metrics")[1]
