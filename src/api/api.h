@@ -12,6 +12,7 @@ struct event;
 struct feed;
 struct journal;
 struct node;
+struct prober;
 struct sampler;
 struct tracker;
 
@@ -37,6 +38,7 @@ struct api_context {
         enum api_compat compat;
         struct apps *apps;
         struct node *node; /* this host; NULL: it is not read */
+        struct prober *prober;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

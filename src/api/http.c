@@ -129,6 +129,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
         if (request->waiting)
                 request->waiting->request = NULL;
         list_remove(&request->list);
+        free(request->id);
         free(request->refusal);
         free(request->answer);
         buf_done(&request->body);

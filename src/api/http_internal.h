@@ -32,6 +32,7 @@ struct http_request {
         const struct http_listener *listener;
         struct MHD_Connection *connection;
         const struct http_route *route;
+        char *id;      /* what the target has in place of the route's "{id}"; NULL: nothing */
         char *refusal; /* why the target is refused; NULL: it is fine */
         uint64_t begin_us;
         struct buf body; /* of a method that takes one */
@@ -142,6 +143,13 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
 /* rest_timeline.c */
 enum MHD_Result rest_timeline(struct http_request *request, const char *slug);
 enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug);
+
+/* rest_probe.c */
+enum MHD_Result rest_probes(struct http_request *request, const char *id);
+enum MHD_Result rest_probe(struct http_request *request, const char *slug);
+enum MHD_Result rest_probe_put(struct http_request *request, const char *slug);
+enum MHD_Result rest_probe_delete(struct http_request *request, const char *slug);
+enum MHD_Result rest_probe_run(struct http_request *request, const char *slug);
 
 /* rest_node.c */
 enum MHD_Result rest_nodes(struct http_request *request, const char *name);

@@ -24,7 +24,7 @@ enum {
 #define METHODS_MAX 48
 
 struct http_route {
-        const char *path; /* a trailing "{id}" takes the rest of the target */
+        const char *path; /* a "{id}" takes the rest of the target, but what is behind it */
         bool is_public;
         enum MHD_Result (*on[ON_MAX_])(struct http_request *request, const char *id);
 };
@@ -52,6 +52,12 @@ static const struct http_route routes[] = {
         { "/api/app-gateway/events/{slug}", false,
                         { [ON_GET] = rest_timeline, [ON_POST] = rest_timeline_post } },
         { "/api/app-gateway/metrics/{slug}", false, { [ON_GET] = rest_app_metrics } },
+        { "/api/app-gateway/probes", false, { [ON_GET] = rest_probes } },
+        { "/api/app-gateway/probes/{slug}/run", false, { [ON_POST] = rest_probe_run } },
+        { "/api/app-gateway/probes/{slug}", false,
+                        { [ON_GET] = rest_probe,
+                                        [ON_PUT] = rest_probe_put,
+                                        [ON_DELETE] = rest_probe_delete } },
 };
 
 const char *http_query(struct http_request *request, const char *name) {
@@ -112,10 +118,14 @@ static struct MHD_Response *make_response(struct http_request *request, char *te
 }
 
 static const char *allowed_methods(const struct http_route *route, char text[static METHODS_MAX]) {
-        (void) snprintf(text, METHODS_MAX, "GET, HEAD%s%s%s",
-                        route && route->on[ON_PUT] ? ", PUT" : "",
-                        route && route->on[ON_POST] ? ", POST" : "",
-                        route && route->on[ON_DELETE] ? ", DELETE" : "");
+        static const char *const names[ON_MAX_] = { "GET, HEAD", "PUT", "POST", "DELETE" };
+        size_t n = 0;
+
+        text[0] = '\0';
+        for (size_t i = 0; route && i < ON_MAX_; i++)
+                if (route->on[i])
+                        n += (size_t) snprintf(
+                                        text + n, METHODS_MAX - n, "%s%s", n ? ", " : "", names[i]);
         return text;
 }
 
@@ -242,17 +252,38 @@ static bool may(struct http_request *request) {
         return peer_is_trusted(request);
 }
 
-static const struct http_route *find_route(const char *url, const char **ret_id) {
-        for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-                const char *brace = strchr(routes[i].path, '{');
-                size_t n = brace ? (size_t) (brace - routes[i].path) : 0;
+/* Where in @url the id of the path lies, at least one byte; a path without one wants the whole. */
+static bool match_path(
+                const char *path, const char *url, const char **ret_id, size_t *ret_id_size) {
+        const char *brace = strchr(path, '{'), *rest = brace ? strchr(brace, '}') + 1 : NULL;
+        size_t n = brace ? (size_t) (brace - path) : 0, size = strlen(url);
 
-                *ret_id = brace ? url + n : NULL;
-                if (brace ? strncmp(url, routes[i].path, n) == 0 && url[n]
-                          : strcmp(url, routes[i].path) == 0)
-                        return &routes[i];
+        if (!brace)
+                return strcmp(url, path) == 0;
+        if (strncmp(url, path, n) != 0 || size <= n + strlen(rest) ||
+                        strcmp(url + size - strlen(rest), rest) != 0)
+                return false;
+        *ret_id = url + n;
+        *ret_id_size = size - n - strlen(rest);
+        return true;
+}
+
+/* The first that matches. Return: 0; -ENOENT; -ENOMEM. */
+static int find_route(struct http_request *request, const char *url) {
+        const char *id = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+                if (!match_path(routes[i].path, url, &id, &n))
+                        continue;
+                if (id && !request->id)
+                        request->id = strndup(id, n);
+                if (id && !request->id)
+                        return -ENOMEM;
+                request->route = &routes[i];
+                return 0;
         }
-        return NULL;
+        return -ENOENT;
 }
 
 /* What a header's name may hold (RFC 9110, token). */
@@ -328,14 +359,16 @@ static enum MHD_Result answer_preflight(struct http_request *request) {
 }
 
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
-        const char *id, *fault = request->refusal ? request->refusal : framing_fault(request);
+        const char *fault = request->refusal ? request->refusal : framing_fault(request);
         char methods[METHODS_MAX], message[96];
-        int answer;
+        int answer, r;
 
         if (fault)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
-        request->route = find_route(url, &id);
-        if (!request->route)
+        r = find_route(request, url);
+        if (r == -ENOMEM)
+                return MHD_NO;
+        if (r < 0)
                 return http_error(
                                 request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
         if (http_cors_is_preflight(request, method))
@@ -350,19 +383,17 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         if (!request->route->is_public && !may(request))
                 return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
                                 "a token is needed: Authorization: Bearer TOKEN");
-        return request->route->on[answer](request, id);
+        return request->route->on[answer](request, request->id);
 }
 
 /* A body is kept only for who may send one there; for others it is counted. */
 static enum MHD_Result take_body(struct http_request *request, const char *url, const char *method,
                 const char *data, size_t size) {
-        const char *id;
-
         request->body_size += size;
         if (request->body_size > request->http->config.body_max)
                 return MHD_NO; /* the gate has seen to those that say so beforehand */
-        if (!request->route)
-                request->route = find_route(url, &id);
+        if (!request->route && find_route(request, url) == -ENOMEM)
+                return MHD_NO;
         if (!request->route || strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
                         find_answer(request->route, method) < 0 || !may(request))
                 return MHD_YES;

@@ -7,6 +7,7 @@
 #include "api/http_accept.h"
 #include "api/http_internal.h"
 #include "api/metrics_node.h"
+#include "api/metrics_probe.h"
 #include "api/metrics_workload.h"
 #include "base/clock.h"
 #include "engine/counters.h"
@@ -234,6 +235,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         workload_series(&exposition, api);
         metrics_workloads(&exposition, api);
         metrics_node(&exposition, api);
+        metrics_probe(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

@@ -30,6 +30,10 @@ void client_call_done(struct client_call *call);
  * negative errno. */
 int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,
                 long *ret_status);
+/** The same with another method and a JSON body (NULL: none); an answer without one leaves
+ * *ret_object NULL. */
+int client_send(const struct cli *cli, const char *method, const char *path, const char *content,
+                struct json_object **ret_object, long *ret_status);
 /**
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.
@@ -74,6 +78,17 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
 /* ---- print_app.c ---- */
 
 void print_apps(const struct cli *cli, struct json_object *apps);
+
+/* ---- probe.c ---- */
+
+/** probe [show [SLUG]] | set SLUG KEY=VALUE... | run SLUG | rm SLUG. Says on stderr what went
+ * wrong. Return: 0; 1 it was run and is not up; negative errno. */
+int probe_command(const struct cli *cli, int argc, char **argv);
+/** The body of a set: what is there (NULL: nothing) with each KEY=VALUE laid over it; values that
+ * are JSON numbers, true or false are taken as such. Caller puts. Return: 0; -EINVAL and the
+ * argument that is no KEY=VALUE; -ENOMEM. */
+int probe_overlay(struct json_object *config, int argc, char **argv, struct json_object **ret_body,
+                const char **ret_bad);
 
 /* ---- print_node.c ---- */
 

@@ -6,9 +6,10 @@
 #include "base/text.h"
 #include "cli/cli.h"
 
-#define ANSWER_MAX   (256U << 20)
-#define RETRY_MIN_MS 250
-#define RETRY_MAX_MS 10000
+#define ANSWER_MAX     (256U << 20)
+#define SEND_TIMEOUT_S 75L /* a probe may take a minute */
+#define RETRY_MIN_MS   250
+#define RETRY_MAX_MS   10000
 
 struct following {
         struct sse_parser parser;
@@ -106,8 +107,27 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         return buf_append(userdata, data, size * n) < 0 ? 0 : size * n;
 }
 
+static int set_body(struct client_call *call, const char *method, const char *body) {
+        CURL *easy = call->easy;
+        int r;
+
+        r = append_header(&call->headers, "Content-Type: ", "application/json");
+        if (r < 0)
+                return r;
+        (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+        (void) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+        if (!body)
+                return 0;
+        return curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body) == CURLE_OK ? 0 : -ENOMEM;
+}
+
 int client_get(const struct cli *cli, const char *path, struct json_object **ret_object,
                 long *ret_status) {
+        return client_send(cli, NULL, path, NULL, ret_object, ret_status);
+}
+
+int client_send(const struct cli *cli, const char *method, const char *path, const char *content,
+                struct json_object **ret_object, long *ret_status) {
         _cleanup_(buf_done) struct buf body = BUF_INIT(ANSWER_MAX);
         struct client_call call;
         CURLcode code;
@@ -116,9 +136,15 @@ int client_get(const struct cli *cli, const char *path, struct json_object **ret
         r = client_call_init(cli, path, NULL, &call);
         if (r < 0)
                 return r;
+        if (method)
+                r = set_body(&call, method, content);
+        if (r < 0) {
+                client_call_done(&call);
+                return r;
+        }
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_body);
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, &body);
-        (void) curl_easy_setopt(call.easy, CURLOPT_TIMEOUT, 30L);
+        (void) curl_easy_setopt(call.easy, CURLOPT_TIMEOUT, method ? SEND_TIMEOUT_S : 30L);
         code = curl_easy_perform(call.easy);
         (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, ret_status);
         client_call_done(&call);
@@ -127,6 +153,10 @@ int client_get(const struct cli *cli, const char *path, struct json_object **ret
                 return -ECONNREFUSED;
         if (*ret_status == 401)
                 return -EACCES;
+        if (*ret_status == 204) {
+                *ret_object = NULL;
+                return 0;
+        }
         return json_parse(body.data ? body.data : "", body.size, ret_object);
 }
 

@@ -22,6 +22,8 @@ struct request {
         struct buf query; /* "kind=vm&" … */
         char *token_text;
         const char *argument; /* what follows the command; NULL: nothing */
+        int n_arguments;      /* of all that follows it */
+        char **arguments;
 };
 
 static void help(void) {
@@ -31,6 +33,8 @@ static void help(void) {
                       "  nodes                                                       the hosts, and what they use\n"
                       "  apps                                                        slugs, and what is bound to them\n"
                       "  timeline SLUG [-f] [-n N]                                   what happened to an app\n"
+                      "  probe [show [SLUG]] | run SLUG | rm SLUG                    whether apps answer; ask one now; forget it\n"
+                      "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
@@ -282,6 +286,10 @@ static int timeline(struct request *request) {
         return r < 0 ? r : events(request);
 }
 
+static int probe(struct request *request) {
+        return probe_command(&request->cli, request->n_arguments, request->arguments);
+}
+
 static int run_top(struct request *request) {
         const struct top_options options = {
                 .cli = &request->cli,
@@ -316,7 +324,7 @@ int main(int argc, char **argv) {
                 const char *name;
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
-                { "apps", apps }, { "timeline", timeline }, { "top", run_top },
+                { "apps", apps }, { "probe", probe }, { "timeline", timeline }, { "top", run_top },
                 { "status", status } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
@@ -329,6 +337,8 @@ int main(int argc, char **argv) {
         request.cli.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
         r = parse_options(argc, argv, &request);
         command = optind < argc ? argv[optind] : NULL;
+        request.n_arguments = argc - optind - 1;
+        request.arguments = argv + optind + 1;
         request.argument = optind + 1 < argc ? argv[optind + 1] : NULL;
         if (r > 0 && !command) {
                 help();

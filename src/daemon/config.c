@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "daemon/config_keys.h"
+#include "model/address.h"
 #include "model/ring.h"
 #include "virtwatch/virtwatch.h"
 
@@ -73,6 +74,7 @@ int config_init(struct config *config) {
                 .units = { .enabled = true },
                 .machined = { .enabled = true },
                 .oomd = { .enabled = true },
+                .probes = { .enabled = true },
                 .connections_max = 4096,
                 .sse_readers_max = 2048,
                 .log_level = LOG_LEVEL_INFO,
@@ -92,10 +94,12 @@ int config_init(struct config *config) {
         new.units.address = strdup("");
         new.machined.address = strdup("");
         new.oomd.address = strdup("");
+        new.probes.user_agent = strdup("virtwatch/" VIRTWATCH_VERSION);
+        new.probes.ca_file = strdup("");
         if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
                         !new.containerd.socket || !new.bus || !new.kernel.from ||
                         !new.kernel.journal_dir || !new.units.address || !new.machined.address ||
-                        !new.oomd.address)
+                        !new.oomd.address || !new.probes.user_agent || !new.probes.ca_file)
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
@@ -119,6 +123,10 @@ void config_done(struct config *config) {
         free(config->units.address);
         free(config->machined.address);
         free(config->oomd.address);
+        free(config->probes.user_agent);
+        free(config->probes.ca_file);
+        config_list_clear(&config->probes.allow);
+        config_list_clear(&config->probes.deny);
         config_list_clear(&config->unit_patterns);
         free(config->token);
         free(config->bus);
@@ -237,6 +245,32 @@ static int load_credential(struct config *config, struct diag *diag) {
         return config_set(config, "http.token", text, diag);
 }
 
+static int check_ranges(const char *key, const struct config_list *list, struct diag *diag) {
+        struct address_range range;
+
+        for (size_t i = 0; i < list->n; i++) {
+                if (address_range_parse(list->items[i], &range) >= 0)
+                        continue;
+                diag_set(diag, 0, 0,
+                                "%s has addresses and ranges such as 127.0.0.0/8 or fd00::/8, not '%s'",
+                                key, list->items[i]);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int check_probes(const struct config *config, struct diag *diag) {
+        int r;
+
+        if (config->probes.ca_file[0] && config->probes.ca_file[0] != '/') {
+                diag_set(diag, 0, 0, "probes.ca_file must be absolute, not '%s'",
+                                config->probes.ca_file);
+                return -EINVAL;
+        }
+        r = check_ranges("probes.allow", &config->probes.allow, diag);
+        return r < 0 ? r : check_ranges("probes.deny", &config->probes.deny, diag);
+}
+
 static int config_check(const struct config *config, struct diag *diag) {
         if (config->libvirt.enabled && config->libvirt.uris.n == 0) {
                 diag_set(diag, 0, 0,
@@ -262,7 +296,7 @@ static int config_check(const struct config *config, struct diag *diag) {
                 diag_set(diag, 0, 0, "store.path must be absolute, not '%s'", config->state_dir);
                 return -EINVAL;
         }
-        return 0;
+        return check_probes(config, diag);
 }
 
 int config_load(struct config *config, const char *path, struct diag *diag) {

@@ -72,6 +72,16 @@ struct config {
         struct config_peer machined;      /* sources.machined.{enabled,required,address} */
         struct config_peer oomd; /* sources.oomd.{enabled,required,address}: systemd-oomd's kills */
 
+        struct {
+                bool enabled;             /* probes.enabled, default true; false: kept, not run */
+                struct config_list allow; /* probes.allow: ranges of addresses that are opened:
+                                             loopback, metadata services; default none */
+                struct config_list deny;  /* probes.deny: ranges that are closed; default none */
+                char *user_agent;         /* probes.user_agent */
+                char *ca_file; /* probes.ca_file: certificates to trust; "" (default): the
+                                  system's */
+        } probes;
+
         uint64_t sample_interval_us; /* sampler.interval: 100ms..1h, default 1s */
         uint64_t sample_ring_us;     /* sampler.ring: how far back, default 30s; at most 3600
                                         intervals */

@@ -368,7 +368,9 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         if (r < 0)
                 return r;
 
-        r = manager_add_sources(manager);
+        r = manager_add_prober(manager);
+        if (r >= 0)
+                r = manager_add_sources(manager);
         if (r >= 0)
                 r = manager_add_meters(manager);
         if (r < 0)
@@ -387,6 +389,7 @@ struct manager *manager_free(struct manager *manager) {
 
         manager_free_sources(manager);
         manager_free_meters(manager);
+        manager_free_prober(manager);
         if (manager->tracker)
                 tracker_flush(manager->tracker);
         dbus_free(manager->dbus);

@@ -3,11 +3,13 @@
  * sources, and what their changes mean to the faces). */
 
 #include "api/api.h"
+#include "api/http.h"
 #include "daemon/manager.h"
 #include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/node.h"
+#include "engine/prober.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 #include "loop/curl_glue.h"
@@ -41,6 +43,7 @@ struct manager {
         size_t n_meters;
         struct node *node;
         struct host_meter *host_meter;
+        struct prober *prober;
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -79,3 +82,8 @@ int manager_add_node(struct manager *manager);
 void manager_read_node(struct manager *manager);
 void manager_end_node_slot(struct manager *manager, uint64_t at_us, uint64_t missed);
 void manager_free_node(struct manager *manager);
+
+/* manager_probes.c: who is asked whether it is up. */
+/** Once the faces listen: what they listen on is never asked. */
+int manager_add_prober(struct manager *manager);
+void manager_free_prober(struct manager *manager);

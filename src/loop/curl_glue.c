@@ -24,7 +24,8 @@ struct curl_call {
         CURL *easy;
         struct curl_slist *headers;
         struct buf body;
-        int error; /* from a callback */
+        CURLcode code; /* once it has ended */
+        int error;     /* from a callback */
         bool told_headers;
         bool waiting; /* to be given to libcurl as soon as it can take it */
 };
@@ -149,6 +150,7 @@ static int on_reap(sd_event_source *source, void *userdata) {
         while (glue->n_waiting > 0 && (waiting = first_waiting(glue))) {
                 waiting->waiting = false;
                 glue->n_waiting--;
+                waiting->code = CURLE_OUT_OF_MEMORY;
                 if (curl_multi_add_handle(glue->multi, waiting->easy) != CURLM_OK)
                         call_end(waiting, -ENOMEM, 0);
         }
@@ -161,6 +163,7 @@ static int on_reap(sd_event_source *source, void *userdata) {
                         continue;
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+                call->code = code;
                 call_end(call, error_of(call, code), status);
         }
         return 0;
@@ -320,6 +323,8 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
         if (!call->easy)
                 return -ENOMEM;
         r = set_options(call, request);
+        if (r >= 0 && request->on_easy)
+                r = request->on_easy(call->easy, request->userdata);
         if (r < 0)
                 return r;
         code = curl_multi_add_handle(glue->multi, call->easy);
@@ -342,6 +347,14 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
 
 struct curl_call *curl_call_cancel(struct curl_call *call) {
         return call_free(call);
+}
+
+CURLcode curl_call_result(const struct curl_call *call) {
+        return call->code;
+}
+
+CURL *curl_call_easy(struct curl_call *call) {
+        return call->easy;
 }
 
 const char *curl_call_field(struct curl_call *call, const char *name) {

@@ -33,6 +33,8 @@ struct curl_request {
          * during the call, NUL-terminated. The call is freed afterwards. */
         void (*on_done)(struct curl_call *call, int error, long status, const char *body,
                         size_t size, void *userdata);
+        /* Set what is not named above, before the start; may be NULL. Negative refuses it. */
+        int (*on_easy)(CURL *easy, void *userdata);
         void *userdata;
 };
 
@@ -47,6 +49,11 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
 /** Drop a transfer without on_done. Takes NULL; returns NULL. Not from within an
  * on_data or on_headers, whose ever. */
 struct curl_call *curl_call_cancel(struct curl_call *call);
+
+/** From on_done: libcurl's own word for how it ended; and its handle, to be asked for more, not to
+ * be changed. */
+CURLcode curl_call_result(const struct curl_call *call);
+CURL *curl_call_easy(struct curl_call *call);
 
 /**
  * A field of the answer's headers or of its trailers, whichever came last; from on_headers or

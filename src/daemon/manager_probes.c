@@ -1,0 +1,83 @@
+/* Probes: which they are, what they may ask, and how what they find reaches the journal. */
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+
+static int keep_probe(const char *slug, const char *document, struct event *event,
+                void (*done)(struct event *event, void *userdata), void *done_userdata,
+                void *userdata) {
+        struct manager *manager = userdata;
+
+        return journal_append(manager->journal,
+                        &(struct journal_entry){
+                                        .event = event,
+                                        .document_kind = "probe",
+                                        .document_id = slug,
+                                        .document = document,
+                                        .done = done,
+                                        .userdata = done_userdata,
+                        });
+}
+
+static int load_probe(const char *slug, const char *document, void *userdata) {
+        int r;
+
+        r = prober_restore(((struct manager *) userdata)->prober, slug, document);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                log_warn_errno(r, "Cannot restore the probe of %s, skipped: %m", slug);
+        return 0;
+}
+
+/* Each run has a socket, and many may hang. */
+static void raise_descriptors(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static size_t ranges_of(const struct config_list *list, struct address_range *ranges) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < list->n && n < ADDRESS_RANGES_MAX; i++)
+                n += address_range_parse(list->items[i], &ranges[n]) >= 0; /* config has checked */
+        return n;
+}
+
+int manager_add_prober(struct manager *manager) {
+        const struct config *config = &manager->config;
+        struct prober_config prober = {
+                .enabled = config->probes.enabled,
+                .user_agent = config->probes.user_agent,
+                .ca_file = config->probes.ca_file,
+                .apps = manager->apps,
+        };
+        int r;
+
+        raise_descriptors();
+        prober.policy.n_allow = ranges_of(&config->probes.allow, prober.policy.allow);
+        prober.policy.n_deny = ranges_of(&config->probes.deny, prober.policy.deny);
+        r = prober_new(manager->event, &prober,
+                        &(struct prober_hooks){ .keep = keep_probe, .userdata = manager },
+                        &manager->prober);
+        for (size_t i = 0; r >= 0 && http_address(manager->http, i); i++)
+                prober_add_own(manager->prober, http_address(manager->http, i));
+        if (r >= 0)
+                r = journal_load_documents(manager->journal, "probe", load_probe, manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the probes: %m");
+        manager->api.prober = manager->prober;
+        return 0;
+}
+
+void manager_free_prober(struct manager *manager) {
+        manager->api.prober = NULL;
+        manager->prober = prober_free(manager->prober);
+}
