@@ -1,9 +1,10 @@
 #pragma once
 /* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
  * told of workloads and sources), dbus_caller.c (who asks, and how much), dbus_text.c (texts and
- * events as messages), and the objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c,
- * dbus_workload.c, dbus_node.c. */
+ * events as messages), dbus_json.c (messages as JSON), and the objects: dbus_manager.c,
+ * dbus_events.c, dbus_dump.c, dbus_log.c, dbus_workload.c, dbus_node.c. */
 
+#include <json-c/json.h>
 #include <systemd/sd-bus.h>
 
 #include "api/dbus.h"
@@ -124,12 +125,23 @@ int dbus_reply_text(sd_bus_message *message, const char *text);
 /** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */
 int dbus_append_event(sd_bus_message *message, const struct event *event);
 
+/* ---- dbus_json.c ---- */
+
+/**
+ * Read an a{sv} as a JSON object. Caller puts.
+ *
+ * Return: 0; -EINVAL a name that comes twice or is no text, a NaN, a file descriptor; -E2BIG more
+ * than @size_max bytes of JSON in any case, or too many levels; errors of sd_bus_message_read().
+ */
+int dbus_read_object(sd_bus_message *message, size_t size_max, struct json_object **ret_object);
+
 /* ---- dbus_events.c ---- */
 
 /** Answer with a page of events, "a(ttsssssa{sv})". Return: 1; negative with @error. */
 int dbus_read_events(struct dbus *dbus, sd_bus_message *message, const struct journal_query *query,
                 sd_bus_error *error);
 int dbus_method_get_events(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_add_event(sd_bus_message *message, void *userdata, sd_bus_error *error);
 
 /* ---- the objects ---- */
 

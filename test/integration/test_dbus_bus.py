@@ -317,9 +317,9 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     one = watch(daemon, engine, strict_bus)
     path = as_nobody(strict_bus, "call", NAME, *MANAGER, "GetWorkload", "s", "web")[1].split('"')[1]
     arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0"),
-                 "GetSamples": ("t", "0")}
+                 "GetSamples": ("t", "0"), "AddEvent": ("ssssa{sv}", "shop", "walk_completed", "info", "", "0")}
     places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode"}
-    writes = {"Reload"}
+    writes = {"Reload", "AddEvent"}
     n = 0
     for file in (ROOT / "packaging/dbus").glob("*.xml"):
         interface = tree.parse(file).getroot().find("interface")
@@ -339,6 +339,8 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     assert as_nobody(strict_bus, "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "RequestName", "su", NAME, "0")[0] != 0
     root = Client(strict_bus.address)
     root.manager("Reload")
+    before = root.property(*MANAGER, "EventSequence")
+    assert root.manager("AddEvent", "ssssa{sv}", "shop", "walk_completed", "info", "", {}) == (before + 1,)
     root.call(LOG[0], PROPERTIES, "Set", "ssv", LOG[1], "LogLevel", ("s", "info"))
     assert root.property(*LOG, "LogLevel") == "info"
     root.close()
