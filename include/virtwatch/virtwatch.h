@@ -6,6 +6,7 @@
 #define VW_INTERFACE_MANAGER  "org.virtwatch1.Manager"
 #define VW_INTERFACE_WORKLOAD "org.virtwatch1.Workload"
 #define VW_INTERFACE_NODE     "org.virtwatch1.Node"
+#define VW_INTERFACE_APP      "org.virtwatch1.App"
 
 /* Beside Workload, by kind; a unit has neither. */
 #define VW_INTERFACE_VIRTUAL_MACHINE "org.virtwatch1.VirtualMachine"

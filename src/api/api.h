@@ -58,6 +58,8 @@ struct api_context {
         int (*keep)(const char *kind, const char *id, const char *document,
                         void (*done)(struct event *event, void *userdata), void *done_userdata,
                         void *userdata);
+        /** That app was bound, bound anew or unbound. May be NULL. */
+        void (*app_changed)(const char *slug, void *userdata);
         /** Numbers of the source of that name; -ENOENT. */
         int (*source_stats)(const char *name, struct api_source_stats *ret_stats, void *userdata);
         void *userdata;

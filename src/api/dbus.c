@@ -71,9 +71,14 @@ int dbus_may_reply(struct dbus *dbus, sd_bus_message *call, size_t size, sd_bus_
         return 0;
 }
 
-/* These two are composed by sd-bus itself, from all there is. */
+static bool introspects(sd_bus_message *message, const char *path) {
+        return sd_bus_message_is_method_call(
+                               message, "org.freedesktop.DBus.Introspectable", "Introspect") &&
+                        strcmp(sd_bus_message_get_path(message), path) == 0;
+}
+
+/* These are composed by sd-bus itself, from all there is. */
 static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        struct inventory *inventory;
         struct dbus *dbus = userdata;
         struct workload *workload;
         size_t size = 0;
@@ -81,15 +86,12 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
 
         objects = sd_bus_message_is_method_call(
                         message, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
-        if (!objects &&
-                        !sd_bus_message_is_method_call(message,
-                                        "org.freedesktop.DBus.Introspectable", "Introspect"))
-                return 0;
-        inventory = tracker_inventory(dbus->api->tracker);
-        if (!objects && strcmp(sd_bus_message_get_path(message), VW_OBJECT_PATH "/workload") != 0)
-                return 0;
-        inventory_for_each(workload, inventory) size += dbus_workload_size(workload, objects);
-        return dbus_may_reply(dbus, message, size, error);
+        if (objects || introspects(message, VW_OBJECT_PATH "/workload"))
+                inventory_for_each(workload, tracker_inventory(dbus->api->tracker)) size +=
+                                dbus_workload_size(workload, objects);
+        if (objects || introspects(message, VW_OBJECT_PATH "/app"))
+                size += dbus_apps_size(dbus, objects);
+        return size ? dbus_may_reply(dbus, message, size, error) : 0;
 }
 
 /* ---- events ---- */
@@ -171,6 +173,8 @@ static int on_pump(sd_event_source *source, uint64_t time_us, void *userdata) {
         more = dbus_told_flush(dbus);
         if (!more)
                 more = pump_events(dbus);
+        if (!more)
+                more = dbus_samples_flush(dbus);
         if (more && dbus_may_send(dbus))
                 dbus_pump_soon(dbus);
         return 0;
@@ -285,6 +289,8 @@ static int export_objects(struct dbus *dbus) {
                 r = dbus_workload_export(dbus);
         if (r >= 0)
                 r = dbus_node_export(dbus);
+        if (r >= 0)
+                r = dbus_app_export(dbus);
         return r < 0 ? r : sd_bus_add_object_manager(dbus->bus, NULL, VW_OBJECT_PATH);
 }
 

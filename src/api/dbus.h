@@ -1,6 +1,6 @@
 #pragma once
-/* The D-Bus face: org.virtwatch1 with Manager, Workload objects, ObjectManager, Properties and
- * LogControl1. */
+/* The D-Bus face: org.virtwatch1 with Manager, Workload, Node and App objects, ObjectManager,
+ * Properties and LogControl1. */
 
 #include "api/api.h"
 
@@ -31,5 +31,9 @@ void dbus_workload_changed(struct dbus *dbus, const struct workload *workload);
 void dbus_workload_removed(struct dbus *dbus, const char *id);
 /** The state of @source has changed, and with it perhaps that of its workloads. */
 void dbus_source_changed(struct dbus *dbus, const char *source);
+/** The app of that @slug was bound, bound anew or unbound. */
+void dbus_app_changed(struct dbus *dbus, const char *slug);
+/** The samples of the slot at @at_us are complete. */
+void dbus_samples_ready(struct dbus *dbus, uint64_t at_us);
 /** Now and then: look at what changes without anybody telling. */
 void dbus_refresh(struct dbus *dbus);

@@ -19,14 +19,6 @@
 /* Of large answers, to one caller; no single one is larger. */
 #define BYTES_A_SECOND (24U << 20)
 
-struct subscriber {
-        struct list list;
-        struct dbus *dbus;
-        char *name;  /* unique name on the bus */
-        int64_t uid; /* -1: not known yet */
-        sd_bus_slot *gone;
-};
-
 /* ---- calls ---- */
 
 struct dbus_call *dbus_call_free(struct dbus_call *call) {
@@ -130,18 +122,19 @@ bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size) {
 
 /* ---- subscribers ---- */
 
-static struct subscriber *subscriber_free(struct subscriber *subscriber) {
+static struct dbus_subscriber *subscriber_free(struct dbus_subscriber *subscriber) {
         list_remove(&subscriber->list);
         subscriber->dbus->n_subscribers--;
         (void) sd_bus_slot_unref(subscriber->gone);
+        (void) sd_bus_slot_unref(subscriber->asked);
         free(subscriber->name);
         free(subscriber);
         return NULL;
 }
 
-static struct subscriber *subscriber_find(struct dbus *dbus, sd_bus_message *message) {
+static struct dbus_subscriber *subscriber_find(struct dbus *dbus, sd_bus_message *message) {
         const char *sender = sd_bus_message_get_sender(message);
-        struct subscriber *subscriber;
+        struct dbus_subscriber *subscriber;
 
         list_for_each(subscriber, &dbus->subscribers, list)
                 if (text_equal(subscriber->name, sender))
@@ -166,9 +159,9 @@ static int on_watched(sd_bus_message *reply, void *userdata, sd_bus_error *error
 }
 
 /* Watched before the bus is asked for its user: should it leave in between, either says so. */
-static int subscriber_new(
-                struct dbus *dbus, sd_bus_message *message, struct subscriber **ret_subscriber) {
-        struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
+static int subscriber_new(struct dbus *dbus, sd_bus_message *message,
+                struct dbus_subscriber **ret_subscriber) {
+        struct dbus_subscriber *subscriber = calloc(1, sizeof(*subscriber));
         char match[384];
         int r = -ENOMEM;
 
@@ -198,7 +191,7 @@ static int subscriber_new(
 
 static int then_subscribe(
                 struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error) {
-        struct subscriber *subscriber = subscriber_find(dbus, message), *other;
+        struct dbus_subscriber *subscriber = subscriber_find(dbus, message), *other;
         size_t n = 0;
 
         if (!subscriber) /* it unsubscribed without waiting, or the bus would not have it watched */
@@ -218,7 +211,7 @@ static int then_subscribe(
 }
 
 int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        struct subscriber *subscriber;
+        struct dbus_subscriber *subscriber;
         struct dbus *dbus = userdata;
         int r;
 
@@ -238,7 +231,7 @@ int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error 
 }
 
 int dbus_method_unsubscribe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        struct subscriber *subscriber = subscriber_find(userdata, message);
+        struct dbus_subscriber *subscriber = subscriber_find(userdata, message);
 
         if (!subscriber)
                 return sd_bus_error_set(
@@ -248,10 +241,10 @@ int dbus_method_unsubscribe(sd_bus_message *message, void *userdata, sd_bus_erro
 }
 
 void dbus_callers_done(struct dbus *dbus) {
-        struct subscriber *subscriber;
+        struct dbus_subscriber *subscriber;
         struct dbus_call *call;
 
-        while ((subscriber = list_first(&dbus->subscribers, struct subscriber, list)))
+        while ((subscriber = list_first(&dbus->subscribers, struct dbus_subscriber, list)))
                 subscriber_free(subscriber);
         while ((call = list_first(&dbus->calls, struct dbus_call, list))) {
                 if (call->slot) {

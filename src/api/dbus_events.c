@@ -1,10 +1,13 @@
-/* Events that are asked for. */
+/* Events that are asked for, of all or of one app, and events that are handed in. */
 
 #include <string.h>
 
 #include "api/dbus_internal.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "engine/timeline.h"
+#include "model/app.h"
 #include "store/journal.h"
 #include "virtwatch/virtwatch.h"
 
@@ -188,4 +191,92 @@ int dbus_method_get_events(sd_bus_message *message, void *userdata, sd_bus_error
                 r = dbus_read_events(userdata, message, &query, error);
         event_filter_done(&query.filter);
         return r;
+}
+
+/* ---- AddEvent ---- */
+
+static void event_added(struct event *event, void *userdata) {
+        _cleanup_(dbus_call_freep) struct dbus_call *call = userdata;
+        int r;
+
+        if (!call->dbus)
+                return; /* the bus it came from is gone; the event is not */
+        r = sd_bus_reply_method_return(call->message, "t", event->seq);
+        if (r < 0)
+                log_debug_errno(r, "Cannot answer AddEvent: %m");
+}
+
+/* The body that POST would have had; through the same checks. */
+static int read_body(sd_bus_message *message, struct json_object **ret_body, sd_bus_error *error) {
+        _cleanup_(json_putp) struct json_object *body = json_object_new_object(), *metadata = NULL;
+        const char *kind, *severity, *text;
+        int r;
+
+        r = sd_bus_message_read(message, "sss", &kind, &severity, &text);
+        if (r >= 0)
+                r = dbus_read_object(message, TIMELINE_METADATA_MAX, &metadata);
+        if (r == -EINVAL || r == -E2BIG) {
+                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                r == -E2BIG ? "metadata: wants an object of at most 8192 bytes and 31 levels"
+                                            : "metadata: wants names that come once, and values that JSON has");
+        }
+        if (r >= 0)
+                r = json_add_string(body, "kind", kind);
+        if (r >= 0)
+                r = json_add_string(body, "severity", severity);
+        if (r >= 0)
+                r = json_add_string(body, "message", text);
+        if (r >= 0)
+                r = json_add(body, "metadata", TAKE_PTR(metadata));
+        if (r < 0)
+                return r;
+        *ret_body = TAKE_PTR(body);
+        return 0;
+}
+
+static int read_event(sd_bus_message *message, struct event **ret_event, sd_bus_error *error) {
+        _cleanup_(json_putp) struct json_object *body = NULL;
+        struct diag diag = {};
+        const char *slug;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &slug);
+        if (r < 0)
+                return r;
+        if (!app_slug_is_valid(slug))
+                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+        r = read_body(message, &body, error);
+        if (r < 0)
+                return r;
+        r = timeline_parse(slug, NULL, body, clock_realtime_us(), &diag, ret_event);
+        return r == -EINVAL ? sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, diag.text) : r;
+}
+
+static int then_add_event(
+                struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error) {
+        _cleanup_(dbus_call_freep) struct dbus_call *call = NULL;
+        struct event *event = NULL;
+        int r;
+
+        r = dbus_check_owner(uid, error);
+        if (r >= 0)
+                r = read_event(message, &event, error);
+        if (r < 0)
+                return r;
+        r = dbus_call_new(dbus, message, error, &call);
+        if (r >= 0)
+                r = dbus->api->post(event, event_added, call, dbus->api->userdata);
+        event_unref(event);
+        if (r == -ENOSPC)
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "The journal takes no more now, try again");
+        if (r < 0)
+                return r;
+        call = NULL; /* event_added() has it */
+        return 1;
+}
+
+int dbus_method_add_event(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return dbus_call_ask(userdata, message, then_add_event, error);
 }

@@ -1,18 +1,22 @@
 #pragma once
 /* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
- * told of workloads and sources), dbus_caller.c (who asks, and how much), dbus_text.c (texts and
- * events as messages), and the objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c,
- * dbus_workload.c, dbus_node.c. */
+ * told of workloads and sources), dbus_told_app.c (and of apps), dbus_caller.c (who asks, and how
+ * much), dbus_text.c (texts and events as messages), dbus_json.c (messages as JSON), and the
+ * objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c, dbus_workload.c,
+ * dbus_samples.c, dbus_node.c, dbus_app.c. */
 
+#include <json-c/json.h>
 #include <systemd/sd-bus.h>
 
 #include "api/dbus.h"
+#include "base/list.h"
 #include "engine/feed.h"
 #include "engine/tracker.h"
 #include "model/event.h"
 #include "model/workload.h"
 
 struct journal_query;
+struct ring;
 
 #define DBUS_GIVEN_MAX 64
 
@@ -41,10 +45,15 @@ struct dbus {
         /* dbus_told.c */
         struct map *told;         /* id to struct told */
         struct list dirty;        /* of struct told: the bus is not up to date */
+        struct list sampled;      /* of struct told: it has a sample to tell */
         struct list told_sources; /* of struct told_source */
         uint32_t running;         /* among those told */
         uint32_t told_running, told_count;
         bool told_ready;
+
+        /* dbus_told_app.c */
+        struct map *apps;       /* slug to struct dbus_app */
+        struct list dirty_apps; /* of struct dbus_app */
 
         /* dbus_node.c */
         const char *told_node_status; /* a constant; NULL: never told */
@@ -55,6 +64,7 @@ struct dbus {
         size_t n_calls;
         struct list subscribers;
         size_t n_subscribers;
+        uint64_t looked_us; /* CLOCK_MONOTONIC when the bus was asked what it holds for them */
         struct dbus_given given[DBUS_GIVEN_MAX]; /* the latest callers for much */
 };
 
@@ -78,7 +88,55 @@ void dbus_told_begin(struct dbus *dbus);
 /** Tell what changed, as long as the bus takes it. Return: whether something is left. */
 bool dbus_told_flush(struct dbus *dbus);
 
+/** The id of a workload whose newest sample is to be told, which counts as done; NULL: none. */
+const char *dbus_told_next_sample(struct dbus *dbus);
+/** Tell that the object at @path and its @interfaces (NULL-terminated, the usual ones left out) are
+ * gone. By hand: sd_bus_emit_object_removed() looks at the object. */
+void dbus_signal_removed(struct dbus *dbus, const char *path, const char *const *interfaces);
+
+/* ---- dbus_told_app.c ---- */
+
+/* A workload in the app that the bus was told it is in. */
+struct dbus_member {
+        struct list list;
+        struct dbus_app *app; /* NULL: none */
+        const char *id;       /* borrowed */
+};
+
+/* An app as the bus knows it. It is there while it is bound, or has workloads by their labels. */
+struct dbus_app {
+        struct list dirty;
+        struct list members; /* of struct dbus_member */
+        char *slug;
+        size_t n_members;
+        bool announced, moved;           /* moved: workloads came or went since the bus was told */
+        uint64_t vms, containers, hosts; /* hashes, as announced */
+};
+
+int dbus_apps_init(struct dbus *dbus);
+void dbus_apps_done(struct dbus *dbus);
+/** Forget what the bus was told. */
+void dbus_apps_clear(struct dbus *dbus);
+/** All there is counts as told. */
+void dbus_apps_begin(struct dbus *dbus);
+/** Put @member into the app of that @slug; NULL: into none. */
+void dbus_app_join(struct dbus *dbus, struct dbus_member *member, const char *slug);
+/** Look at that app when the bus takes it; NULL: there was no memory. */
+struct dbus_app *dbus_app_mark(struct dbus *dbus, const char *slug);
+/** Return: whether something is left. */
+bool dbus_apps_flush(struct dbus *dbus);
+
 /* ---- dbus_caller.c ---- */
+
+struct dbus_subscriber {
+        struct list list;
+        struct dbus *dbus;
+        char *name;  /* unique name on the bus */
+        int64_t uid; /* -1: not known yet */
+        sd_bus_slot *gone;
+        sd_bus_slot *asked; /* how much the bus holds for it; dbus_samples.c */
+        bool full;          /* much: it does not read */
+};
 
 /* One call that is answered later. */
 struct dbus_call {
@@ -124,12 +182,33 @@ int dbus_reply_text(sd_bus_message *message, const char *text);
 /** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */
 int dbus_append_event(sd_bus_message *message, const struct event *event);
 
+/* ---- dbus_json.c ---- */
+
+/**
+ * Read an a{sv} as a JSON object. Caller puts.
+ *
+ * Return: 0; -EINVAL a name that comes twice or is no text, a NaN, a file descriptor; -E2BIG more
+ * than @size_max bytes of JSON in any case, or too many levels; errors of sd_bus_message_read().
+ */
+int dbus_read_object(sd_bus_message *message, size_t size_max, struct json_object **ret_object);
+
 /* ---- dbus_events.c ---- */
 
 /** Answer with a page of events, "a(ttsssssa{sv})". Return: 1; negative with @error. */
 int dbus_read_events(struct dbus *dbus, sd_bus_message *message, const struct journal_query *query,
                 sd_bus_error *error);
 int dbus_method_get_events(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_add_event(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
+/* ---- dbus_samples.c ---- */
+
+/** Answer GetSamples(). @ring: NULL: none were taken. */
+int dbus_reply_samples(struct dbus *dbus, sd_bus_message *message, const struct ring *ring,
+                sd_bus_error *error);
+/** Now and then, while there are subscribers: see which of them do not read. */
+void dbus_subscribers_look(struct dbus *dbus);
+/** Tell subscribers what is marked. Return: whether something is left. */
+bool dbus_samples_flush(struct dbus *dbus);
 
 /* ---- the objects ---- */
 
@@ -142,7 +221,15 @@ int dbus_node_export(struct dbus *dbus);
 int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error *error);
 /** Tell what changed of the node. */
 void dbus_node_refresh(struct dbus *dbus);
+int dbus_app_export(struct dbus *dbus);
+int dbus_method_list_apps(sd_bus_message *message, void *userdata, sd_bus_error *error);
+/** Caller frees; NULL: no memory. */
+char *dbus_app_path(const char *slug);
+/** About how many bytes all apps take in a reply, with their properties or only by name. */
+size_t dbus_apps_size(struct dbus *dbus, bool whole);
 int dbus_workload_export(struct dbus *dbus);
+/** The object tree that calls right now: its members get the workload or app, not the face. */
+struct dbus *dbus_of(sd_bus *bus);
 /** Caller frees; NULL: no memory. */
 char *dbus_workload_path(const char *id);
 /** About how many bytes @workload takes in a reply, with all its interfaces or only its line in the

@@ -4,6 +4,7 @@
 
 #include "api/dbus_internal.h"
 #include "base/clock.h"
+#include "engine/sampler.h"
 #include "model/workload.h"
 #include "store/journal.h"
 #include "virtwatch/virtwatch.h"
@@ -74,6 +75,21 @@ DBUS_PROPERTY(running_count) {
 
 DBUS_PROPERTY(event_sequence) {
         return sd_bus_message_append(reply, "t", journal_last_seq(DBUS_API(userdata)->journal));
+}
+
+DBUS_PROPERTY(sample_interval) {
+        const struct sampler *sampler = DBUS_API(userdata)->sampler;
+
+        return sd_bus_message_append(
+                        reply, "t", sampler ? sampler_interval_us(sampler) : UINT64_C(0));
+}
+
+DBUS_PROPERTY(ring) {
+        const struct sampler *sampler = DBUS_API(userdata)->sampler;
+
+        return sd_bus_message_append(reply, "t",
+                        sampler ? sampler_interval_us(sampler) * sampler_slots(sampler)
+                                : UINT64_C(0));
 }
 
 /* ---- methods ---- */
@@ -191,6 +207,9 @@ const sd_bus_vtable dbus_manager_vtable[] = {
         SD_BUS_PROPERTY("RunningCount", "u", property_running_count, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("EventSequence", "t", property_event_sequence, 0, 0),
+        SD_BUS_PROPERTY("SampleIntervalUSec", "t", property_sample_interval, 0,
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RingUSec", "t", property_ring, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_METHOD_WITH_ARGS("ListWorkloads", SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("a(ssssto)", workloads), method_list_workloads,
                         SD_BUS_VTABLE_UNPRIVILEGED),
@@ -200,10 +219,16 @@ const sd_bus_vtable dbus_manager_vtable[] = {
                         method_get_workload_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListNodes", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssuo)", nodes),
                         dbus_method_list_nodes, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListApps", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", apps),
+                        dbus_method_list_apps, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetEvents",
                         SD_BUS_ARGS("t", after_seq, "u", limit, "a{sv}", filter),
                         SD_BUS_RESULT("a(ttsssssa{sv})", events), dbus_method_get_events,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AddEvent",
+                        SD_BUS_ARGS("s", slug, "s", kind, "s", severity, "s", message, "a{sv}",
+                                        metadata),
+                        SD_BUS_RESULT("t", seq), dbus_method_add_event, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
                         dbus_method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,

@@ -111,32 +111,9 @@ static int node_pressure(sd_bus *bus, const char *path, const char *interface, c
 /* ---- methods ---- */
 
 static int method_get_samples(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const struct node *node = api_of(userdata)->node;
-        const size_t size = node ? ring_size(&node->ring) * 4 * sizeof(uint64_t) : 0;
-        uint64_t since_us;
-        int r;
 
-        r = sd_bus_message_read(message, "t", &since_us);
-        if (r >= 0)
-                r = dbus_may_reply(userdata, message, size, error);
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(tddd)");
-        for (size_t i = 0; r >= 0 && node && i < ring_size(&node->ring); i++) {
-                const struct sample *sample = ring_at(&node->ring, i);
-
-                if (sample->at_us > since_us) {
-                        r = sd_bus_message_append(reply, "(tddd)", sample->at_us,
-                                        (double) sample->cpu_percent,
-                                        (double) sample->memory_percent,
-                                        (double) sample->disk_percent);
-                }
-        }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return dbus_reply_samples(userdata, message, node ? &node->ring : NULL, error);
 }
 
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {

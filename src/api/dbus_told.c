@@ -8,6 +8,8 @@
 #include "api/dbus_values.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "engine/apps.h"
+#include "engine/sampler.h"
 #include "virtwatch/virtwatch.h"
 
 #define FLUSH_MAX 256
@@ -19,6 +21,8 @@ struct told {
         bool present;   /* it is in the inventory */
         bool announced; /* the bus knows its object */
         bool renewed;   /* it went, and another of the same id came, before the bus was told */
+        struct list sampled;
+        struct dbus_member member; /* of its app, as announced */
         struct dbus_values values; /* as announced */
 };
 
@@ -30,12 +34,14 @@ struct told_source {
 
 static struct told *told_free(struct told *told) {
         list_remove(&told->dirty);
+        list_remove(&told->sampled);
         free(told->id);
         free(told);
         return NULL;
 }
 
 static void told_drop(struct dbus *dbus, struct told *told) {
+        dbus_app_join(dbus, &told->member, NULL);
         (void) map_remove(dbus->told, told->id);
         told_free(told);
 }
@@ -46,8 +52,11 @@ static struct told *told_add(struct dbus *dbus, const char *id, enum workload_ki
         if (!told)
                 return NULL;
         list_init(&told->dirty);
+        list_init(&told->sampled);
+        list_init(&told->member.list);
         told->kind = kind;
         told->id = strdup(id);
+        told->member.id = told->id;
         if (!told->id || map_put(dbus->told, id, told) < 0)
                 return told_free(told);
         return told;
@@ -72,17 +81,24 @@ static void told_clear(struct dbus *dbus) {
                 free(source->error);
                 free(source);
         }
+        if (dbus->apps)
+                dbus_apps_clear(dbus);
 }
 
 int dbus_told_init(struct dbus *dbus) {
+        int r;
+
         list_init(&dbus->dirty);
+        list_init(&dbus->sampled);
         list_init(&dbus->told_sources);
-        return map_new(&dbus->told);
+        r = map_new(&dbus->told);
+        return r < 0 ? r : dbus_apps_init(dbus);
 }
 
 void dbus_told_done(struct dbus *dbus) {
         told_clear(dbus);
         dbus->told = map_free(dbus->told);
+        dbus_apps_done(dbus);
 }
 
 /* ---- sources ---- */
@@ -172,13 +188,26 @@ static void flush_manager(struct dbus *dbus) {
 
 /* ---- workloads ---- */
 
-static void told_values_set(
-                struct dbus *dbus, struct told *told, const struct dbus_values *values) {
+static void read_shown(
+                struct dbus *dbus, const struct workload *workload, struct dbus_shown *ret_shown) {
+        const struct api_context *api = dbus->api;
+        const struct series *series = api->sampler ? sampler_get(api->sampler, workload->id) : NULL;
+
+        *ret_shown = (struct dbus_shown){
+                .workload = workload,
+                .allocation = series && series->allocation.known ? &series->allocation : NULL,
+                .slug = apps_slug_of(api->apps, workload),
+        };
+}
+
+/* @shown: NULL: it is gone. */
+static void told_values_set(struct dbus *dbus, struct told *told, const struct dbus_shown *shown) {
         dbus->running -= told->announced && dbus_values_running(&told->values);
-        told->announced = values;
-        if (values)
-                told->values = *values;
+        told->announced = shown;
+        if (shown)
+                dbus_values_read(shown, &told->values);
         dbus->running += told->announced && dbus_values_running(&told->values);
+        dbus_app_join(dbus, &told->member, shown ? shown->slug : NULL);
 }
 
 static void signal_id(struct dbus *dbus, const char *member, const char *id, const char *path) {
@@ -197,10 +226,8 @@ static void signal_id(struct dbus *dbus, const char *member, const char *id, con
                 log_debug_errno(r, "Cannot send %s: %m", member);
 }
 
-/* By hand: sd_bus_emit_object_removed() looks at the object, which is gone. */
-static void tell_removed(struct dbus *dbus, struct told *told, const char *path) {
+void dbus_signal_removed(struct dbus *dbus, const char *path, const char *const *interfaces) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
-        const char *kind = dbus_kind_interface(told->kind);
         int r;
 
         r = sd_bus_message_new_signal(dbus->bus, &message, VW_OBJECT_PATH,
@@ -210,42 +237,51 @@ static void tell_removed(struct dbus *dbus, struct told *told, const char *path)
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'a', "s");
         if (r >= 0) {
-                r = sd_bus_message_append(message, "ssss", "org.freedesktop.DBus.Peer",
+                r = sd_bus_message_append(message, "sss", "org.freedesktop.DBus.Peer",
                                 "org.freedesktop.DBus.Introspectable",
-                                "org.freedesktop.DBus.Properties", VW_INTERFACE_WORKLOAD);
+                                "org.freedesktop.DBus.Properties");
         }
-        if (r >= 0 && kind)
-                r = sd_bus_message_append(message, "s", kind);
+        for (; r >= 0 && *interfaces; interfaces++)
+                r = sd_bus_message_append(message, "s", *interfaces);
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         if (r >= 0)
                 r = sd_bus_send(dbus->bus, message, NULL);
         if (r < 0)
                 log_debug_errno(r, "Cannot send InterfacesRemoved: %m");
+}
+
+static void tell_removed(struct dbus *dbus, struct told *told, const char *path) {
+        const char *const interfaces[] = { VW_INTERFACE_WORKLOAD, dbus_kind_interface(told->kind),
+                NULL };
+
+        dbus_signal_removed(dbus, path, interfaces);
         signal_id(dbus, "WorkloadRemoved", told->id, path);
         told_values_set(dbus, told, NULL);
 }
 
 static void tell_added(struct dbus *dbus, struct told *told, const struct workload *workload,
                 const char *path) {
-        struct dbus_values values;
+        struct dbus_shown shown;
         int r;
 
+        read_shown(dbus, workload, &shown);
         r = sd_bus_emit_object_added(dbus->bus, path);
         if (r < 0)
                 log_debug_errno(r, "Cannot send InterfacesAdded: %m");
         signal_id(dbus, "WorkloadNew", told->id, path);
-        dbus_values_read(workload, &values);
         told->kind = workload->kind;
-        told_values_set(dbus, told, &values);
+        told_values_set(dbus, told, &shown);
 }
 
 static void tell_changed(struct dbus *dbus, struct told *told, const struct workload *workload,
                 const char *path) {
         struct dbus_changes changes;
         struct dbus_values values;
+        struct dbus_shown shown;
 
-        dbus_values_read(workload, &values);
+        read_shown(dbus, workload, &shown);
+        dbus_values_read(&shown, &values);
         if (dbus_values_diff(told->kind, &told->values, &values, &changes) == 0)
                 return;
         if (changes.n_workload)
@@ -256,7 +292,7 @@ static void tell_changed(struct dbus *dbus, struct told *told, const struct work
                                 dbus_kind_interface(told->kind),
                                 (char **) (uintptr_t) changes.kind);
         }
-        told_values_set(dbus, told, &values);
+        told_values_set(dbus, told, &shown);
 }
 
 static void told_flush(struct dbus *dbus, struct told *told) {
@@ -287,6 +323,8 @@ bool dbus_told_flush(struct dbus *dbus) {
                 list_remove(&told->dirty);
                 told_flush(dbus, told);
         }
+        if (dbus_apps_flush(dbus))
+                return true;
         if (dbus_may_send(dbus))
                 flush_manager(dbus);
         return !list_is_empty(&dbus->dirty);
@@ -294,8 +332,8 @@ bool dbus_told_flush(struct dbus *dbus) {
 
 void dbus_told_begin(struct dbus *dbus) {
         struct tracker_source *source;
-        struct dbus_values values;
         struct workload *workload;
+        struct dbus_shown shown;
         struct told *told;
 
         told_clear(dbus);
@@ -305,9 +343,10 @@ void dbus_told_begin(struct dbus *dbus) {
                 if (!told)
                         continue; /* no memory: it is announced when it changes */
                 told->present = true;
-                dbus_values_read(workload, &values);
-                told_values_set(dbus, told, &values);
+                read_shown(dbus, workload, &shown);
+                told_values_set(dbus, told, &shown);
         }
+        dbus_apps_begin(dbus);
         list_for_each(source, tracker_sources(dbus->api->tracker), list)
                 (void) source_differs(dbus, source);
         dbus->told_ready = api_not_ready(dbus->api) == 0;
@@ -345,6 +384,50 @@ void dbus_workload_removed(struct dbus *dbus, const char *id) {
                 told_mark(dbus, told);
         else
                 told_drop(dbus, told); /* it came and went unseen */
+}
+
+void dbus_app_changed(struct dbus *dbus, const char *slug) {
+        const struct app *binding = apps_get(dbus->api->apps, slug);
+        struct workload *workload;
+        struct dbus_app *app;
+        struct told *told;
+
+        if (!dbus->named_us)
+                return;
+        app = dbus_app_mark(dbus, slug);
+        inventory_for_each(workload, tracker_inventory(dbus->api->tracker)) {
+                told = map_get(dbus->told, workload->id);
+                if (told &&
+                                ((app && told->member.app == app) ||
+                                                (binding && app_has(binding, workload))))
+                        told_mark(dbus, told);
+        }
+}
+
+void dbus_samples_ready(struct dbus *dbus, uint64_t at_us) {
+        struct told *told;
+
+        if (!dbus->named_us || list_is_empty(&dbus->subscribers))
+                return;
+        map_for_each(told, dbus->told) {
+                const struct series *series = sampler_get(dbus->api->sampler, told->id);
+                const struct sample *sample = series ? ring_newest(&series->ring) : NULL;
+
+                if (sample && series->running && sample->at_us == at_us &&
+                                list_is_empty(&told->sampled))
+                        list_append(&dbus->sampled, &told->sampled);
+        }
+        dbus_subscribers_look(dbus);
+        dbus_pump_soon(dbus);
+}
+
+const char *dbus_told_next_sample(struct dbus *dbus) {
+        struct told *told = list_first(&dbus->sampled, struct told, sampled);
+
+        if (!told)
+                return NULL;
+        list_remove(&told->sampled);
+        return told->id;
 }
 
 void dbus_source_changed(struct dbus *dbus, const char *source) {

@@ -23,13 +23,13 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
 
 #define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
 
-#define TEXT(field)                                                      \
-        static uint64_t value_##field(const struct workload *workload) { \
-                return hash_text(HASH_BEGIN, workload->field);           \
+#define TEXT(field)                                                     \
+        static uint64_t value_##field(const struct dbus_shown *shown) { \
+                return hash_text(HASH_BEGIN, shown->workload->field);   \
         }
-#define NUMBER(field)                                                    \
-        static uint64_t value_##field(const struct workload *workload) { \
-                return (uint64_t) workload->field;                       \
+#define NUMBER(field)                                                   \
+        static uint64_t value_##field(const struct dbus_shown *shown) { \
+                return (uint64_t) shown->workload->field;               \
         }
 
 TEXT(name)
@@ -46,7 +46,8 @@ NUMBER(domain_id)
 NUMBER(oom_kills)
 NUMBER(pid)
 
-static uint64_t value_last_exit(const struct workload *workload) {
+static uint64_t value_last_exit(const struct dbus_shown *shown) {
+        const struct workload *workload = shown->workload;
         uint64_t hash = hash_text(HASH_BEGIN, workload->last_exit.action);
 
         hash = hash_bytes(hash, &workload->last_exit.code, sizeof(workload->last_exit.code));
@@ -55,14 +56,55 @@ static uint64_t value_last_exit(const struct workload *workload) {
         return hash_bytes(hash, &workload->last_exit.time_us, sizeof(workload->last_exit.time_us));
 }
 
-static uint64_t value_last_lifecycle(const struct workload *workload) {
-        return hash_text(hash_text(HASH_BEGIN, workload->lifecycle_event),
-                        workload->lifecycle_detail);
+static uint64_t value_last_lifecycle(const struct dbus_shown *shown) {
+        return hash_text(hash_text(HASH_BEGIN, shown->workload->lifecycle_event),
+                        shown->workload->lifecycle_detail);
+}
+
+/* ---- what it was given, and whose it is ---- */
+
+uint32_t dbus_vcpus(const struct allocation *allocation) {
+        uint32_t whole;
+
+        if (!allocation || !(allocation->vcpus > 0))
+                return 0;
+        if (allocation->vcpus >= UINT32_MAX)
+                return UINT32_MAX;
+        whole = (uint32_t) allocation->vcpus;
+        return whole + (allocation->vcpus - whole > 1e-6);
+}
+
+uint64_t dbus_known_bytes(uint64_t bytes) {
+        return bytes == STATS_UNKNOWN ? 0 : bytes;
+}
+
+static uint64_t value_vcpus(const struct dbus_shown *shown) {
+        return dbus_vcpus(shown->allocation);
+}
+
+static uint64_t value_memory(const struct dbus_shown *shown) {
+        return shown->allocation ? dbus_known_bytes(shown->allocation->memory_bytes) : 0;
+}
+
+static uint64_t value_disks(const struct dbus_shown *shown) {
+        uint64_t hash = HASH_BEGIN;
+
+        for (size_t i = 0; shown->allocation && i < shown->allocation->n_disks; i++) {
+                const struct allocation_disk *disk = &shown->allocation->disks[i];
+
+                hash = hash_text(hash, disk->target);
+                hash = hash_bytes(hash, &disk->capacity_bytes, sizeof(disk->capacity_bytes));
+        }
+        return hash;
+}
+
+static uint64_t value_app(const struct dbus_shown *shown) {
+        return hash_text(HASH_BEGIN, shown->slug ? shown->slug : "");
 }
 
 static const struct {
         const char *name;
-        uint64_t (*value)(const struct workload *workload);
+        uint64_t (*value)(const struct dbus_shown *shown);
         enum workload_kind kind; /* WORKLOAD_KIND_MAX_: of every workload */
 } properties[] = {
         { "State", value_state, WORKLOAD_KIND_MAX_ },
@@ -74,6 +116,10 @@ static const struct {
         { "UUID", value_uuid, WORKLOAD_KIND_MAX_ },
         { "Runtime", value_runtime, WORKLOAD_KIND_MAX_ },
         { "Job", value_job, WORKLOAD_KIND_MAX_ },
+        { "App", value_app, WORKLOAD_KIND_MAX_ },
+        { "VCpus", value_vcpus, WORKLOAD_KIND_MAX_ },
+        { "MemoryBytes", value_memory, WORKLOAD_KIND_MAX_ },
+        { "Disks", value_disks, WORKLOAD_KIND_MAX_ },
         { "DomainId", value_domain_id, WORKLOAD_VM },
         { "LastLifecycle", value_last_lifecycle, WORKLOAD_VM },
         { "Image", value_image, WORKLOAD_CONTAINER },
@@ -87,10 +133,18 @@ uint64_t dbus_hash_text(const char *text) {
         return hash_text(HASH_BEGIN, text);
 }
 
-void dbus_values_read(const struct workload *workload, struct dbus_values *ret_values) {
+uint64_t dbus_hash_texts(char *const *texts, size_t n) {
+        uint64_t hash = HASH_BEGIN;
+
+        for (size_t i = 0; i < n; i++)
+                hash = hash_text(hash, texts[i]);
+        return hash;
+}
+
+void dbus_values_read(const struct dbus_shown *shown, struct dbus_values *ret_values) {
         *ret_values = (struct dbus_values){};
         for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
-                ret_values->values[i] = properties[i].value(workload);
+                ret_values->values[i] = properties[i].value(shown);
 }
 
 bool dbus_values_running(const struct dbus_values *values) {

@@ -7,6 +7,8 @@
 #include "api/dbus_values.h"
 #include "api/view.h"
 #include "base/json.h"
+#include "engine/apps.h"
+#include "engine/sampler.h"
 #include "virtwatch/virtwatch.h"
 
 #define WORKLOAD_PREFIX VW_OBJECT_PATH "/workload"
@@ -26,7 +28,7 @@ size_t dbus_workload_size(const struct workload *workload, bool whole) {
                 return size;
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
                 size += strlen(texts[i]);
-        return size + 1024; /* names of interfaces and properties, and the numbers */
+        return size + 2048; /* names of interfaces and properties, and the numbers */
 }
 
 static struct workload *find(struct dbus *dbus, const char *path) {
@@ -78,8 +80,7 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
         return 1;
 }
 
-/* Of the object tree that calls right now: its members get the workload, not the face. */
-static struct dbus *dbus_of(sd_bus *bus) {
+struct dbus *dbus_of(sd_bus *bus) {
         return sd_bus_slot_get_userdata(sd_bus_get_current_slot(bus));
 }
 
@@ -137,6 +138,86 @@ DBUS_PROPERTY(restarts) {
                         reply, "u", (uint32_t) (workload->restarts > 0 ? workload->restarts : 0));
 }
 
+/* ---- what it was given, and what it uses ---- */
+
+static const struct series *series_of(sd_bus *bus, const struct workload *workload) {
+        const struct sampler *sampler = dbus_of(bus)->api->sampler;
+
+        return sampler ? sampler_get(sampler, workload->id) : NULL;
+}
+
+static const struct allocation *allocation_of(sd_bus *bus, const struct workload *workload) {
+        const struct series *series = series_of(bus, workload);
+
+        return series && series->allocation.known ? &series->allocation : NULL;
+}
+
+DBUS_PROPERTY(app) {
+        const char *slug = apps_slug_of(dbus_of(bus)->api->apps, userdata);
+        _cleanup_(freep) char *app = slug ? dbus_app_path(slug) : NULL;
+
+        return slug && !app ? -ENOMEM : sd_bus_message_append(reply, "o", slug ? app : "/");
+}
+
+DBUS_PROPERTY(cpu_percent) {
+        const struct series *series = series_of(bus, userdata);
+
+        return sd_bus_message_append(reply, "d", series ? series->usage.cpu_percent : STATS_NAN);
+}
+
+DBUS_PROPERTY(memory_percent) {
+        const struct series *series = series_of(bus, userdata);
+
+        return sd_bus_message_append(reply, "d", series ? series->usage.memory_percent : STATS_NAN);
+}
+
+DBUS_PROPERTY(disk_percent) {
+        const struct series *series = series_of(bus, userdata);
+
+        return sd_bus_message_append(reply, "d", series ? series->usage.disk_percent : STATS_NAN);
+}
+
+DBUS_PROPERTY(vcpus) {
+        return sd_bus_message_append(reply, "u", dbus_vcpus(allocation_of(bus, userdata)));
+}
+
+DBUS_PROPERTY(memory) {
+        const struct allocation *allocation = allocation_of(bus, userdata);
+
+        return sd_bus_message_append(reply, "t",
+                        allocation ? dbus_known_bytes(allocation->memory_bytes) : UINT64_C(0));
+}
+
+static int append_disk(sd_bus_message *reply, const struct allocation_disk *disk) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "st");
+        if (r >= 0)
+                r = dbus_append_text(reply, disk->target);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "t", dbus_known_bytes(disk->capacity_bytes));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+DBUS_PROPERTY(disks) {
+        const struct allocation *allocation = allocation_of(bus, userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(st)");
+        for (size_t i = 0; r >= 0 && allocation && i < allocation->n_disks; i++)
+                r = append_disk(reply, &allocation->disks[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- methods ---- */
+
+static int method_get_samples(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        sd_bus *bus = sd_bus_message_get_bus(message);
+        const struct series *series = series_of(bus, userdata);
+
+        return dbus_reply_samples(dbus_of(bus), message, series ? &series->ring : NULL, error);
+}
+
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
         _cleanup_(json_putp) struct json_object *object = view_workload(dbus->api, userdata, true);
@@ -165,10 +246,24 @@ static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_PROPERTY("LastExit", "(sisst)", property_last_exit, 0, CHANGES),
         SD_BUS_PROPERTY("Restarts", "u", property_restarts, 0, CHANGES),
         NUMBER("StartedUSec", "t", started_us),
+        SD_BUS_PROPERTY("App", "o", property_app, 0, CHANGES),
+        SD_BUS_PROPERTY("CpuPercent", "d", property_cpu_percent, 0, 0),
+        SD_BUS_PROPERTY("MemoryPercent", "d", property_memory_percent, 0, 0),
+        SD_BUS_PROPERTY("DiskPercent", "d", property_disk_percent, 0, 0),
+        SD_BUS_PROPERTY("VCpus", "u", property_vcpus, 0, CHANGES),
+        SD_BUS_PROPERTY("MemoryBytes", "t", property_memory, 0, CHANGES),
+        SD_BUS_PROPERTY("Disks", "a(st)", property_disks, 0, CHANGES),
+        SD_BUS_METHOD_WITH_ARGS("GetSamples", SD_BUS_ARGS("t", since),
+                        SD_BUS_RESULT("a(tddd)", samples), method_get_samples,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
                         method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS(
                         "Exited", SD_BUS_ARGS("s", action, "i", code, "s", evidence, "t", usec), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("Sample",
+                        SD_BUS_ARGS("t", usec, "d", cpu_percent, "d", memory_percent, "d",
+                                        disk_percent),
+                        0),
         SD_BUS_VTABLE_END,
 };
 

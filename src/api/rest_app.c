@@ -85,6 +85,8 @@ static void kept(struct event *event, void *userdata) {
                       : apps_remove(wait->api->apps, wait->slug);
         if (r < 0 && wait->app)
                 app_free(wait->app);
+        if (r >= 0 && wait->api->app_changed)
+                wait->api->app_changed(wait->slug, wait->api->userdata);
         if (wait->app && r < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "it is stored, and in force after a restart; there is no memory now");

@@ -361,6 +361,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .reload = api_reload,
                 .post = manager_post,
                 .keep = manager_keep,
+                .app_changed = manager_app_changed,
                 .source_stats = manager_source_stats,
                 .userdata = manager,
         };

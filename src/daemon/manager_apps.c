@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/dbus.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
@@ -75,4 +76,11 @@ int manager_keep(const char *kind, const char *id, const char *document,
                                         .done = done,
                                         .userdata = done_userdata,
                         });
+}
+
+void manager_app_changed(const char *slug, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->dbus)
+                dbus_app_changed(manager->dbus, slug);
 }

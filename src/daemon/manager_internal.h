@@ -76,6 +76,7 @@ int manager_post(struct event *event, void (*done)(struct event *event, void *us
 int manager_keep(const char *kind, const char *id, const char *document,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata);
+void manager_app_changed(const char *slug, void *userdata);
 
 /* manager_node.c: the host itself. */
 int manager_add_node(struct manager *manager);

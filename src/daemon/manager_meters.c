@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/dbus.h"
 #include "api/http.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -61,6 +62,16 @@ static void on_round(uint64_t at_us, uint64_t missed, void *userdata) {
         manager_end_node_slot(manager, at_us, missed);
         if (manager->http)
                 sse_samples_ready(manager->http, at_us);
+        if (manager->dbus)
+                dbus_samples_ready(manager->dbus, at_us);
+}
+
+static void on_allocation(const struct series *series, void *userdata) {
+        struct manager *manager = userdata;
+        struct workload *workload = inventory_find(tracker_inventory(manager->tracker), series->id);
+
+        if (manager->dbus && workload)
+                dbus_workload_changed(manager->dbus, workload);
 }
 
 static void on_read(void *userdata) {
@@ -126,8 +137,10 @@ int manager_add_meters(struct manager *manager) {
                                         .workloads_max = WORKLOADS_MAX,
                         },
                         manager->event,
-                        &(struct sampler_hooks){
-                                        .read = on_read, .round = on_round, .userdata = manager },
+                        &(struct sampler_hooks){ .read = on_read,
+                                        .round = on_round,
+                                        .allocation = on_allocation,
+                                        .userdata = manager },
                         &manager->sampler);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the sampler: %m");
@@ -159,5 +172,6 @@ void manager_free_meters(struct manager *manager) {
         for (size_t i = manager->n_meters; i > 0; i--)
                 manager->meters[i - 1]->ops->free(manager->meters[i - 1]);
         manager->n_meters = 0;
+        manager->api.sampler = NULL; /* the faces go later, and may still be asked */
         manager->sampler = sampler_free(manager->sampler);
 }

@@ -9,9 +9,11 @@ import pytest
 
 from conftest import BUILD, ROOT, Daemon, wait_for
 from dbus_peers import LOG, MANAGER, NAME, PROPERTIES, Bus, Client, Engine, Error
+from test_apps import send
 
-OWN = ["Manager", "Workload", "VirtualMachine", "Container", "Node"]
+OWN = ["Manager", "Workload", "VirtualMachine", "Container", "Node", "App"]
 NODE = "/org/virtwatch1/node/testnode"
+APP = "/org/virtwatch1/app/shop"
 
 
 @pytest.fixture
@@ -85,9 +87,10 @@ def test_the_documented_interfaces_are_the_ones_that_answer(daemon, engine, bus,
     one = watch(daemon, engine, bus, {"sources.libvirt.enabled": "true", "sources.libvirt.uris": "test:///default"})
     one.up("libvirt:test:///default")
     user = client(bus)
+    assert send(one, "PUT", "/api/app-gateway/apps/shop", {})[0] == 201
     live = {}
     for path in (MANAGER[0], user.manager("GetWorkload", "s", container)[0], user.manager("GetWorkload", "s", "test")[0],
-                 NODE):
+                 NODE, APP):
         live.update({name: found for name, found in interfaces(user, path).items() if name.startswith(NAME)})
     shipped = {path.stem: members(tree.parse(path).getroot().find("interface"))
                for path in (ROOT / "packaging/dbus").glob("*.xml")}

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import BUILD, ROOT, Daemon, wait_for
 from dbus_peers import LOG, MANAGER, NAME, PROPERTIES, Bus, Client, Engine, Error
+from test_apps import send
 
 # AddressSanitizer keeps freed memory for a while.
 MIB = (1 << 20) * (8 if b"__asan_init" in (BUILD / "src/virtwatchd").read_bytes() else 1)
@@ -317,18 +318,22 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     one = watch(daemon, engine, strict_bus)
     path = as_nobody(strict_bus, "call", NAME, *MANAGER, "GetWorkload", "s", "web")[1].split('"')[1]
     arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0"),
-                 "GetSamples": ("t", "0")}
-    places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode"}
-    writes = {"Reload"}
+                 "GetSamples": ("t", "0"), "AddEvent": ("ssssa{sv}", "shop", "walk_completed", "info", "", "0")}
+    places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode",
+              f"{NAME}.App": "/org/virtwatch1/app/shop"}
+    writes = {"Reload", "AddEvent"}
+    assert send(one, "PUT", "/api/app-gateway/apps/shop", {})[0] == 201
     n = 0
     for file in (ROOT / "packaging/dbus").glob("*.xml"):
         interface = tree.parse(file).getroot().find("interface")
         where = places.get(interface.get("name"), path)
         for method in interface.findall("method"):
             name = method.get("name")
-            answer = as_nobody(strict_bus, "call", NAME, where, interface.get("name"), name, *arguments.get(name, ()))[1]
+            given = ("u", "1") if interface.get("name") == f"{NAME}.App" and name == "GetEvents" else arguments.get(name, ())
+            answer = as_nobody(strict_bus, "call", NAME, where, interface.get("name"), name, *given)[1]
             denied = "rejected" in answer or "Access denied" in answer
             assert denied == (name in writes), (name, answer)
+            assert denied or "Unknown" not in answer, (name, answer)
             n += 1
     assert n >= 10
     assert as_nobody(strict_bus, "introspect", NAME, path)[0] == 0
@@ -339,6 +344,8 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     assert as_nobody(strict_bus, "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "RequestName", "su", NAME, "0")[0] != 0
     root = Client(strict_bus.address)
     root.manager("Reload")
+    before = root.property(*MANAGER, "EventSequence")
+    assert root.manager("AddEvent", "ssssa{sv}", "shop", "walk_completed", "info", "", {}) == (before + 1,)
     root.call(LOG[0], PROPERTIES, "Set", "ssv", LOG[1], "LogLevel", ("s", "info"))
     assert root.property(*LOG, "LogLevel") == "info"
     root.close()

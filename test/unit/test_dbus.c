@@ -1,5 +1,6 @@
 /* Texts, events and changes of state as the bus gets them. */
 
+#include <math.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -182,16 +183,20 @@ static struct workload *make(struct inventory **ret_inventory, enum workload_kin
         return workload;
 }
 
+static void read_values(const struct workload *workload, struct dbus_values *ret_values) {
+        dbus_values_read(&(struct dbus_shown){ .workload = workload }, ret_values);
+}
+
 static void test_what_did_not_change_is_not_told(void **state) {
         struct inventory *inventory;
         struct workload *workload = make(&inventory, WORKLOAD_CONTAINER);
         struct dbus_values old, new;
         struct dbus_changes changes;
 
-        dbus_values_read(workload, &old);
+        read_values(workload, &old);
         workload->since_us++; /* no property */
         (void) workload_set_state(workload, workload->state, "", 5);
-        dbus_values_read(workload, &new);
+        read_values(workload, &new);
         assert_int_equal(dbus_values_diff(workload->kind, &old, &new, &changes), 0);
         assert_null(changes.workload[0]);
         assert_null(changes.kind[0]);
@@ -204,12 +209,12 @@ static void test_a_change_is_told_on_its_interface(void **state) {
         struct dbus_values old, new;
         struct dbus_changes changes;
 
-        dbus_values_read(workload, &old);
+        read_values(workload, &old);
         assert_false(dbus_values_running(&old));
         (void) workload_set_state(workload, STATE_RUNNING, NULL, 5);
         workload->oom_kills++;
         workload->domain_id = 7; /* a VM's, not shown on this one */
-        dbus_values_read(workload, &new);
+        read_values(workload, &new);
         assert_true(dbus_values_running(&new));
         assert_int_equal(dbus_values_diff(WORKLOAD_CONTAINER, &old, &new, &changes), 2);
         assert_int_equal(changes.n_workload, 1);
@@ -234,14 +239,172 @@ static void test_a_text_that_moves_to_its_neighbour_is_a_change(void **state) {
         info.lifecycle_event = "started";
         info.lifecycle_detail = "booted";
         assert_int_equal(inventory_update(inventory, "source", &info, &workload), 0);
-        dbus_values_read(workload, &old);
+        read_values(workload, &old);
         info.lifecycle_event = "startedb";
         info.lifecycle_detail = "ooted";
         assert_int_equal(inventory_update(inventory, "source", &info, &workload), 0);
-        dbus_values_read(workload, &new);
+        read_values(workload, &new);
         assert_int_equal(dbus_values_diff(WORKLOAD_VM, &old, &new, &changes), 1);
         assert_string_equal(changes.kind[0], "LastLifecycle");
         inventory_free(inventory);
+}
+
+static void test_what_it_was_given_is_told_when_that_changes(void **state) {
+        struct allocation_disk disks[] = { { "vda", 8 << 20 }, { "vdb", STATS_UNKNOWN } };
+        struct allocation given = {
+                .known = true, .vcpus = 2, .memory_bytes = 64 << 20, .disks = disks, .n_disks = 1
+        };
+        struct inventory *inventory;
+        struct workload *workload = make(&inventory, WORKLOAD_VM);
+        struct dbus_shown shown = { .workload = workload };
+        struct dbus_values old, new;
+        struct dbus_changes changes;
+
+        dbus_values_read(&shown, &old);
+        shown.allocation = &given;
+        dbus_values_read(&shown, &new);
+        assert_int_equal(dbus_values_diff(WORKLOAD_VM, &old, &new, &changes), 3);
+        assert_string_equal(changes.workload[0], "VCpus");
+        assert_string_equal(changes.workload[1], "MemoryBytes");
+        assert_string_equal(changes.workload[2], "Disks");
+
+        given.vcpus = 1.5; /* still two */
+        given.vcpus_max = 9;
+        dbus_values_read(&shown, &old);
+        assert_int_equal(dbus_values_diff(WORKLOAD_VM, &old, &new, &changes), 0);
+
+        given.n_disks = 2;
+        shown.slug = "shop";
+        dbus_values_read(&shown, &new);
+        assert_int_equal(dbus_values_diff(WORKLOAD_VM, &old, &new, &changes), 2);
+        assert_string_equal(changes.workload[0], "App");
+        assert_string_equal(changes.workload[1], "Disks");
+        assert_int_equal(changes.n_kind, 0);
+        inventory_free(inventory);
+}
+
+static void test_a_part_of_a_cpu_is_a_cpu(void **state) {
+        static const struct {
+                double vcpus;
+                uint32_t whole;
+        } cases[] = { { 0, 0 }, { STATS_NAN, 0 }, { -1, 0 }, { 0.01, 1 }, { 1, 1 },
+                { 1.0000000001, 1 }, { 1.5, 2 }, { 64, 64 }, { 1e12, UINT32_MAX } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const struct allocation allocation = { .vcpus = cases[i].vcpus };
+
+                assert_int_equal(dbus_vcpus(&allocation), cases[i].whole);
+        }
+        assert_int_equal(dbus_vcpus(NULL), 0);
+        assert_int_equal(dbus_known_bytes(STATS_UNKNOWN), 0);
+        assert_int_equal(dbus_known_bytes(7), 7);
+}
+
+/* ---- a{sv} as JSON ---- */
+
+static sd_bus_message *metadata_begin(sd_bus *bus) {
+        sd_bus_message *message;
+
+        assert_true(sd_bus_message_new_signal(bus, &message, "/a", "a.b", "C") >= 0);
+        assert_true(sd_bus_message_open_container(message, 'a', "{sv}") >= 0);
+        return message;
+}
+
+/* Takes @message. */
+static int metadata_read(sd_bus_message *message, size_t size_max, struct json_object **ret) {
+        int r;
+
+        assert_true(sd_bus_message_close_container(message) >= 0);
+        assert_true(sd_bus_message_seal(message, 1, 0) >= 0);
+        r = dbus_read_object(message, size_max, ret);
+        (void) sd_bus_message_unref(message);
+        return r;
+}
+
+static void test_every_type_of_the_bus_has_its_json(void **state) {
+        sd_bus_message *message;
+        struct json_object *object;
+        int fds[2];
+        sd_bus *bus = bus_to_nowhere(fds);
+
+        message = metadata_begin(bus);
+        assert_true(sd_bus_message_append(message,
+                                    "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "y",
+                                    "y", 255, "n", "n", -1, "q", "q", 65535, "i", "i", INT32_MIN,
+                                    "u", "u", UINT32_MAX, "x", "x", INT64_MIN, "t", "t", UINT64_MAX,
+                                    "b", "b", 1, "d", "d", 0.5, "s", "s", "a\"b", "o", "o", "/a",
+                                    "g", "g", "a{sv}", "v", "v", "s", "in", "list", "a(sa{su})", 2,
+                                    "x", 1, "k", 7, "y", 0) >= 0);
+        assert_int_equal(metadata_read(message, 8192, &object), 0);
+        assert_string_equal(json_text(object),
+                        "{\"y\":255,\"n\":-1,\"q\":65535,\"i\":-2147483648,\"u\":4294967295,"
+                        "\"x\":-9223372036854775808,\"t\":18446744073709551615,\"b\":true,"
+                        "\"d\":0.5,\"s\":\"a\\\"b\",\"o\":\"/a\",\"g\":\"a{sv}\",\"v\":\"in\","
+                        "\"list\":[[\"x\",{\"k\":7}],[\"y\",{}]]}");
+        (void) json_object_put(object);
+
+        assert_int_equal(metadata_read(metadata_begin(bus), 0, &object), 0);
+        assert_string_equal(json_text(object), "{}");
+        (void) json_object_put(object);
+        sd_bus_close_unref(bus);
+        (void) close(fds[1]);
+}
+
+static void test_what_json_has_not_is_refused(void **state) {
+        struct json_object *object;
+        sd_bus_message *message;
+        int fds[2];
+        sd_bus *bus = bus_to_nowhere(fds);
+
+        message = metadata_begin(bus);
+        assert_true(sd_bus_message_append(message, "{sv}", "a", "d", (double) NAN) >= 0);
+        assert_int_equal(metadata_read(message, 8192, &object), -EINVAL);
+
+        message = metadata_begin(bus);
+        assert_true(sd_bus_message_append(message, "{sv}{sv}", "a", "u", 1, "a", "u", 2) >= 0);
+        assert_int_equal(metadata_read(message, 8192, &object), -EINVAL);
+
+        message = metadata_begin(bus);
+        assert_true(sd_bus_message_append(message, "{sv}", "a", "a{us}", 1, 5, "x") >= 0);
+        assert_int_equal(metadata_read(message, 8192, &object), -EINVAL);
+
+        message = metadata_begin(bus);
+        assert_true(sd_bus_message_append(message, "{sv}", "name", "s", "12345") >= 0);
+        assert_int_equal(metadata_read(message, 13, &object), -E2BIG);
+        sd_bus_close_unref(bus);
+        (void) close(fds[1]);
+}
+
+/* As many levels as there can be: arrays of variants, of which each holds the next. */
+static void test_it_goes_as_deep_as_a_request_and_no_deeper(void **state) {
+        struct json_object *object;
+        int fds[2];
+        sd_bus *bus = bus_to_nowhere(fds);
+
+        for (unsigned int levels = 30; levels <= 33; levels++) {
+                sd_bus_message *message = metadata_begin(bus);
+
+                assert_true(sd_bus_message_open_container(message, 'e', "sv") >= 0);
+                assert_true(sd_bus_message_append(message, "s", "a") >= 0);
+                for (unsigned int i = 1; i < levels; i++) {
+                        assert_true(sd_bus_message_open_container(message, 'v', "av") >= 0);
+                        assert_true(sd_bus_message_open_container(message, 'a', "v") >= 0);
+                }
+                for (unsigned int i = 1; i < levels; i++) {
+                        assert_true(sd_bus_message_close_container(message) >= 0);
+                        assert_true(sd_bus_message_close_container(message) >= 0);
+                }
+                assert_true(sd_bus_message_close_container(message) >= 0);
+                if (metadata_read(message, 8192, &object) < 0) {
+                        assert_true(levels >= JSON_DEPTH_MAX);
+                        continue;
+                }
+                assert_true(levels < JSON_DEPTH_MAX);
+                assert_int_equal(strlen(json_text(object)), strlen("{\"a\":}") + 2 * (levels - 1));
+                (void) json_object_put(object);
+        }
+        sd_bus_close_unref(bus);
+        (void) close(fds[1]);
 }
 
 int main(void) {
@@ -253,6 +416,11 @@ int main(void) {
                 cmocka_unit_test(test_what_did_not_change_is_not_told),
                 cmocka_unit_test(test_a_change_is_told_on_its_interface),
                 cmocka_unit_test(test_a_text_that_moves_to_its_neighbour_is_a_change),
+                cmocka_unit_test(test_what_it_was_given_is_told_when_that_changes),
+                cmocka_unit_test(test_a_part_of_a_cpu_is_a_cpu),
+                cmocka_unit_test(test_every_type_of_the_bus_has_its_json),
+                cmocka_unit_test(test_what_json_has_not_is_refused),
+                cmocka_unit_test(test_it_goes_as_deep_as_a_request_and_no_deeper),
         };
 
         return RUN_TESTS(tests);
