@@ -122,6 +122,33 @@ static void add_status(struct rollup_live *live, unsigned int status, uint64_t r
         live->statuses[i].requests += requests;
 }
 
+static enum rollup_error error_of(unsigned int status) {
+        switch (status) {
+        case 0:
+                return ROLLUP_ABORTED;
+        case 502:
+                return ROLLUP_BAD_GATEWAY;
+        case 503:
+                return ROLLUP_UNAVAILABLE;
+        case 504:
+                return ROLLUP_TIMEOUT;
+        default:
+                return ROLLUP_SERVER_ERROR;
+        }
+}
+
+const char *rollup_error_to_string(enum rollup_error error) {
+        static const char *const words[ROLLUP_ERROR_MAX_] = {
+                [ROLLUP_ABORTED] = "aborted",
+                [ROLLUP_BAD_GATEWAY] = "bad_gateway",
+                [ROLLUP_UNAVAILABLE] = "unavailable",
+                [ROLLUP_TIMEOUT] = "timeout",
+                [ROLLUP_SERVER_ERROR] = "server_error",
+        };
+
+        return words[error];
+}
+
 static int add_live(
                 struct rollup_set *set, struct rollup_live *live, const struct access_line *line) {
         size_t before = latency_size(&live->latency);
@@ -136,8 +163,8 @@ static int add_live(
         }
         add_status(live, line->status, 1);
         live->requests++;
-        live->errors_5xx += line->status >= 500;
-        live->aborted += line->status == 0;
+        if (line->status == 0 || line->status >= 500)
+                live->errors[error_of(line->status)]++;
         return 0;
 }
 
@@ -220,8 +247,8 @@ int rollup_live_merge(struct rollup_live *live, const struct rollup_live *from) 
         for (size_t i = 0; i < from->n_statuses; i++)
                 add_status(live, from->statuses[i].status, from->statuses[i].requests);
         live->requests += from->requests;
-        live->errors_5xx += from->errors_5xx;
-        live->aborted += from->aborted;
+        for (size_t i = 0; i < ROLLUP_ERROR_MAX_; i++)
+                live->errors[i] += from->errors[i];
         live->duration.count += from->duration.count;
         live->duration.sum_us += from->duration.sum_us;
         for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)

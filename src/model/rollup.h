@@ -23,6 +23,16 @@ enum rollup_class {
         ROLLUP_CLASS_MAX_,
 };
 
+/* What went wrong, as far as a status tells. */
+enum rollup_error {
+        ROLLUP_ABORTED, /* status 0 */
+        ROLLUP_BAD_GATEWAY,
+        ROLLUP_UNAVAILABLE,
+        ROLLUP_TIMEOUT,
+        ROLLUP_SERVER_ERROR, /* any other 5xx */
+        ROLLUP_ERROR_MAX_,
+};
+
 struct rollup {
         struct rollup *next; /* private: another day of the host */
         uint32_t day;        /* since 1970-01-01, UTC */
@@ -40,7 +50,8 @@ struct rollup_live {
         } statuses[ROLLUP_STATUS_ROOM]; /* the last one also stands for what finds no room, as
                                            status UINT_MAX */
         size_t n_statuses;
-        uint64_t requests, errors_5xx, aborted;
+        uint64_t requests;
+        uint64_t errors[ROLLUP_ERROR_MAX_];
         struct histogram duration;
         struct latency latency;
 };
@@ -74,6 +85,9 @@ void rollup_done(struct rollup *rollup);
 int rollup_merge(struct rollup *rollup, const struct rollup *from);
 /** Return: 0; -ENOMEM. */
 int rollup_live_merge(struct rollup_live *live, const struct rollup_live *from);
+
+/** The word of an error: "aborted" "bad_gateway" "unavailable" "timeout" "server_error". */
+const char *rollup_error_to_string(enum rollup_error error);
 
 /* What has been read of where, to go on from there. */
 #define ACCESS_HEAD_MAX 256 /* bytes */

@@ -85,8 +85,9 @@ static void only_what_has_just_happened_is_live(void **state) {
         live = &find(set, "a")->live;
         assert_true(find(set, "a")->has_live);
         assert_int_equal(live->requests, 3);
-        assert_int_equal(live->errors_5xx, 1);
-        assert_int_equal(live->aborted, 1);
+        assert_int_equal(live->errors[ROLLUP_BAD_GATEWAY], 1);
+        assert_int_equal(live->errors[ROLLUP_ABORTED], 1);
+        assert_int_equal(live->errors[ROLLUP_SERVER_ERROR], 0);
         assert_int_equal(live->n_statuses, 3);
         assert_int_equal(live->duration.count, 3);
         assert_int_equal(live->duration.sum_us, 4500);
@@ -123,7 +124,8 @@ static void a_host_with_every_status_keeps_the_first_ones_apart(void **state) {
         for (size_t i = 0; i < sum.n_statuses; i++)
                 requests += sum.statuses[i].requests;
         assert_int_equal(requests, 1000);
-        assert_int_equal(sum.errors_5xx, 200);
+        assert_int_equal(sum.errors[ROLLUP_SERVER_ERROR], 2 * 97);
+        assert_int_equal(sum.errors[ROLLUP_TIMEOUT], 2);
         latency_done(&sum.latency);
         rollup_set_free(set);
 }
