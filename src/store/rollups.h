@@ -29,7 +29,7 @@ struct rollups_config {
  */
 int rollups_open(
                 const struct rollups_config *config, sd_event *event, struct rollups **ret_rollups);
-/** Nobody may be committing any more. Queries that wait are not answered. */
+/** Nobody may be committing any more. Queries that wait are answered with -ECANCELED. */
 struct rollups *rollups_close(struct rollups *rollups);
 DEFINE_FREEP(struct rollups, rollups_close);
 

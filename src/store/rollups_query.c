@@ -126,11 +126,9 @@ static void *reader_main(void *userdata) {
 
 static void on_answered(struct letter *letter, void *userdata) {
         struct query *query = (struct query *) letter;
-        struct rollups *rollups = userdata;
 
-        if (!rollups->stopping) /* nobody else is left to lock against when it is set */
-                query->done(query->error, query->rows, query->error < 0 ? 0 : query->n_rows,
-                                query->userdata);
+        query->done(query->error, query->rows, query->error < 0 ? 0 : query->n_rows,
+                        query->userdata);
         query_free(query);
 }
 
@@ -160,7 +158,8 @@ void rollups_stop_reader(struct rollups *rollups) {
         rollups->mailbox = mailbox_free(rollups->mailbox);
         while ((query = list_first(&rollups->queries, struct query, list))) {
                 list_remove(&query->list);
-                query_free(query);
+                query->error = -ECANCELED;
+                on_answered((struct letter *) query, rollups);
         }
 }
 
