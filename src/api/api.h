@@ -6,6 +6,7 @@
 
 #include "base/macro.h"
 
+struct analytics;
 struct apps;
 struct counters;
 struct event;
@@ -13,6 +14,7 @@ struct feed;
 struct journal;
 struct node;
 struct prober;
+struct rollups;
 struct sampler;
 struct tracker;
 
@@ -35,6 +37,8 @@ struct api_context {
         struct journal *journal;
         struct counters *counters;
         struct sampler *sampler;
+        struct analytics *analytics; /* NULL: not configured, as there are no logs to count */
+        struct rollups *rollups;     /* NULL with it */
         enum api_compat compat;
         struct apps *apps;
         struct node *node; /* this host; NULL: it is not read */

@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define BACKLOG           1024
 #define CONNECTION_MEMORY (32 * 1024)
 #define ACCEPTS_PER_TURN  64
 #define REST_US           (100 * USEC_PER_MSEC)
@@ -232,98 +231,6 @@ static void expire_requests(struct http *http) {
 
 /* ---- listeners ---- */
 
-/* Remove the socket file of an earlier run, but not one that somebody serves. */
-static int remove_stale(const union address *address) {
-        _cleanup_(fd_closep) int fd = -EBADF;
-        struct stat st;
-
-        if (lstat(address->un.sun_path, &st) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (!S_ISSOCK(st.st_mode))
-                return -EADDRINUSE;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (connect(fd, &address->any, sizeof(address->un)) >= 0 || errno == EAGAIN)
-                return -EADDRINUSE;
-        return unlink(address->un.sun_path) < 0 ? -errno : 0;
-}
-
-static int listen_unix(struct http_listener *listener, const char *path) {
-        union address address = { .un = { .sun_family = AF_UNIX } };
-        _cleanup_(fd_closep) int fd = -EBADF;
-        int r;
-
-        if (strlen(path) >= sizeof(address.un.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(address.un.sun_path, path, strlen(path) + 1);
-        r = remove_stale(&address);
-        if (r < 0)
-                return r;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (bind(fd, &address.any, sizeof(address.un)) < 0 || chmod(path, 0666) < 0 ||
-                        listen(fd, BACKLOG) < 0)
-                return -errno; /* who may ask is decided by SO_PEERCRED, see http_request.c */
-        listener->is_unix = true;
-        (void) snprintf(listener->address, sizeof(listener->address), "unix:%s", path);
-        return TAKE_FD(fd);
-}
-
-static int split_address(const char *text, char *host, size_t host_size, const char **ret_port) {
-        const char *colon = strrchr(text, ':');
-        size_t n;
-
-        if (!colon || colon == text)
-                return -EINVAL;
-        n = (size_t) (colon - text);
-        if (text[0] == '[' && colon[-1] == ']') {
-                text++;
-                n -= 2;
-        }
-        if (n >= host_size)
-                return -EINVAL;
-        memcpy(host, text, n);
-        host[n] = '\0';
-        *ret_port = colon + 1;
-        return 0;
-}
-
-static int listen_tcp(struct http_listener *listener, const char *text) {
-        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-                .ai_socktype = SOCK_STREAM };
-        char host[64], name[64], service[16];
-        _cleanup_(fd_closep) int fd = -EBADF;
-        union address bound;
-        socklen_t size = sizeof(bound);
-        struct addrinfo *address;
-        const int on = 1;
-        const char *port;
-        int r;
-
-        r = split_address(text, host, sizeof(host), &port);
-        if (r < 0 || getaddrinfo(host, port, &hints, &address) != 0)
-                return -EINVAL;
-        fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        r = fd < 0 ? -errno : 0;
-        if (r >= 0) {
-                (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-                if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
-                                listen(fd, BACKLOG) < 0 || getsockname(fd, &bound.any, &size) < 0)
-                        r = -errno;
-        }
-        freeaddrinfo(address);
-        if (r < 0)
-                return r;
-        if (getnameinfo(&bound.any, size, name, sizeof(name), service, sizeof(service),
-                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-                return -EINVAL;
-        (void) snprintf(listener->address, sizeof(listener->address),
-                        strchr(name, ':') ? "[%s]:%s" : "%s:%s", name, service);
-        return TAKE_FD(fd);
-}
-
 static int listener_open_daemon(struct http *http, struct http_listener *listener) {
         const union MHD_DaemonInfo *info;
         int r;
@@ -364,10 +271,12 @@ static int listener_open(struct http *http, struct http_listener *listener, cons
         int r;
 
         listener->http = http;
-        listener->fd = text_starts_with(address, "unix:") ? listen_unix(listener, address + 5)
-                                                          : listen_tcp(listener, address);
+        /* everybody may connect; who may ask is decided by SO_PEERCRED, see http_request.c */
+        listener->fd = listen_open(
+                        address, &(struct listen_options){ .mode = 0666 }, listener->address);
         if (listener->fd < 0)
                 return listener->fd;
+        listener->is_unix = text_starts_with(address, "unix:");
         r = http_gate_new(http->api->event, &gate, &listener->gate);
         if (r >= 0)
                 r = listener_open_daemon(http, listener);

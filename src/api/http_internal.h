@@ -7,6 +7,7 @@
 #include "api/http.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/listen.h"
 
 struct http;
 struct http_route;
@@ -22,7 +23,7 @@ struct http_listener {
         size_t n_connections; /* behind the gate */
         sd_event_source *accept, *rest, *io, *timer;
         bool is_unix;
-        char address[128];
+        char address[LISTEN_NAME_MAX];
 };
 
 /* One request from its first line to its end. */
@@ -139,6 +140,9 @@ enum MHD_Result rest_app(struct http_request *request, const char *slug);
 enum MHD_Result rest_app_put(struct http_request *request, const char *slug);
 enum MHD_Result rest_app_delete(struct http_request *request, const char *slug);
 enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug);
+
+/* rest_analytics.c */
+enum MHD_Result rest_analytics(struct http_request *request, const char *slug);
 
 /* rest_timeline.c */
 enum MHD_Result rest_timeline(struct http_request *request, const char *slug);

@@ -49,6 +49,7 @@ static const struct http_route routes[] = {
                         { [ON_GET] = rest_app,
                                         [ON_PUT] = rest_app_put,
                                         [ON_DELETE] = rest_app_delete } },
+        { "/api/app-gateway/analytics/{slug}", false, { [ON_GET] = rest_analytics } },
         { "/api/app-gateway/events/{slug}", false,
                         { [ON_GET] = rest_timeline, [ON_POST] = rest_timeline_post } },
         { "/api/app-gateway/metrics/{slug}", false, { [ON_GET] = rest_app_metrics } },

@@ -8,6 +8,7 @@
 #include "api/http_internal.h"
 #include "api/metrics_node.h"
 #include "api/metrics_probe.h"
+#include "api/metrics_proxy.h"
 #include "api/metrics_workload.h"
 #include "base/clock.h"
 #include "engine/counters.h"
@@ -236,6 +237,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         metrics_workloads(&exposition, api);
         metrics_node(&exposition, api);
         metrics_probe(&exposition, api);
+        metrics_proxy(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

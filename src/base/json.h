@@ -7,6 +7,8 @@
 
 #include "base/macro.h"
 
+struct buf;
+
 #define JSON_DEPTH_MAX 32
 
 /**
@@ -18,6 +20,42 @@
  * Return: 0; -EINVAL not JSON; -EILSEQ not UTF-8; -E2BIG too deep; -EEXIST duplicate name; -ENOMEM.
  */
 int json_validate(const char *text, size_t size, unsigned int depth_max, size_t *ret_offset);
+
+enum json_kind {
+        JSON_NULL,
+        JSON_TRUE,
+        JSON_FALSE,
+        JSON_NUMBER,
+        JSON_STRING,
+        JSON_OBJECT,
+        JSON_ARRAY,
+};
+
+/* One value, as it is met on the way through a text. All borrowed, nothing NUL-terminated. */
+struct json_piece {
+        enum json_kind kind;
+        unsigned int depth; /* objects and arrays it lies in; 0: the text itself */
+        const char *name;   /* of the member, as written, without its quotes; NULL in an array */
+        size_t name_size;
+        const char *text; /* a scalar as written, a string without its quotes; what objects and
+                             arrays hold comes in the calls that follow */
+        size_t size;
+        bool escaped; /* a string with backslashes in it; see json_decode() */
+};
+
+typedef void (*json_visit_t)(const struct json_piece *piece, void *userdata);
+
+/**
+ * Validate as json_validate() does, and call @each for every value in order, without building
+ * anything: for texts of which little is wanted. A text that turns out to be no JSON has been told
+ * in part by then.
+ */
+int json_visit(const char *text, size_t size, unsigned int depth_max, json_visit_t each,
+                void *userdata, size_t *ret_offset);
+
+/** What a string with escapes means; @text is valid and without its quotes. Appends. Return: 0;
+ * -ENOSPC; -ENOMEM; -EINVAL a bad escape. */
+int json_decode(const char *text, size_t size, struct buf *out);
 
 /** Validate, then parse. Errors as json_validate(). Caller puts the object. */
 int json_parse(const char *text, size_t size, struct json_object **ret_object);

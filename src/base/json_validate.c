@@ -1,26 +1,54 @@
-/* RFC 8259 to the letter, without recursion: a stack of open objects and arrays, and for each
- * object the names it has. json-c, strict or not, takes texts that are not JSON; what passes here
- * may go to it. */
+/* RFC 8259 to the letter, in one pass and without recursion: a stack of open objects and arrays,
+ * and one table of the names that open objects have. json-c, strict or not, takes texts that are
+ * not JSON; what passes here may go to it, or is taken by a visitor on the way, where a text is too
+ * short-lived for a tree. */
 
 #include <ctype.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "base/map.h"
 #include "base/text.h"
+
+#define NAMES_FIRST 128 /* slots; a power of two */
+
+/* A member's name of some object of the text; @object 0 is a free slot. */
+struct name {
+        uint64_t hash;
+        size_t object;
+        size_t at, size;
+        bool escaped;
+};
+
+struct level {
+        size_t object; /* its number, from 1; 0: an array */
+        size_t name_at, name_size;
+};
 
 struct scan {
         const char *text;
         size_t size, at;
         unsigned int depth;
-        struct map *names[JSON_DEPTH_MAX]; /* NULL for an array */
-        struct buf name;
+        struct level levels[JSON_DEPTH_MAX];
+        size_t n_objects;
+        uint64_t seed;
+        struct name *names, first_names[NAMES_FIRST];
+        size_t n_names, names_max;
+        json_visit_t visit; /* may be NULL */
+        void *userdata;
 };
 
+/* What a string may hold as it is: all but controls, the quote and the backslash. */
+static bool is_plain(char c) {
+        return (unsigned char) c >= 0x20 && c != '"' && c != '\\';
+}
+
 static void skip_blanks(struct scan *scan) {
-        while (scan->at < scan->size && scan->text[scan->at] &&
-                        strchr(" \t\r\n", scan->text[scan->at]))
+        while (scan->at < scan->size &&
+                        (scan->text[scan->at] == ' ' || scan->text[scan->at] == '\t' ||
+                                        scan->text[scan->at] == '\r' ||
+                                        scan->text[scan->at] == '\n'))
                 scan->at++;
 }
 
@@ -34,6 +62,8 @@ static bool accept(struct scan *scan, char c) {
         scan->at++;
         return true;
 }
+
+/* ---- strings ---- */
 
 /* NOLINTNEXTLINE(readability-function-size): isxdigit() and its like are deep macros */
 static int hex4(struct scan *scan, unsigned int *ret_unit) {
@@ -61,8 +91,8 @@ static int put_code_point(struct buf *out, unsigned int c) {
         return buf_append(out, utf8, n);
 }
 
-/* After "\u". A lone surrogate is grammatical; it is kept as U+FFFD. */
-static int unicode_escape(struct scan *scan, struct buf *out) {
+/* After "\u". A lone surrogate is grammatical; it is read as U+FFFD. */
+static int unicode_escape(struct scan *scan, unsigned int *ret_code_point) {
         unsigned int unit, low;
         size_t back;
 
@@ -70,44 +100,192 @@ static int unicode_escape(struct scan *scan, struct buf *out) {
                 return -EINVAL;
         back = scan->at;
         if (unit >= 0xd800 && unit < 0xdc00 && accept(scan, '\\') && accept(scan, 'u') &&
-                        hex4(scan, &low) >= 0 && low >= 0xdc00 && low < 0xe000)
-                return put_code_point(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+                        hex4(scan, &low) >= 0 && low >= 0xdc00 && low < 0xe000) {
+                *ret_code_point = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                return 0;
+        }
         scan->at = back;
-        return put_code_point(out, unit >= 0xd800 && unit < 0xe000 ? 0xfffd : unit);
+        *ret_code_point = unit >= 0xd800 && unit < 0xe000 ? 0xfffd : unit;
+        return 0;
 }
 
-/* A string; its decoded text goes to scan->name. */
-static int string(struct scan *scan) {
+/* After the backslash. */
+static int escape(struct scan *scan, unsigned int *ret_code_point) {
         static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-        int c, r = 0;
+        int c = peek(scan);
+        const char *found;
 
+        if (c <= 0)
+                return -EINVAL;
+        scan->at++;
+        if (c == 'u')
+                return unicode_escape(scan, ret_code_point);
+        found = strchr(escapes, c);
+        if (!found)
+                return -EINVAL;
+        *ret_code_point = (unsigned char) meanings[found - escapes];
+        return 0;
+}
+
+/* Past a string. @ret_escaped: it has a backslash; @ret_nul: one that means NUL. */
+static int string(struct scan *scan, bool *ret_escaped, bool *ret_nul) {
+        const char *text = scan->text, *end = text + scan->size, *at;
+        unsigned int code_point;
+        int r;
+
+        *ret_escaped = *ret_nul = false;
         if (!accept(scan, '"'))
                 return -EINVAL;
-        buf_reset(&scan->name);
-        while (r >= 0) {
-                c = peek(scan);
-                if (c < 0x20)
+        for (;;) {
+                for (at = text + scan->at; at < end && is_plain(*at);)
+                        at++;
+                scan->at = (size_t) (at - text);
+                if (accept(scan, '"'))
+                        return 0;
+                if (!accept(scan, '\\'))
                         return -EINVAL; /* the end, or a control character */
-                scan->at++;
-                if (c == '"')
-                        return buf_append(&scan->name, "", 0);
-                if (c != '\\') {
-                        r = buf_append(&scan->name, &scan->text[scan->at - 1], 1);
-                        continue;
-                }
-                c = peek(scan);
-                if (c < 0)
-                        return -EINVAL;
-                scan->at++;
-                if (c == 'u')
-                        r = unicode_escape(scan, &scan->name);
-                else if (c && strchr(escapes, c))
-                        r = buf_append(&scan->name, &meanings[strchr(escapes, c) - escapes], 1);
-                else
-                        return -EINVAL;
+                r = escape(scan, &code_point);
+                if (r < 0)
+                        return r;
+                *ret_escaped = true;
+                *ret_nul = *ret_nul || code_point == 0;
+        }
+}
+
+int json_decode(const char *text, size_t size, struct buf *out) {
+        struct scan scan = { .text = text, .size = size };
+        unsigned int code_point;
+        size_t begin;
+        int r = 0;
+
+        while (r >= 0 && scan.at < size) {
+                for (begin = scan.at; scan.at < size && text[scan.at] != '\\';)
+                        scan.at++;
+                r = buf_append(out, text + begin, scan.at - begin);
+                if (r < 0 || !accept(&scan, '\\'))
+                        break;
+                r = escape(&scan, &code_point);
+                if (r >= 0)
+                        r = put_code_point(out, code_point);
         }
         return r;
 }
+
+/* ---- names ---- */
+
+/* Seeded, so that hostile names cannot pile up in one place. */
+static uint64_t hash_name(const struct scan *scan, size_t object, const char *text, size_t size) {
+        const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+        uint64_t hash = scan->seed ^ (object * factor) ^ size, word;
+
+        for (; size >= sizeof(word); text += sizeof(word), size -= sizeof(word)) {
+                memcpy(&word, text, sizeof(word));
+                hash = (hash ^ word) * factor;
+                hash ^= hash >> 29;
+        }
+        word = 0;
+        memcpy(&word, text, size);
+        hash = (hash ^ word) * factor;
+        return hash ^ hash >> 32;
+}
+
+/* Are two names the same text, whichever way they are written? */
+static int same_name(const struct scan *scan, const struct name *a, const struct name *b) {
+        _cleanup_(buf_done) struct buf left = BUF_INIT(a->size), right = BUF_INIT(b->size);
+        int r;
+
+        if (!a->escaped && !b->escaped)
+                return a->size == b->size &&
+                                memcmp(scan->text + a->at, scan->text + b->at, a->size) == 0;
+        r = json_decode(scan->text + a->at, a->size, &left);
+        if (r >= 0)
+                r = json_decode(scan->text + b->at, b->size, &right);
+        if (r < 0)
+                return r;
+        return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
+}
+
+static struct name *name_slot(struct name *names, size_t max, uint64_t hash) {
+        size_t i = hash & (max - 1);
+
+        while (names[i].object)
+                i = (i + 1) & (max - 1);
+        return &names[i];
+}
+
+static int grow_names(struct scan *scan) {
+        size_t max = scan->names_max * 2;
+        struct name *names = calloc(max, sizeof(*names));
+
+        if (!names)
+                return -ENOMEM;
+        for (size_t i = 0; i < scan->names_max; i++)
+                if (scan->names[i].object)
+                        *name_slot(names, max, scan->names[i].hash) = scan->names[i];
+        if (scan->names != scan->first_names)
+                free(scan->names);
+        scan->names = names;
+        scan->names_max = max;
+        return 0;
+}
+
+static int hash_escaped(const struct scan *scan, struct name *name) {
+        _cleanup_(buf_done) struct buf text = BUF_INIT(name->size);
+        int r;
+
+        r = json_decode(scan->text + name->at, name->size, &text);
+        if (r >= 0)
+                name->hash = hash_name(scan, name->object, text.data ? text.data : "", text.size);
+        return r;
+}
+
+/* Return: 0; -EEXIST the object has that name already; -ENOMEM. */
+static int add_name(struct scan *scan, struct name *name) {
+        struct name *names = scan->names;
+        int r = 0;
+
+        if (name->escaped)
+                r = hash_escaped(scan, name);
+        else
+                name->hash = hash_name(scan, name->object, scan->text + name->at, name->size);
+        if (r < 0)
+                return r;
+        for (size_t i = name->hash & (scan->names_max - 1); names[i].object;
+                        i = (i + 1) & (scan->names_max - 1)) {
+                if (names[i].hash != name->hash || names[i].object != name->object)
+                        continue;
+                r = same_name(scan, &names[i], name);
+                if (r != 0)
+                        return r < 0 ? r : -EEXIST;
+        }
+        *name_slot(names, scan->names_max, name->hash) = *name;
+        scan->n_names++;
+        return scan->n_names * 2 > scan->names_max ? grow_names(scan) : 0;
+}
+
+/* A member's name and its colon. A NUL in one hides what follows, and is refused by that. */
+static int member_name(struct scan *scan) {
+        struct level *level = &scan->levels[scan->depth - 1];
+        struct name name = { .object = level->object };
+        bool nul;
+        int r;
+
+        skip_blanks(scan);
+        name.at = scan->at + 1;
+        r = string(scan, &name.escaped, &nul);
+        if (r < 0 || nul)
+                return -EINVAL;
+        name.size = scan->at - 1 - name.at;
+        r = add_name(scan, &name);
+        if (r < 0)
+                return r;
+        level->name_at = name.at;
+        level->name_size = name.size;
+        skip_blanks(scan);
+        return accept(scan, ':') ? 0 : -EINVAL;
+}
+
+/* ---- values ---- */
 
 static int digits(struct scan *scan) {
         size_t begin = scan->at;
@@ -140,57 +318,55 @@ static int word(struct scan *scan, const char *expected) {
         return 0;
 }
 
+static void visit(struct scan *scan, enum json_kind kind, size_t begin, size_t end, bool escaped) {
+        const struct level *level = scan->depth > 0 ? &scan->levels[scan->depth - 1] : NULL;
+
+        if (!scan->visit)
+                return;
+        scan->visit(
+                        &(struct json_piece){
+                                        .kind = kind,
+                                        .depth = scan->depth,
+                                        .name = level && level->object ? scan->text + level->name_at
+                                                                       : NULL,
+                                        .name_size = level && level->object ? level->name_size : 0,
+                                        .text = scan->text + begin,
+                                        .size = end - begin,
+                                        .escaped = escaped,
+                        },
+                        scan->userdata);
+}
+
 static int scalar(struct scan *scan) {
+        enum json_kind kind = JSON_NUMBER;
+        size_t begin = scan->at, quote = 0;
+        bool escaped = false, nul;
+        int r;
+
         switch (peek(scan)) {
         case '"':
-                return string(scan);
+                kind = JSON_STRING;
+                quote = 1;
+                r = string(scan, &escaped, &nul);
+                break;
         case 't':
-                return word(scan, "true");
+                kind = JSON_TRUE;
+                r = word(scan, "true");
+                break;
         case 'f':
-                return word(scan, "false");
+                kind = JSON_FALSE;
+                r = word(scan, "false");
+                break;
         case 'n':
-                return word(scan, "null");
+                kind = JSON_NULL;
+                r = word(scan, "null");
+                break;
         default:
-                return number(scan);
+                r = number(scan);
         }
-}
-
-/* A member's name and its colon. Names are compared decoded; a NUL in one hides what follows, and
- * is refused by that. */
-static int member_name(struct scan *scan) {
-        int r;
-
-        skip_blanks(scan);
-        r = string(scan);
-        if (r < 0)
-                return r;
-        if (strlen(scan->name.data) != scan->name.size)
-                return -EINVAL;
-        r = map_put(scan->names[scan->depth - 1], scan->name.data, scan);
-        if (r < 0)
-                return r;
-        skip_blanks(scan);
-        return accept(scan, ':') ? 0 : -EINVAL;
-}
-
-static int open_level(struct scan *scan, bool object, unsigned int depth_max) {
-        int r;
-
-        if (scan->depth >= depth_max)
-                return -E2BIG;
-        scan->names[scan->depth] = NULL;
-        if (object) {
-                r = map_new(&scan->names[scan->depth]);
-                if (r < 0)
-                        return r;
-        }
-        scan->depth++;
-        return 0;
-}
-
-static void close_level(struct scan *scan) {
-        scan->depth--;
-        scan->names[scan->depth] = map_free(scan->names[scan->depth]);
+        if (r >= 0)
+                visit(scan, kind, begin + quote, scan->at - quote, escaped);
+        return r;
 }
 
 /* A value begins: scalar, or open a level. Return: 1 a value is complete; 0 a level was opened and
@@ -204,14 +380,16 @@ static int begin_value(struct scan *scan, unsigned int depth_max) {
                 r = scalar(scan);
                 return r < 0 ? r : 1;
         }
-        object = scan->text[scan->at++] == '{';
-        r = open_level(scan, object, depth_max);
-        if (r < 0)
-                return r;
+        object = scan->text[scan->at] == '{';
+        if (scan->depth >= depth_max)
+                return -E2BIG;
+        visit(scan, object ? JSON_OBJECT : JSON_ARRAY, scan->at, scan->at, false);
+        scan->at++;
+        scan->levels[scan->depth++] = (struct level){ .object = object ? ++scan->n_objects : 0 };
 
         skip_blanks(scan);
         if (accept(scan, object ? '}' : ']')) {
-                close_level(scan);
+                scan->depth--;
                 return 1;
         }
         return object ? member_name(scan) : 0;
@@ -221,14 +399,14 @@ static int begin_value(struct scan *scan, unsigned int depth_max) {
  * follows. */
 static int end_value(struct scan *scan) {
         while (scan->depth > 0) {
-                bool object = scan->names[scan->depth - 1];
+                bool object = scan->levels[scan->depth - 1].object;
 
                 skip_blanks(scan);
                 if (accept(scan, ','))
                         return object ? member_name(scan) : 0;
                 if (!accept(scan, object ? '}' : ']'))
                         return -EINVAL;
-                close_level(scan);
+                scan->depth--;
         }
         return 1;
 }
@@ -248,17 +426,27 @@ static int scan_text(struct scan *scan, unsigned int depth_max) {
         return scan->at == scan->size ? 0 : -EINVAL;
 }
 
-int json_validate(const char *text, size_t size, unsigned int depth_max, size_t *ret_offset) {
-        struct scan scan = { .text = text, .size = size, .name = BUF_INIT(size + 1) };
+int json_visit(const char *text, size_t size, unsigned int depth_max, json_visit_t each,
+                void *userdata, size_t *ret_offset) {
+        struct scan scan = { .text = text,
+                .size = size,
+                .names_max = NAMES_FIRST,
+                .visit = each,
+                .userdata = userdata };
         int r;
 
         assert(depth_max <= JSON_DEPTH_MAX);
 
+        memcpy(&scan.seed, (const void *) (uintptr_t) getauxval(AT_RANDOM), sizeof(scan.seed));
+        scan.names = scan.first_names;
         r = text_is_utf8(text, size) ? scan_text(&scan, depth_max) : -EILSEQ;
         if (r < 0 && ret_offset)
                 *ret_offset = scan.at;
-        while (scan.depth > 0)
-                close_level(&scan);
-        buf_done(&scan.name);
+        if (scan.names != scan.first_names)
+                free(scan.names);
         return r;
+}
+
+int json_validate(const char *text, size_t size, unsigned int depth_max, size_t *ret_offset) {
+        return json_visit(text, size, depth_max, NULL, NULL, ret_offset);
 }

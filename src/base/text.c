@@ -39,8 +39,24 @@ static size_t character_size(const unsigned char *c, size_t n) {
         return 0;
 }
 
+/* How many bytes from the start are ASCII for sure: eight at a time, for nearly all text is. */
+static size_t ascii_words(const char *text, size_t size) {
+        uint64_t word;
+        size_t n = 0;
+
+        for (; size - n >= sizeof(word); n += sizeof(word)) {
+                memcpy(&word, text + n, sizeof(word));
+                if (word & UINT64_C(0x8080808080808080))
+                        break;
+        }
+        return n;
+}
+
 bool text_is_utf8(const char *text, size_t size) {
         for (size_t i = 0, n; i < size; i += n) {
+                n = ascii_words(text + i, size - i);
+                if (n > 0)
+                        continue;
                 n = character_size((const unsigned char *) text + i, size - i);
                 if (n == 0)
                         return false;

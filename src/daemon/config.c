@@ -75,6 +75,10 @@ int config_init(struct config *config) {
                 .machined = { .enabled = true },
                 .oomd = { .enabled = true },
                 .probes = { .enabled = true },
+                .analytics = { .enabled = true,
+                                .history = true,
+                                .retention_days = 400,
+                                .hosts_max = 10000 },
                 .connections_max = 4096,
                 .sse_readers_max = 2048,
                 .log_level = LOG_LEVEL_INFO,
@@ -138,6 +142,8 @@ void config_done(struct config *config) {
         config_list_clear(&config->file_systems);
         config_list_clear(&config->ignore_interfaces);
         config_list_clear(&config->ignore_disks);
+        config_list_clear(&config->analytics.files);
+        config_list_clear(&config->analytics.listen);
         *config = (struct config){};
 }
 
@@ -292,6 +298,12 @@ static int config_check(const struct config *config, struct diag *diag) {
                                 RING_SLOTS_MAX);
                 return -EINVAL;
         }
+        for (size_t i = 0; i < config->analytics.files.n; i++)
+                if (config->analytics.files.items[i][0] != '/') {
+                        diag_set(diag, 0, 0, "analytics.files must be absolute, not '%s'",
+                                        config->analytics.files.items[i]);
+                        return -EINVAL;
+                }
         if (config->state_dir[0] != '/') {
                 diag_set(diag, 0, 0, "store.path must be absolute, not '%s'", config->state_dir);
                 return -EINVAL;

@@ -6,11 +6,14 @@
 #include "api/api.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "model/access_line.h"
 #include "model/exit.h"
 
 #define CONFIG_URIS_MAX      16
 #define CONFIG_LISTENERS_MAX 8
 #define CONFIG_PATTERNS_MAX  64
+#define CONFIG_LOGS_MAX      64
+#define CONFIG_DAYS_MAX      36500
 
 struct config_list {
         char *items[CONFIG_PATTERNS_MAX];
@@ -89,6 +92,22 @@ struct config {
                                 1s..1h, default 5s; set where sources.libvirt.write */
 
         enum api_compat compat; /* metrics.compat: both (default) | inovex | tinkoff | off */
+
+        struct {
+                bool enabled; /* analytics.enabled, default true; nothing is done without logs */
+                struct config_list files;  /* analytics.files: Caddy's JSON access logs, with what
+                                              rotation lays beside them; default none */
+                struct config_list listen; /* analytics.listen: loopback addresses or unix:PATH for
+                                              Caddy's net writer; default none */
+                bool history; /* analytics.history, default true: also count what lay beside the
+                                 files when they were first met */
+                unsigned int retention_days; /* analytics.retention_days: 0..36500, default 400; 0:
+                                                keep */
+                unsigned int hosts_max; /* analytics.hosts_max: rows of one day, 1..1000000, default
+                                           10000; what comes after is "_other" */
+                enum access_duration duration; /* analytics.duration: auto (default) | s | ms | ns,
+                                                  of durations that are integers */
+        } analytics;
 
         struct config_list listen; /* http.listen, default [127.0.0.1:9887,
                                       unix:/run/virtwatch/http.sock] */

@@ -164,6 +164,24 @@ static int parse_compat(
         return -EINVAL;
 }
 
+static int parse_duration_unit(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        static const char *const words[] = { [ACCESS_DURATION_AUTO] = "auto",
+                [ACCESS_DURATION_SECONDS] = "s",
+                [ACCESS_DURATION_MS] = "ms",
+                [ACCESS_DURATION_NS] = "ns" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+                if (strcmp(text, words[i]) == 0) {
+                        *(enum access_duration *) field = (enum access_duration) i;
+                        return 0;
+                }
+        }
+        diag_set(diag, diag->line, diag->column, "%s is auto, s, ms or ns, not '%s'", key->name,
+                        text);
+        return -EINVAL;
+}
+
 static int parse_bus(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
         if (strcmp(text, "system") != 0 && strcmp(text, "user") != 0 && strcmp(text, "none") != 0) {
@@ -262,6 +280,13 @@ static const struct config_key keys[] = {
         KEY("sampler.ring", parse_span, sample_ring_us, 100 * USEC_PER_MSEC, 30 * UINT64_C(86400) * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("metrics.compat", parse_compat, compat, 0, 0, false),
+        KEY("analytics.enabled", parse_bool, analytics.enabled, 0, 0, false),
+        KEY("analytics.files", parse_list, analytics.files, 0, CONFIG_LOGS_MAX, true),
+        KEY("analytics.listen", parse_list, analytics.listen, 0, CONFIG_LISTENERS_MAX, true),
+        KEY("analytics.history", parse_bool, analytics.history, 0, 0, false),
+        KEY("analytics.retention_days", parse_uint, analytics.retention_days, 0, CONFIG_DAYS_MAX, false),
+        KEY("analytics.hosts_max", parse_uint, analytics.hosts_max, 1, 1000000, false),
+        KEY("analytics.duration", parse_duration_unit, analytics.duration, 0, 0, false),
         KEY("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
         KEY("http.cors_origins", parse_list, cors_origins, 0, HTTP_ORIGINS_MAX, true),
         KEY("http.token", parse_text, token, 0, 0, false),

@@ -374,6 +374,8 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 r = manager_add_sources(manager);
         if (r >= 0)
                 r = manager_add_meters(manager);
+        if (r >= 0)
+                r = manager_add_analytics(manager);
         if (r < 0)
                 return r;
         manager->api.sampler = manager->sampler;
@@ -391,6 +393,7 @@ struct manager *manager_free(struct manager *manager) {
         manager_free_sources(manager);
         manager_free_meters(manager);
         manager_free_prober(manager);
+        manager_free_analytics(manager);
         if (manager->tracker)
                 tracker_flush(manager->tracker);
         dbus_free(manager->dbus);
@@ -416,6 +419,9 @@ int manager_run(struct manager *manager) {
         r = manager_start_meters(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot start the sampler: %m");
+        r = manager_start_analytics(manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot start to read access logs: %m");
         (void) sd_notifyf(0, "READY=1\nSTATUS=Watching %zu sources", manager->n_sources);
         r = sd_event_loop(manager->event);
         return r < 0 ? log_error_errno(r, "The event loop failed: %m") : 0;

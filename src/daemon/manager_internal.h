@@ -18,6 +18,10 @@
 #include "source/source.h"
 #include "store/journal.h"
 
+struct access_log;
+struct analytics;
+struct rollups;
+
 #define MANAGER_SOURCES_MAX 32
 #define MANAGER_METERS_MAX  32
 
@@ -44,6 +48,9 @@ struct manager {
         struct node *node;
         struct host_meter *host_meter;
         struct prober *prober;
+        struct rollups *rollups;
+        struct access_log *access_log;
+        struct analytics *analytics;
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -88,3 +95,10 @@ void manager_free_node(struct manager *manager);
 /** Once the faces listen: what they listen on is never asked. */
 int manager_add_prober(struct manager *manager);
 void manager_free_prober(struct manager *manager);
+
+/* manager_analytics.c: access logs, their rows, and their numbers. */
+/** Does nothing where none are configured. Logs. Return: 0 or negative errno. */
+int manager_add_analytics(struct manager *manager);
+int manager_start_analytics(struct manager *manager);
+/** While the faces are still there: queries that wait are answered. */
+void manager_free_analytics(struct manager *manager);

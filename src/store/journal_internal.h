@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "base/list.h"
+#include "store/database.h"
 #include "store/journal.h"
 
 struct mailbox;
@@ -51,8 +52,11 @@ struct journal {
         uint64_t last_seq; /* loop: newest durable */
 };
 
+static inline int journal_error(int sqlite_error) {
+        return database_error(sqlite_error);
+}
+
 /* journal_schema.c */
-int journal_error(int sqlite_error);
 int journal_schema_open(struct journal *journal);
 int journal_prepare(struct journal *journal);
 void journal_schema_close(struct journal *journal);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "store/database.h"
 #include "store/journal_internal.h"
 
 #define SCHEMA_VERSION 2
@@ -25,78 +26,6 @@ static const char schema_2[] =
                 " PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID;"
                 "CREATE INDEX events_of_slug ON events (slug, seq) WHERE slug <> '';"
                 "PRAGMA user_version = 2;";
-
-int journal_error(int sqlite_error) {
-        switch (sqlite_error & 0xff) {
-        case SQLITE_OK:
-        case SQLITE_ROW:
-        case SQLITE_DONE:
-                return 0;
-        case SQLITE_NOMEM:
-                return -ENOMEM;
-        case SQLITE_FULL:
-                return -ENOSPC;
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-                return -EUCLEAN;
-        case SQLITE_BUSY:
-        case SQLITE_LOCKED:
-                return -EBUSY;
-        case SQLITE_READONLY:
-                return -EROFS;
-        case SQLITE_CANTOPEN:
-        case SQLITE_PERM:
-                return -EACCES;
-        default:
-                return -EIO;
-        }
-}
-
-static int pragma_int(sqlite3 *db, const char *sql, int64_t *ret_value) {
-        sqlite3_stmt *statement;
-        int r;
-
-        r = journal_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
-        if (r < 0)
-                return r;
-        r = sqlite3_step(statement);
-        if (r == SQLITE_ROW)
-                *ret_value = sqlite3_column_int64(statement, 0);
-        r = r == SQLITE_ROW ? 0 : r == SQLITE_DONE ? -ENODATA : journal_error(r);
-        (void) sqlite3_finalize(statement);
-        return r;
-}
-
-static bool is_sound(sqlite3 *db) {
-        sqlite3_stmt *statement;
-        bool sound = false;
-
-        if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK)
-                return false;
-        if (sqlite3_step(statement) == SQLITE_ROW)
-                sound = strcmp((const char *) sqlite3_column_text(statement, 0), "ok") == 0;
-        (void) sqlite3_finalize(statement);
-        return sound;
-}
-
-static int open_db(const char *path, int flags, sqlite3 **ret_db) {
-        sqlite3 *db = NULL;
-        int r;
-
-        r = journal_error(sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL));
-        if (r >= 0) {
-                r = journal_error(sqlite3_exec(db,
-                                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=2000;"
-                                " PRAGMA journal_size_limit=16777216;",
-                                NULL, NULL, NULL));
-        }
-        if (r < 0) {
-                (void) sqlite3_close(db);
-                return r;
-        }
-        *ret_db = db;
-        return 0;
-}
 
 /* Each step in a transaction of its own: what was there stays whole. */
 static int migrate(sqlite3 *db, int64_t version) {
@@ -122,14 +51,15 @@ static int open_checked(struct journal *journal) {
         int r;
 
         mask = umask(0077); /* before any thread runs */
-        r = open_db(journal->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &journal->db);
+        r = database_open(journal->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "FULL",
+                        &journal->db);
         (void) umask(mask);
         if (r < 0)
                 return r;
-        if (!is_sound(journal->db))
+        if (!database_is_sound(journal->db))
                 return -EUCLEAN;
 
-        r = pragma_int(journal->db, "PRAGMA user_version", &version);
+        r = database_number(journal->db, "PRAGMA user_version", &version);
         if (r < 0)
                 return r;
         if (version > SCHEMA_VERSION)
@@ -138,34 +68,14 @@ static int open_checked(struct journal *journal) {
         if (r < 0)
                 return r;
 
-        r = pragma_int(journal->db, "SELECT value FROM meta WHERE name = 'last_seq'", &last);
+        r = database_number(journal->db, "SELECT value FROM meta WHERE name = 'last_seq'", &last);
         if (r < 0)
                 return r == -ENODATA ? -EUCLEAN : r;
         if ((uint64_t) last > journal->last_seq)
                 journal->last_seq = (uint64_t) last;
-        r = pragma_int(journal->db, "SELECT ifnull(min(seq), 0) FROM events", &last);
+        r = database_number(journal->db, "SELECT ifnull(min(seq), 0) FROM events", &last);
         journal->first_seq = r < 0 ? 0 : (uint64_t) last;
         return r;
-}
-
-static void close_db(sqlite3 **db) {
-        (void) sqlite3_close(*db);
-        *db = NULL;
-}
-
-static int set_aside(struct journal *journal) {
-        _cleanup_(freep) char *aside = NULL, *wal = NULL, *shm = NULL;
-
-        if (asprintf(&aside, "%s.corrupt-%ju", journal->path,
-                            (uintmax_t) (clock_realtime_us() / USEC_PER_SEC)) < 0 ||
-                        asprintf(&wal, "%s-wal", journal->path) < 0 ||
-                        asprintf(&shm, "%s-shm", journal->path) < 0)
-                return -ENOMEM;
-        if (rename(journal->path, aside) < 0)
-                return -errno;
-        (void) unlink(wal);
-        (void) unlink(shm);
-        return 0;
 }
 
 int journal_schema_open(struct journal *journal) {
@@ -175,8 +85,8 @@ int journal_schema_open(struct journal *journal) {
         r = open_checked(journal);
         if (r == -EUCLEAN) {
                 corrupt = true;
-                close_db(&journal->db);
-                r = set_aside(journal);
+                database_close(&journal->db);
+                r = database_set_aside(journal->path);
                 if (r < 0)
                         return r;
                 /* The numbers given are not to be read any more, and must not be given again: begin
@@ -188,7 +98,7 @@ int journal_schema_open(struct journal *journal) {
         if (r < 0)
                 return r;
 
-        r = open_db(journal->path, SQLITE_OPEN_READONLY, &journal->read_db);
+        r = database_open(journal->path, SQLITE_OPEN_READONLY, "FULL", &journal->read_db);
         if (r < 0)
                 return r;
         journal->next_seq = journal->last_seq + 1;
@@ -228,8 +138,8 @@ void journal_schema_close(struct journal *journal) {
         (void) sqlite3_finalize(journal->delete_workload);
         (void) sqlite3_finalize(journal->upsert_document);
         (void) sqlite3_finalize(journal->delete_document);
-        close_db(&journal->read_db);
-        close_db(&journal->db);
+        database_close(&journal->read_db);
+        database_close(&journal->db);
 }
 
 /* ---- start-up reads ---- */

@@ -86,6 +86,11 @@ static void the_defaults_are_those_documented(void **state) {
         assert_string_equal(config->listen.items[0], "127.0.0.1:9887");
         assert_string_equal(config->listen.items[1], "unix:/run/virtwatch/http.sock");
         assert_null(config->token);
+        assert_true(config->analytics.enabled && config->analytics.history);
+        assert_int_equal(config->analytics.files.n + config->analytics.listen.n, 0);
+        assert_int_equal(config->analytics.retention_days, 400);
+        assert_int_equal(config->analytics.hosts_max, 10000);
+        assert_int_equal(config->analytics.duration, ACCESS_DURATION_AUTO);
         assert_int_equal(config->connections_max, 4096);
         assert_int_equal(config->sse_readers_max, 2048);
         assert_string_equal(config->bus, "system");
@@ -130,6 +135,13 @@ static void every_key_is_taken_up_to_its_bounds(void **state) {
                 { "sources.podman.required", { "yes", "false" }, { "maybe" } },
                 { "sources.podman.socket", { "/a" }, { "/a\r" } },
                 { "sources.kernel.enabled", { "yes", "false" }, { "maybe" } },
+                { "analytics.enabled", { "yes", "false" }, { "maybe" } },
+                { "analytics.files", { "/a", "/a,/b" }, { "/a\n" } },
+                { "analytics.listen", { "1,2,3,4,5,6,7,8" }, { "1,2,3,4,5,6,7,8,9" } },
+                { "analytics.history", { "yes", "false" }, { "maybe" } },
+                { "analytics.retention_days", { "0", "36500" }, { "36501", "400d", "-1", "" } },
+                { "analytics.hosts_max", { "1", "1000000" }, { "0", "1000001" } },
+                { "analytics.duration", { "auto", "s", "ms", "ns" }, { "", "us", "Auto" } },
                 { "http.listen", { "1,2,3,4,5,6,7,8" }, { "1,2,3,4,5,6,7,8,9" } },
                 { "http.token", { "0123456789abcdef" }, { "0123456789abcde\n" } },
                 { "http.connections_max", { "16", "65536", "00017" },
@@ -157,6 +169,8 @@ static void every_key_is_taken_up_to_its_bounds(void **state) {
         assert_int_equal(f->config.retention_bytes, UINT64_C(1) << 50);
         assert_int_equal(f->config.retention_age_us, UINT64_C(36600) * 86400 * 1000000);
         assert_int_equal(f->config.evidence_wait_us, 5000000);
+        assert_int_equal(f->config.analytics.duration, ACCESS_DURATION_NS);
+        assert_int_equal(f->config.analytics.retention_days, 36500);
         assert_int_equal(f->config.connections_max, 17);
         assert_int_equal(f->config.sse_readers_max, 65536);
         assert_int_equal(f->config.log_level, LOG_LEVEL_TRACE);
@@ -425,6 +439,8 @@ static void the_whole_is_checked(void **state) {
         assert_non_null(strstr(f->diag.text, "http.token"));
         assert_int_equal(load(f, "store: {path: relative}"), -EINVAL);
         assert_non_null(strstr(f->diag.text, "store.path"));
+        assert_int_equal(load(f, "analytics: {files: [/a, b]}"), -EINVAL);
+        assert_non_null(strstr(f->diag.text, "analytics.files"));
         assert_int_equal(load(f, "sources: {libvirt: {uris: []}}"), -EINVAL);
         assert_non_null(strstr(f->diag.text, "sources.libvirt.uris"));
         assert_int_equal(load(f, "sources: {libvirt: {uris: [], enabled: no}}"), 0);

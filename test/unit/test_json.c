@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "test.h"
 
@@ -70,12 +71,59 @@ static void faults_are_told_apart(void **state) {
         assert_int_equal(validate(deep), -E2BIG);
 }
 
+static void a_name_is_met_again_among_thousands(void **state) {
+        struct buf text = BUF_INIT(1 << 20);
+
+        assert_int_equal(buf_append_str(&text, "{\"a\":{"), 0);
+        for (int i = 0; i < 5000; i++)
+                assert_int_equal(buf_printf(&text, "\"name%d\":{\"name%d\":%d},", i, i, i), 0);
+        assert_int_equal(buf_append_str(&text, "\"last\":0}}"), 0);
+        assert_int_equal(json_validate(text.data, text.size, JSON_DEPTH_MAX, NULL), 0);
+        text.size -= strlen("last\":0}}");
+        assert_int_equal(buf_append_str(&text, "\\u006eame4999\":0}}"), 0);
+        assert_int_equal(json_validate(text.data, text.size, JSON_DEPTH_MAX, NULL), -EEXIST);
+        buf_done(&text);
+}
+
+static void note(const struct json_piece *piece, void *userdata) {
+        static const char kinds[] = "0tfns{[";
+
+        assert_int_equal(buf_printf(userdata, "%u%c%.*s=%.*s%s ", piece->depth, kinds[piece->kind],
+                                         (int) piece->name_size, piece->name ? piece->name : "",
+                                         (int) piece->size, piece->text, piece->escaped ? "!" : ""),
+                        0);
+}
+
+static void a_visitor_sees_every_value_in_order(void **state) {
+        static const char text[] =
+                        " {\"a\" : [1, \"x\\ny\", {}], \"b\":{\"c\":-0.5e3,\"d\":null},\"e\":true} ";
+        struct buf seen = BUF_INIT(1024);
+
+        assert_int_equal(json_visit(text, strlen(text), JSON_DEPTH_MAX, note, &seen, NULL), 0);
+        assert_string_equal(seen.data,
+                        "0{= 1[a= 2n=1 2s=x\\ny! 2{= 1{b= 2nc=-0.5e3 20d=null 1te=true ");
+        buf_done(&seen);
+}
+
+static void escapes_are_decoded(void **state) {
+        static const char text[] = "a\\u00e9\\ud83d\\ude00\\/\\t\\ud800z";
+        struct buf out = BUF_INIT(64);
+
+        assert_int_equal(json_decode(text, strlen(text), &out), 0);
+        assert_string_equal(out.data, "a\xc3\xa9\xf0\x9f\x98\x80/\t\xef\xbf\xbdz");
+        assert_int_equal(json_decode("\\x", 2, &out), -EINVAL);
+        buf_done(&out);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_json_passes),
                 cmocka_unit_test(what_is_not_json_is_refused),
                 cmocka_unit_test(a_nul_is_no_part_of_json),
                 cmocka_unit_test(faults_are_told_apart),
+                cmocka_unit_test(a_name_is_met_again_among_thousands),
+                cmocka_unit_test(a_visitor_sees_every_value_in_order),
+                cmocka_unit_test(escapes_are_decoded),
         };
 
         return RUN_TESTS(tests);

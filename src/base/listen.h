@@ -1,0 +1,25 @@
+#pragma once
+/* Sockets that wait for connections. */
+
+#include "base/macro.h"
+
+#define LISTEN_NAME_MAX 128 /* bytes, with NUL: "unix:" and a path, or an address and a port */
+
+struct listen_options {
+        unsigned int mode;  /* of a socket file */
+        bool only_loopback; /* any other TCP address is -EPERM */
+};
+
+/**
+ * Listen on "HOST:PORT", "[HOST]:PORT" (numbers; port 0: any free one) or "unix:PATH". The socket
+ * file of an earlier run is removed, but not one that somebody serves. The descriptor does not
+ * block.
+ *
+ * @ret_name: the address as it came to be
+ *
+ * Return: the descriptor; -EINVAL, -ENAMETOOLONG no address; -EADDRINUSE; -EPERM; other errno.
+ */
+int listen_open(const char *address, const struct listen_options *options,
+                char ret_name[static LISTEN_NAME_MAX]);
+/** Close it, and remove its file if it has one. Return: -EBADF. */
+int listen_close(int fd, const char *name);

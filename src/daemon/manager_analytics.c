@@ -1,0 +1,134 @@
+/* Access logs to rows: the reader's thread commits to the store, and what was committed is counted.
+ */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+#include "engine/analytics.h"
+#include "source/access_log.h"
+#include "store/rollups.h"
+
+/* On the reader's thread. */
+static int on_batch(const struct rollup_set *set, const struct access_position *positions,
+                size_t n_positions, void *userdata) {
+        struct manager *manager = userdata;
+        int r;
+
+        r = rollups_commit(manager->rollups, set, positions, n_positions);
+        if (r >= 0)
+                analytics_add(manager->analytics, set, clock_monotonic_us());
+        return r;
+}
+
+static int on_position(const struct access_position *position, void *userdata) {
+        return access_log_restore(userdata, position);
+}
+
+static int on_query(const char *const *hosts, size_t n_hosts, uint32_t from_day, uint32_t days,
+                void (*done)(int error, const struct rollup *rows, size_t n, void *userdata),
+                void *done_userdata, void *userdata) {
+        struct manager *manager = userdata;
+        const struct rollups_query query = {
+                .hosts = hosts, .n_hosts = n_hosts, .from_day = from_day, .days = days
+        };
+
+        return rollups_query(manager->rollups, &query, done, done_userdata);
+}
+
+static void on_stats(struct access_stats *ret_stats, void *userdata) {
+        struct manager *manager = userdata;
+
+        access_log_get_stats(manager->access_log, ret_stats);
+}
+
+static int open_rollups(struct manager *manager) {
+        const struct config *config = &manager->config;
+        _cleanup_(freep) char *path = NULL;
+        int r;
+
+        if (asprintf(&path, "%s/analytics.db", config->state_dir) < 0)
+                return -ENOMEM;
+        r = rollups_open(
+                        &(struct rollups_config){
+                                        .path = path,
+                                        .retention_days = config->analytics.retention_days,
+                                        .hosts_max = config->analytics.hosts_max,
+                        },
+                        manager->event, &manager->rollups);
+        if (r == -EUCLEAN) {
+                log_error("The request analytics %s were corrupt; they were set aside and new ones begun",
+                                path);
+                return 0;
+        }
+        if (r == -EPROTONOSUPPORT)
+                return log_error_errno(r,
+                                "The request analytics %s were written by a newer version", path);
+        if (r < 0)
+                return log_error_errno(r, "Cannot open the request analytics %s: %m", path);
+        return 0;
+}
+
+static int open_logs(struct manager *manager) {
+        const struct config *config = &manager->config;
+        const struct access_log_config logs = {
+                .paths = (const char *const *) config->analytics.files.items,
+                .n_paths = config->analytics.files.n,
+                .listen = (const char *const *) config->analytics.listen.items,
+                .n_listen = config->analytics.listen.n,
+                .history = config->analytics.history,
+                .retention_days = config->analytics.retention_days,
+                .duration = config->analytics.duration,
+        };
+        const struct access_log_hooks hooks = { .commit = on_batch, .userdata = manager };
+        const char *address = "";
+        int r;
+
+        r = access_log_new(&logs, &hooks, &manager->access_log, &address);
+        if (r == -EPERM)
+                return log_error_errno(r,
+                                "Access logs are taken from loopback addresses and sockets only, not from %s",
+                                address);
+        if (r < 0)
+                return log_error_errno(r, "Cannot take access logs from %s: %m", address);
+        for (size_t i = 0; access_log_address(manager->access_log, i); i++)
+                log_info("Taking access logs on %s", access_log_address(manager->access_log, i));
+        r = rollups_load_positions(manager->rollups, on_position, manager->access_log);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read where access logs were left: %m");
+        return 0;
+}
+
+int manager_add_analytics(struct manager *manager) {
+        const struct config *config = &manager->config;
+        const struct analytics_hooks hooks = {
+                .query = on_query, .stats = on_stats, .userdata = manager
+        };
+        int r;
+
+        if (!config->analytics.enabled ||
+                        config->analytics.files.n + config->analytics.listen.n == 0)
+                return 0;
+        r = open_rollups(manager);
+        if (r >= 0)
+                r = open_logs(manager);
+        if (r < 0)
+                return r;
+        r = analytics_new(&hooks, &manager->analytics);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up request analytics: %m");
+        manager->api.analytics = manager->analytics;
+        manager->api.rollups = manager->rollups;
+        return 0;
+}
+
+int manager_start_analytics(struct manager *manager) {
+        return manager->access_log ? access_log_start(manager->access_log) : 0;
+}
+
+void manager_free_analytics(struct manager *manager) {
+        manager->access_log = access_log_free(manager->access_log);
+        manager->rollups = rollups_close(manager->rollups);
+        manager->api.analytics = NULL;
+        manager->api.rollups = NULL;
+        manager->analytics = analytics_free(manager->analytics);
+}

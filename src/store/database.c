@@ -1,0 +1,111 @@
+/* Opening, asking, setting aside. */
+
+#include "store/database.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+int database_error(int sqlite_error) {
+        switch (sqlite_error & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_ROW:
+        case SQLITE_DONE:
+                return 0;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EUCLEAN;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_CANTOPEN:
+        case SQLITE_PERM:
+                return -EACCES;
+        default:
+                return -EIO;
+        }
+}
+
+int database_run(sqlite3 *db, const char *sql) {
+        return database_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+int database_step(sqlite3_stmt *statement) {
+        int r;
+
+        r = database_error(sqlite3_step(statement));
+        (void) sqlite3_reset(statement);
+        return r;
+}
+
+int database_number(sqlite3 *db, const char *sql, int64_t *ret_value) {
+        sqlite3_stmt *statement;
+        int r;
+
+        r = database_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW)
+                *ret_value = sqlite3_column_int64(statement, 0);
+        r = r == SQLITE_ROW ? 0 : r == SQLITE_DONE ? -ENODATA : database_error(r);
+        (void) sqlite3_finalize(statement);
+        return r;
+}
+
+bool database_is_sound(sqlite3 *db) {
+        sqlite3_stmt *statement;
+        bool sound = false;
+
+        if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK)
+                return false;
+        if (sqlite3_step(statement) == SQLITE_ROW)
+                sound = strcmp((const char *) sqlite3_column_text(statement, 0), "ok") == 0;
+        (void) sqlite3_finalize(statement);
+        return sound;
+}
+
+int database_open(const char *path, int flags, const char *synchronous, sqlite3 **ret_db) {
+        char pragmas[160];
+        sqlite3 *db = NULL;
+        int r;
+
+        (void) snprintf(pragmas, sizeof(pragmas),
+                        "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA busy_timeout=2000;"
+                        " PRAGMA journal_size_limit=16777216;",
+                        synchronous);
+        r = database_error(sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL));
+        if (r >= 0)
+                r = database_run(db, pragmas);
+        if (r < 0) {
+                (void) sqlite3_close(db);
+                return r;
+        }
+        *ret_db = db;
+        return 0;
+}
+
+void database_close(sqlite3 **db) {
+        (void) sqlite3_close(*db);
+        *db = NULL;
+}
+
+int database_set_aside(const char *path) {
+        _cleanup_(freep) char *aside = NULL, *wal = NULL, *shm = NULL;
+
+        if (asprintf(&aside, "%s.corrupt-%ju", path,
+                            (uintmax_t) (clock_realtime_us() / USEC_PER_SEC)) < 0 ||
+                        asprintf(&wal, "%s-wal", path) < 0 || asprintf(&shm, "%s-shm", path) < 0)
+                return -ENOMEM;
+        if (rename(path, aside) < 0)
+                return -errno;
+        (void) unlink(wal);
+        (void) unlink(shm);
+        return 0;
+}

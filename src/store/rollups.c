@@ -1,0 +1,373 @@
+/* A row is read, added to and written back, within one transaction for all rows of a batch. */
+
+#include "store/rollups.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "store/rollups_internal.h"
+
+#define SCHEMA_VERSION     1
+#define RETENTION_EVERY_US (600 * USEC_PER_SEC)
+#define LATENCY_BYTES_MAX  65536
+
+static const char schema[] =
+                "BEGIN IMMEDIATE;"
+                "CREATE TABLE rollups (host TEXT NOT NULL, day INTEGER NOT NULL, requests INTEGER NOT NULL,"
+                " status_none INTEGER NOT NULL, status_1xx INTEGER NOT NULL, status_2xx INTEGER NOT NULL,"
+                " status_3xx INTEGER NOT NULL, status_4xx INTEGER NOT NULL, status_5xx INTEGER NOT NULL,"
+                " bytes_out INTEGER NOT NULL, latency BLOB NOT NULL, PRIMARY KEY (host, day)) STRICT;"
+                "CREATE INDEX rollups_by_day ON rollups (day);"
+                "CREATE TABLE positions (id INTEGER PRIMARY KEY, path TEXT NOT NULL, device INTEGER NOT NULL,"
+                " inode INTEGER NOT NULL, head BLOB NOT NULL, \"offset\" INTEGER NOT NULL,"
+                " skipping INTEGER NOT NULL, complete INTEGER NOT NULL, lines INTEGER NOT NULL) STRICT;"
+                "PRAGMA user_version = 1;"
+                "COMMIT;";
+
+/* Open, check, migrate. -EUCLEAN: corrupt. */
+static int open_checked(struct rollups *rollups) {
+        int64_t version = 0;
+        mode_t mask;
+        int r;
+
+        mask = umask(0077); /* before any thread runs */
+        r = database_open(rollups->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "NORMAL",
+                        &rollups->db);
+        (void) umask(mask);
+        if (r < 0)
+                return r;
+        if (!database_is_sound(rollups->db))
+                return -EUCLEAN;
+        r = database_number(rollups->db, "PRAGMA user_version", &version);
+        if (r < 0)
+                return r;
+        if (version > SCHEMA_VERSION)
+                return -EPROTONOSUPPORT;
+        return version == 0 ? database_run(rollups->db, schema) : 0;
+}
+
+static int prepare(struct rollups *rollups) {
+        const struct {
+                sqlite3_stmt **statement;
+                const char *sql;
+        } statements[] = {
+                { &rollups->select,
+                                "SELECT requests, status_none, status_1xx, status_2xx, status_3xx, status_4xx,"
+                                " status_5xx, bytes_out, latency FROM rollups WHERE host = ? AND day = ?" },
+                { &rollups->upsert,
+                                "INSERT OR REPLACE INTO rollups VALUES (?,?,?,?,?,?,?,?,?,?,?)" },
+                { &rollups->count, "SELECT count(*) FROM rollups WHERE day = ?" },
+                { &rollups->upsert_position,
+                                "INSERT OR REPLACE INTO positions VALUES (?,?,?,?,?,?,?,?,?)" },
+                { &rollups->delete_position, "DELETE FROM positions WHERE id = ?" },
+        };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(statements); i++)
+                r = database_error(sqlite3_prepare_v3(rollups->db, statements[i].sql, -1,
+                                SQLITE_PREPARE_PERSISTENT, statements[i].statement, NULL));
+        return r;
+}
+
+int rollups_open(const struct rollups_config *config, sd_event *event,
+                struct rollups **ret_rollups) {
+        _cleanup_(rollups_closep) struct rollups *rollups = NULL;
+        int r, opened;
+
+        rollups = calloc(1, sizeof(*rollups));
+        if (!rollups)
+                return -ENOMEM;
+        (void) pthread_mutex_init(&rollups->lock, NULL);
+        (void) pthread_cond_init(&rollups->wake, NULL);
+        list_init(&rollups->queries);
+        rollups->config = *config;
+        rollups->path = strdup(config->path);
+        if (!rollups->path)
+                return -ENOMEM;
+
+        opened = open_checked(rollups);
+        if (opened == -EUCLEAN) {
+                database_close(&rollups->db);
+                r = database_set_aside(rollups->path);
+                if (r >= 0)
+                        r = open_checked(rollups);
+        } else {
+                r = opened;
+        }
+        if (r >= 0)
+                r = prepare(rollups);
+        if (r >= 0)
+                r = database_open(rollups->path, SQLITE_OPEN_READONLY, "NORMAL", &rollups->read_db);
+        if (r >= 0)
+                r = rollups_start_reader(rollups, event);
+        if (r < 0)
+                return r;
+        *ret_rollups = TAKE_PTR(rollups);
+        return opened;
+}
+
+struct rollups *rollups_close(struct rollups *rollups) {
+        if (!rollups)
+                return NULL;
+        rollups_stop_reader(rollups);
+        (void) sqlite3_finalize(rollups->select);
+        (void) sqlite3_finalize(rollups->upsert);
+        (void) sqlite3_finalize(rollups->count);
+        (void) sqlite3_finalize(rollups->upsert_position);
+        (void) sqlite3_finalize(rollups->delete_position);
+        database_close(&rollups->read_db);
+        database_close(&rollups->db);
+        (void) pthread_cond_destroy(&rollups->wake);
+        (void) pthread_mutex_destroy(&rollups->lock);
+        free(rollups->path);
+        free(rollups);
+        return NULL;
+}
+
+/* ---- positions ---- */
+
+int rollups_load_positions(struct rollups *rollups,
+                int (*each)(const struct access_position *position, void *userdata),
+                void *userdata) {
+        sqlite3_stmt *row;
+        int r, step = SQLITE_DONE;
+
+        r = database_error(sqlite3_prepare_v2(rollups->db,
+                        "SELECT id, path, device, inode, head, \"offset\", skipping, complete, lines"
+                        " FROM positions ORDER BY id",
+                        -1, &row, NULL));
+        if (r < 0)
+                return r;
+        while (r >= 0 && (step = sqlite3_step(row)) == SQLITE_ROW) {
+                struct access_position position = {
+                        .id = sqlite3_column_int64(row, 0),
+                        .path = (const char *) sqlite3_column_text(row, 1),
+                        .device = (uint64_t) sqlite3_column_int64(row, 2),
+                        .inode = (uint64_t) sqlite3_column_int64(row, 3),
+                        .head = sqlite3_column_blob(row, 4),
+                        .head_size = (size_t) sqlite3_column_bytes(row, 4),
+                        .offset = (uint64_t) sqlite3_column_int64(row, 5),
+                        .skipping = sqlite3_column_int(row, 6),
+                        .complete = sqlite3_column_int(row, 7),
+                        .lines = (uint64_t) sqlite3_column_int64(row, 8),
+                };
+
+                if (position.head_size <= ACCESS_HEAD_MAX && position.path)
+                        r = each(&position, userdata);
+        }
+        if (r >= 0)
+                r = database_error(step);
+        (void) sqlite3_finalize(row);
+        return r;
+}
+
+static int write_position(struct rollups *rollups, const struct access_position *position) {
+        sqlite3_stmt *upsert = rollups->upsert_position;
+
+        if (position->forget) {
+                (void) sqlite3_bind_int64(rollups->delete_position, 1, position->id);
+                return database_step(rollups->delete_position);
+        }
+        (void) sqlite3_bind_int64(upsert, 1, position->id);
+        (void) sqlite3_bind_text(upsert, 2, position->path, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(upsert, 3, (int64_t) position->device);
+        (void) sqlite3_bind_int64(upsert, 4, (int64_t) position->inode);
+        (void) sqlite3_bind_blob(upsert, 5, position->head_size ? position->head : "",
+                        (int) position->head_size, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(upsert, 6, (int64_t) position->offset);
+        (void) sqlite3_bind_int(upsert, 7, position->skipping);
+        (void) sqlite3_bind_int(upsert, 8, position->complete);
+        (void) sqlite3_bind_int64(upsert, 9, (int64_t) position->lines);
+        return database_step(upsert);
+}
+
+/* ---- rows ---- */
+
+int rollups_take_row(sqlite3_stmt *statement, int column, struct rollup *ret_row) {
+        struct rollup row = { .requests = (uint64_t) sqlite3_column_int64(statement, column) };
+        int r;
+
+        for (int i = 0; i < ROLLUP_CLASS_MAX_; i++)
+                row.classes[i] = (uint64_t) sqlite3_column_int64(statement, column + 1 + i);
+        row.bytes_out = (uint64_t) sqlite3_column_int64(statement, column + 1 + ROLLUP_CLASS_MAX_);
+        r = latency_decode(sqlite3_column_blob(statement, column + 2 + ROLLUP_CLASS_MAX_),
+                        (size_t) sqlite3_column_bytes(statement, column + 2 + ROLLUP_CLASS_MAX_),
+                        &row.latency);
+        if (r == -ENOMEM)
+                return r;
+        *ret_row = row;
+        return r;
+}
+
+/* Return: 1 and the row; 0 there is none; negative errno. */
+static int read_row(
+                struct rollups *rollups, const char *host, uint32_t day, struct rollup *ret_row) {
+        sqlite3_stmt *select = rollups->select;
+        int r;
+
+        (void) sqlite3_bind_text(select, 1, host, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(select, 2, day);
+        r = sqlite3_step(select);
+        if (r == SQLITE_ROW) {
+                r = rollups_take_row(select, 0, ret_row);
+                if (r == -EINVAL) {
+                        (void) pthread_mutex_lock(&rollups->lock);
+                        rollups->stats.unreadable++;
+                        (void) pthread_mutex_unlock(&rollups->lock);
+                        r = 0;
+                }
+                r = r < 0 ? r : 1;
+        } else {
+                r = database_error(r);
+        }
+        (void) sqlite3_reset(select);
+        return r;
+}
+
+static int write_row(
+                struct rollups *rollups, const char *host, uint32_t day, const struct rollup *row) {
+        _cleanup_(buf_done) struct buf latency = BUF_INIT(LATENCY_BYTES_MAX);
+        sqlite3_stmt *upsert = rollups->upsert;
+        int r;
+
+        r = latency_encode(&row->latency, &latency);
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(upsert, 1, host, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(upsert, 2, day);
+        (void) sqlite3_bind_int64(upsert, 3, (int64_t) row->requests);
+        for (int i = 0; i < ROLLUP_CLASS_MAX_; i++)
+                (void) sqlite3_bind_int64(upsert, 4 + i, (int64_t) row->classes[i]);
+        (void) sqlite3_bind_int64(upsert, 4 + ROLLUP_CLASS_MAX_, (int64_t) row->bytes_out);
+        (void) sqlite3_bind_blob(upsert, 5 + ROLLUP_CLASS_MAX_, latency.data, (int) latency.size,
+                        SQLITE_STATIC);
+        r = database_step(upsert);
+        (void) sqlite3_clear_bindings(upsert);
+        return r;
+}
+
+/* How many rows a day has, including what the open transaction has made. */
+static int day_rows(struct rollups *rollups, uint32_t day, uint64_t **ret_rows) {
+        size_t i = day % ROLLUPS_DAYS_KNOWN;
+        int r;
+
+        if (rollups->days[i].day != day || rollups->days[i].rows == 0) {
+                (void) sqlite3_bind_int64(rollups->count, 1, day);
+                r = sqlite3_step(rollups->count);
+                if (r == SQLITE_ROW) {
+                        rollups->days[i].day = day;
+                        rollups->days[i].rows = (uint64_t) sqlite3_column_int64(rollups->count, 0);
+                }
+                (void) sqlite3_reset(rollups->count);
+                if (r != SQLITE_ROW)
+                        return database_error(r);
+        }
+        *ret_rows = &rollups->days[i].rows;
+        return 0;
+}
+
+static int add_day(struct rollups *rollups, const char *host, const struct rollup *day,
+                uint64_t *overflow) {
+        struct rollup row = {};
+        uint64_t *rows;
+        int found, r;
+
+        r = day_rows(rollups, day->day, &rows);
+        if (r < 0)
+                return r;
+        found = read_row(rollups, host, day->day, &row);
+        if (found == 0 && *rows >= rollups->config.hosts_max && strcmp(host, ROLLUP_OTHER) != 0) {
+                *overflow += day->requests;
+                host = ROLLUP_OTHER;
+                found = read_row(rollups, host, day->day, &row);
+        }
+        r = found;
+        if (r >= 0)
+                r = rollup_merge(&row, day);
+        if (r >= 0)
+                r = write_row(rollups, host, day->day, &row);
+        if (r >= 0 && found == 0)
+                (*rows)++;
+        rollup_done(&row);
+        return r;
+}
+
+struct adding {
+        struct rollups *rollups;
+        uint64_t overflow;
+};
+
+static int add_host(const struct rollup_host *host, void *userdata) {
+        struct adding *adding = userdata;
+        int r = 0;
+
+        for (const struct rollup *day = host->days; r >= 0 && day; day = day->next)
+                r = add_day(adding->rollups, host->name, day, &adding->overflow);
+        return r;
+}
+
+static int keep_retention(struct rollups *rollups) {
+        uint64_t now_us = clock_monotonic_us();
+        uint32_t today = (uint32_t) (clock_realtime_us() / ROLLUP_DAY_US);
+        char sql[64];
+        int r;
+
+        if (!rollups->config.retention_days || today < rollups->config.retention_days ||
+                        (rollups->retained_us > 0 &&
+                                        now_us - rollups->retained_us < RETENTION_EVERY_US))
+                return 0;
+        (void) snprintf(sql, sizeof(sql), "DELETE FROM rollups WHERE day <= %u",
+                        today - rollups->config.retention_days);
+        r = database_run(rollups->db, sql);
+        if (r < 0)
+                return r;
+        rollups->retained_us = now_us;
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->stats.rows_removed += (uint64_t) sqlite3_changes64(rollups->db);
+        (void) pthread_mutex_unlock(&rollups->lock);
+        memset(rollups->days, 0, sizeof(rollups->days));
+        return 0;
+}
+
+static void note_commit(struct rollups *rollups, int error, uint64_t overflow) {
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->stats.last_error = error;
+        if (error < 0) {
+                rollups->stats.write_errors++;
+        } else {
+                rollups->stats.transactions++;
+                rollups->stats.overflow += overflow;
+        }
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
+int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
+                const struct access_position *positions, size_t n_positions) {
+        struct adding adding = { .rollups = rollups };
+        int r;
+
+        r = database_run(rollups->db, "BEGIN IMMEDIATE");
+        if (r >= 0) {
+                r = keep_retention(rollups);
+                if (r >= 0)
+                        r = rollup_set_each(set, add_host, &adding);
+                for (size_t i = 0; r >= 0 && i < n_positions; i++)
+                        r = write_position(rollups, &positions[i]);
+                if (r >= 0)
+                        r = database_run(rollups->db, "COMMIT");
+                if (r < 0) {
+                        (void) database_run(rollups->db, "ROLLBACK");
+                        memset(rollups->days, 0, sizeof(rollups->days));
+                }
+        }
+        note_commit(rollups, r, adding.overflow);
+        return r;
+}
+
+void rollups_get_stats(struct rollups *rollups, struct rollups_stats *ret_stats) {
+        (void) pthread_mutex_lock(&rollups->lock);
+        *ret_stats = rollups->stats;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}

@@ -1,0 +1,74 @@
+#pragma once
+/* The rows of request analytics, one for each day (UTC) and host, and the positions of the logs
+ * they were counted from: a database of its own, because both are committed by the thread that
+ * reads the logs, and a database has one writer. A row and the position behind its lines go to disk
+ * in one transaction: whatever is killed, no line is lost and none counted twice.
+ * synchronous=NORMAL serves: after a power cut the last commits may be gone, but rows and positions
+ * together. */
+
+#include <systemd/sd-event.h>
+
+#include "model/rollup.h"
+
+struct rollups;
+
+#define ROLLUPS_QUERY_HOSTS_MAX 256
+#define ROLLUPS_QUERY_DAYS_MAX  3660
+
+struct rollups_config {
+        const char *path;            /* its folder must exist */
+        unsigned int retention_days; /* rows of days before are removed; 0: keep */
+        size_t hosts_max;            /* rows of one day; further hosts are ROLLUP_OTHER */
+};
+
+/**
+ * Open or make the database (on the calling thread, before the loop runs).
+ *
+ * Return: 0; -EUCLEAN corrupt (set aside as PATH.corrupt-TIME and a new one begun: *ret_rollups is
+ * valid); -EPROTONOSUPPORT written by a newer version; any errno of open.
+ */
+int rollups_open(
+                const struct rollups_config *config, sd_event *event, struct rollups **ret_rollups);
+/** Nobody may be committing any more. Queries that wait are answered with -ECANCELED. */
+struct rollups *rollups_close(struct rollups *rollups);
+DEFINE_FREEP(struct rollups, rollups_close);
+
+/** Call @each for every position stored; before the first commit. It stops at a negative return. */
+int rollups_load_positions(struct rollups *rollups,
+                int (*each)(const struct access_position *position, void *userdata),
+                void *userdata);
+
+/**
+ * Add a set to the rows and store the positions, in one transaction. From one thread at a time; it
+ * blocks as long as the disk does.
+ *
+ * @set: may be empty
+ *
+ * Return: 0; negative errno, and nothing of it is stored.
+ */
+int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
+                const struct access_position *positions, size_t n_positions);
+
+struct rollups_query {
+        const char *const *hosts; /* as rows have them; copied */
+        size_t n_hosts;           /* at most ROLLUPS_QUERY_HOSTS_MAX */
+        uint32_t from_day, days;  /* days: 1..ROLLUPS_QUERY_DAYS_MAX */
+};
+
+/**
+ * The rows of these hosts, added up day by day; read on a thread of its own. @done is called on the
+ * loop, never from within: rows are borrowed, ascending by day, without days that have none.
+ *
+ * Return: 0; -EAGAIN too many queries waiting (64); -E2BIG too many hosts or days; -ENOMEM.
+ */
+int rollups_query(struct rollups *rollups, const struct rollups_query *query,
+                void (*done)(int error, const struct rollup *rows, size_t n, void *userdata),
+                void *userdata);
+
+struct rollups_stats {
+        uint64_t transactions, write_errors, rows_removed;
+        uint64_t overflow;   /* lines counted under ROLLUP_OTHER because the day was full */
+        uint64_t unreadable; /* histograms that were; begun anew */
+        int last_error;      /* negative errno of the last commit; 0 */
+};
+void rollups_get_stats(struct rollups *rollups, struct rollups_stats *ret_stats);

@@ -1,0 +1,45 @@
+#pragma once
+/* What the files of the rollups share: rollups.c (opening, committing) and rollups_query.c. */
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "store/database.h"
+#include "store/rollups.h"
+
+struct mailbox;
+
+#define ROLLUPS_DAYS_KNOWN 16
+
+struct rollups {
+        struct rollups_config config;
+        char *path;
+
+        /* the committing thread's */
+        sqlite3 *db;
+        sqlite3_stmt *select, *upsert, *count, *upsert_position, *delete_position;
+        struct {
+                uint32_t day;
+                uint64_t rows; /* 0: not known */
+        } days[ROLLUPS_DAYS_KNOWN];
+        uint64_t retained_us; /* CLOCK_MONOTONIC of the last removal of old rows */
+
+        pthread_mutex_t lock;
+        struct rollups_stats stats; /* under lock */
+        struct list queries;        /* under lock */
+        size_t n_queries;           /* under lock */
+        bool stopping;              /* under lock */
+        pthread_cond_t wake;
+        pthread_t reader;
+        bool has_reader;
+        sqlite3 *read_db; /* the reader's */
+        struct mailbox *mailbox;
+};
+
+/** The columns of a row from @column on: requests, the classes, bytes_out, latency. Return: 0;
+ * -EINVAL the histogram is unreadable, and left empty; -ENOMEM. */
+int rollups_take_row(sqlite3_stmt *statement, int column, struct rollup *ret_row);
+
+/* rollups_query.c */
+int rollups_start_reader(struct rollups *rollups, sd_event *event);
+void rollups_stop_reader(struct rollups *rollups);

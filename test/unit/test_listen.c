@@ -1,0 +1,72 @@
+/* Addresses as people write them, and socket files of earlier runs. */
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/listen.h"
+#include "folder.h"
+
+static int open_close(const char *address, const struct listen_options *options, char *name) {
+        int fd = listen_open(address, options, name);
+
+        if (fd < 0)
+                return fd;
+        (void) listen_close(fd, name);
+        return 0;
+}
+
+static void addresses_are_taken_as_written(void **state) {
+        char name[LISTEN_NAME_MAX];
+
+        assert_int_equal(open_close("127.0.0.1:0", &(struct listen_options){}, name), 0);
+        assert_memory_equal(name, "127.0.0.1:", 10);
+        assert_true(strcmp(name, "127.0.0.1:0") != 0);
+        assert_int_equal(open_close("0.0.0.0:0", &(struct listen_options){}, name), 0);
+        assert_int_equal(open_close("localhost:0", &(struct listen_options){}, name), -EINVAL);
+        assert_int_equal(open_close("127.0.0.1", &(struct listen_options){}, name), -EINVAL);
+        assert_int_equal(open_close("127.0.0.1:99999x", &(struct listen_options){}, name), -EINVAL);
+        assert_int_equal(open_close("", &(struct listen_options){}, name), -EINVAL);
+}
+
+static void only_loopback_means_it(void **state) {
+        const struct listen_options options = { .only_loopback = true };
+        char name[LISTEN_NAME_MAX];
+
+        assert_int_equal(open_close("127.0.0.1:0", &options, name), 0);
+        assert_int_equal(open_close("127.8.0.1:0", &options, name), 0);
+        assert_int_equal(open_close("0.0.0.0:0", &options, name), -EPERM);
+        assert_int_equal(open_close("[::]:0", &options, name), -EPERM);
+        assert_int_equal(open_close("10.0.0.1:0", &options, name), -EPERM);
+}
+
+static void a_stale_socket_is_replaced_and_a_served_one_is_not(void **state) {
+        char name[LISTEN_NAME_MAX], other[LISTEN_NAME_MAX], address[300];
+        struct stat st;
+        int fd;
+
+        (void) snprintf(address, sizeof(address), "unix:%s", folder_path(*state, "s"));
+        fd = listen_open(address, &(struct listen_options){ .mode = 0600 }, name);
+        assert_true(fd >= 0);
+        assert_string_equal(name, address);
+        assert_int_equal(stat(address + 5, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        assert_int_equal(open_close(address, &(struct listen_options){}, other), -EADDRINUSE);
+        (void) fd_close(fd); /* as a kill does: the file stays */
+        fd = listen_open(address, &(struct listen_options){ .mode = 0600 }, name);
+        assert_true(fd >= 0);
+        assert_int_equal(listen_close(fd, name), -EBADF);
+        assert_int_equal(stat(address + 5, &st), -1);
+        folder_write(*state, "s", "a file");
+        assert_int_equal(open_close(address, &(struct listen_options){}, other), -EADDRINUSE);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(addresses_are_taken_as_written),
+                cmocka_unit_test(only_loopback_means_it),
+                FOLDER_TEST(a_stale_socket_is_replaced_and_a_served_one_is_not),
+        };
+
+        return RUN_TESTS(tests);
+}
