@@ -67,8 +67,7 @@ static void rows_done(int error, const struct analytics_row *rows, size_t n, voi
         }
 }
 
-static enum MHD_Result answer_empty(
-                struct http_request *request, const char *slug, uint32_t days) {
+static enum MHD_Result answer_empty(struct http_request *request, const char *slug, uint32_t days) {
         _cleanup_(json_putp) struct json_object *object = answer_of(slug, days, NULL, 0);
 
         return rest_answer_json(request, MHD_HTTP_OK, object);

@@ -78,6 +78,7 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
 /* ---- print_app.c ---- */
 
 void print_apps(const struct cli *cli, struct json_object *apps);
+void print_analytics(const struct cli *cli, struct json_object *analytics);
 
 /* ---- probe.c ---- */
 

@@ -21,6 +21,7 @@ struct request {
         uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
         char *token_text;
+        uint64_t days;        /* 0: not given */
         const char *argument; /* what follows the command; NULL: nothing */
         int n_arguments;      /* of all that follows it */
         char **arguments;
@@ -35,6 +36,7 @@ static void help(void) {
                       "  timeline SLUG [-f] [-n N]                                   what happened to an app\n"
                       "  probe [show [SLUG]] | run SLUG | rm SLUG                    whether apps answer; ask one now; forget it\n"
                       "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
+                      "  analytics SLUG [--days N]                                   its requests, day by day\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
@@ -112,6 +114,13 @@ static int set_lines(struct request *request, const char *text) {
         return -EINVAL;
 }
 
+static int set_days(struct request *request, const char *text) {
+        if (text_to_u64(text, &request->days) >= 0 && request->days >= 1 && request->days <= 366)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: --days is a number from 1 to 366, not '%s'\n", text);
+        return -EINVAL;
+}
+
 static int answer(bool wants_help) {
         if (wants_help)
                 help();
@@ -127,6 +136,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 OPT_FILTER,
                 OPT_SORT,
                 OPT_BATCH,
+                OPT_DAYS,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -138,6 +148,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "since", required_argument, NULL, OPT_SINCE },
                 { "filter", required_argument, NULL, OPT_FILTER },
                 { "batch", no_argument, NULL, OPT_BATCH },
+                { "days", required_argument, NULL, OPT_DAYS },
                 { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
@@ -162,6 +173,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = add_filter(request, optarg);
                 else if (c == OPT_BATCH)
                         request->batch = true;
+                else if (c == OPT_DAYS)
+                        r = set_days(request, optarg);
                 else if (c == OPT_SORT)
                         r = set_sort(request, optarg);
                 else if (c == OPT_HOST)
@@ -290,6 +303,30 @@ static int probe(struct request *request) {
         return probe_command(&request->cli, request->n_arguments, request->arguments);
 }
 
+static int analytics(struct request *request) {
+        _cleanup_(json_putp) struct json_object *object = NULL;
+        _cleanup_(freep) char *path = NULL, *slug = NULL;
+        long code;
+        int r;
+
+        if (!request->argument) {
+                (void) fprintf(stderr, "virtwatch: analytics wants the slug of an app\n");
+                return -EINVAL;
+        }
+        slug = client_escape(request->argument);
+        if (!slug ||
+                        asprintf(&path, "/api/app-gateway/analytics/%s?days=%ju", slug,
+                                        request->days ? (uintmax_t) request->days : 7) < 0)
+                return -ENOMEM;
+        r = client_get(&request->cli, path, &object, &code);
+        if (r < 0)
+                return r;
+        if (code != 200)
+                return refused(object, code);
+        print_analytics(&request->cli, object);
+        return 0;
+}
+
 static int run_top(struct request *request) {
         const struct top_options options = {
                 .cli = &request->cli,
@@ -324,8 +361,8 @@ int main(int argc, char **argv) {
                 const char *name;
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
-                { "apps", apps }, { "probe", probe }, { "timeline", timeline }, { "top", run_top },
-                { "status", status } };
+                { "apps", apps }, { "analytics", analytics }, { "probe", probe },
+                { "timeline", timeline }, { "top", run_top }, { "status", status } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;

@@ -1,4 +1,5 @@
-/* The table of apps. As in print.c, nothing is taken to be of the type it should be. */
+/* The tables of apps and of their requests. As in print.c, nothing is taken to be of the type it
+ * should be. */
 
 #include <string.h>
 
@@ -49,5 +50,41 @@ void print_apps(const struct cli *cli, struct json_object *apps) {
                         (void) printf("%s  %s  %9zu  %s\n", slug_cell, origin_cell,
                                         length(json_get(app, "workloads")), shown);
                 }
+        }
+}
+
+/* "12.3", or "-" for what is not a number. */
+static void print_number(struct json_object *row, const char *name) {
+        struct json_object *value = json_get(row, name);
+
+        if (json_object_is_type(value, json_type_int) ||
+                        json_object_is_type(value, json_type_double))
+                (void) printf("  %8.1f", json_object_get_double(value));
+        else
+                (void) printf("  %8s", "-");
+}
+
+void print_analytics(const struct cli *cli, struct json_object *analytics) {
+        static const char *const counts[] = { "requests", "status_2xx", "status_3xx", "status_4xx",
+                "status_5xx" };
+        struct json_object *rows = json_get(analytics, "rollups");
+
+        if (cli->json) {
+                print_json(analytics);
+                return;
+        }
+        (void) printf("%-10s  %10s  %10s  %10s  %10s  %10s  %8s  %8s  %12s\n", "DATE", "REQUESTS",
+                        "2xx", "3xx", "4xx", "5xx", "P50 ms", "P95 ms", "BYTES OUT");
+        for (size_t i = 0; i < length(rows); i++) {
+                struct json_object *row = json_object_array_get_idx(rows, i);
+                const char *date = json_get_string(row, "date");
+                _cleanup_(freep) char *cell = cells_pad(date ? date : "?", 10);
+
+                (void) printf("%s", cell ? cell : "");
+                for (size_t c = 0; c < ARRAY_SIZE(counts); c++)
+                        (void) printf("  %10jd", (intmax_t) json_get_int(row, counts[c], 0));
+                print_number(row, "p50_ms");
+                print_number(row, "p95_ms");
+                (void) printf("  %12jd\n", (intmax_t) json_get_int(row, "bytes_out", 0));
         }
 }

@@ -8,8 +8,9 @@
 
 struct analytics;
 
-#define ANALYTICS_SERIES_MAX 1000 /* hosts with series of their own; all further are ROLLUP_OTHER \
-                                   */
+#define ANALYTICS_SERIES_MAX                                                 \
+        1000 /* hosts with series of their own; all further are ROLLUP_OTHER \
+              */
 #define ANALYTICS_WINDOW_US (60 * USEC_PER_SEC)
 
 /* One day of one host, or of several added up. */

@@ -4,6 +4,7 @@ import http.client
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -257,3 +258,33 @@ def test_what_the_client_has_already_is_not_sent_again(daemon):
     send(one, "PUT", APP, {"vm_name": "web-2"})
     assert ask(etag)[0] == 200
     client.close()
+
+
+def test_requests_of_an_apps_hosts_are_its_analytics(daemon, tmp_path):
+    now = int(time.time())
+
+    def line(host, at, status=200, seconds=0.010, size=100):
+        return json.dumps({"level": "info", "ts": at + 0.5, "logger": "http.log.access", "msg": "handled request",
+                           "request": {"remote_ip": "127.0.0.1", "proto": "HTTP/1.1", "method": "GET", "host": host, "uri": "/"},
+                           "duration": seconds, "size": size, "status": status}) + "\n"
+
+    log = tmp_path / "access.log"
+    log.write_text("".join(line("shop.example", now - 1, seconds=0.001 * n) for n in range(1, 101))
+                   + line("SHOP.example:8443", now - 1, 404) + line("shop.example", now - 1, 503) + line("www.shop.example", now - 1, 301)
+                   + line("other.example", now - 1) + line("shop.example", now - 86400, 200, size=7))
+    one = daemon({"analytics.files": log})
+    path = "/api/app-gateway/analytics/shop"
+    assert send(one, "GET", path)[1] == {"slug": "shop", "days": 7, "rollups": []}
+    send(one, "PUT", APP, {"hosts": ["shop.example", "www.shop.example"]})
+    rows = wait_for(lambda: (lambda r: r if len(r) == 2 and r[1]["requests"] == 103 else None)(send(one, "GET", path)[1]["rollups"]), 20, "its rows")
+    yesterday, today = rows
+    assert (yesterday["requests"], yesterday["bytes_out"]) == (1, 7)
+    assert today["date"] == time.strftime("%Y-%m-%d", time.gmtime(now - 1))
+    assert [today[f"status_{c}xx"] for c in (2, 3, 4, 5)] == [100, 1, 1, 1] and today["bytes_out"] == 10300
+    assert abs(today["p50_ms"] - 50) < 3 and abs(today["p95_ms"] - 95) < 3
+    assert [row["date"] for row in send(one, "GET", path + "?days=1")[1]["rollups"]] == [today["date"]]
+    for days in ("0", "367", "x", "-1"):
+        assert send(one, "GET", f"{path}?days={days}")[0] == 400
+    table = subprocess.run([BUILD / "src/virtwatch", "analytics", "shop", "--days", "2", "--host", f"unix:{one.folder}/http.sock"],
+                           capture_output=True, text=True).stdout
+    assert today["date"] in table and "103" in table and "10300" in table
