@@ -74,10 +74,11 @@ static void durations(const struct analytics_series *series, void *userdata) {
 }
 
 static void errors(const struct analytics_series *series, void *userdata) {
-        for (size_t i = 0; i < ROLLUP_ERROR_MAX_; i++)
+        for (size_t i = 0; i < ROLLUP_ERROR_MAX_; i++) {
                 put(userdata, series->host, "error_type",
                                 rollup_error_to_string((enum rollup_error) i),
                                 series->total->errors[i]);
+        }
 }
 
 static void rates(const struct analytics_series *series, void *userdata) {
@@ -90,13 +91,14 @@ static void percentiles(const struct analytics_series *series, void *userdata) {
                 double quantile;
         } all[] = { { "50", 0.5 }, { "95", 0.95 }, { "99", 0.99 } };
 
-        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
                 put_number(userdata, series->host, all[i].text,
                                 series->latency->count == 0
                                                 ? (double) NAN
                                                 : (double) latency_quantile_ns(series->latency,
                                                                   all[i].quantile) /
                                                                 1e9);
+        }
 }
 
 static void host_series(struct exposition *exposition, struct analytics *analytics) {

@@ -298,12 +298,13 @@ static int config_check(const struct config *config, struct diag *diag) {
                                 RING_SLOTS_MAX);
                 return -EINVAL;
         }
-        for (size_t i = 0; i < config->analytics.files.n; i++)
+        for (size_t i = 0; i < config->analytics.files.n; i++) {
                 if (config->analytics.files.items[i][0] != '/') {
                         diag_set(diag, 0, 0, "analytics.files must be absolute, not '%s'",
                                         config->analytics.files.items[i]);
                         return -EINVAL;
                 }
+        }
         if (config->state_dir[0] != '/') {
                 diag_set(diag, 0, 0, "store.path must be absolute, not '%s'", config->state_dir);
                 return -EINVAL;

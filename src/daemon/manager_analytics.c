@@ -84,10 +84,11 @@ static int open_logs(struct manager *manager) {
         int r;
 
         r = access_log_new(&logs, &hooks, &manager->access_log, &address);
-        if (r == -EPERM)
+        if (r == -EPERM) {
                 return log_error_errno(r,
                                 "Access logs are taken from loopback addresses and sockets only, not from %s",
                                 address);
+        }
         if (r < 0)
                 return log_error_errno(r, "Cannot take access logs from %s: %m", address);
         for (size_t i = 0; access_log_address(manager->access_log, i); i++)

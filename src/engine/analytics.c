@@ -226,19 +226,25 @@ static void free_names(char **names) {
         free(names);
 }
 
+static char *lowered(const char *text) {
+        char *copy = strdup(text);
+
+        for (char *c = copy; c && *c; c++)
+                *c = (char) tolower((unsigned char) *c);
+        return copy;
+}
+
 static int lower_case(const char *const *hosts, size_t n_hosts, char ***ret_names) {
         char **names = calloc(n_hosts + 1, sizeof(names[0]));
 
         if (!names)
                 return -ENOMEM;
         for (size_t i = 0; i < n_hosts; i++) {
-                names[i] = strdup(hosts[i]);
+                names[i] = lowered(hosts[i]);
                 if (!names[i]) {
                         free_names(names);
                         return -ENOMEM;
                 }
-                for (char *c = names[i]; *c; c++)
-                        *c = (char) tolower((unsigned char) *c);
         }
         *ret_names = names;
         return 0;

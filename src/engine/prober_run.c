@@ -192,11 +192,12 @@ static void on_done(struct curl_call *call, int error, long status, const char *
         }
         if (error < 0)
                 explain_failure(run, error, &result);
-        else if (result.http_status != probe->config.expected_status)
+        else if (result.http_status != probe->config.expected_status) {
                 explain(&result, "status %ld where %u is expected", status,
                                 probe->config.expected_status);
-        else
+        } else {
                 result.success = true;
+        }
         prober_run_ended(probe, &result);
 }
 

@@ -54,10 +54,11 @@ static void on_piece(const struct json_piece *piece, void *userdata) {
         reader->in_request =
                         piece->kind == JSON_OBJECT && is_name(piece, "request", strlen("request"));
         reader->has_request = reader->has_request || reader->in_request;
-        for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
                 if (is_name(piece, wanted[i].name, wanted[i].size))
                         *(struct json_piece *) (void *) ((char *) reader + wanted[i].offset) =
                                         *piece;
+        }
 }
 
 /* ---- numbers ---- */
@@ -95,10 +96,11 @@ static int read_decimal(const char *text, size_t size, int power, uint64_t *ret_
 
         if (at < end && *at == '-')
                 return -ERANGE;
-        for (; at < end && isdigit((unsigned char) *at); at++)
+        for (; at < end && isdigit((unsigned char) *at); at++) {
                 if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
                                 __builtin_add_overflow(value, (uint64_t) (*at - '0'), &value))
                         return -ERANGE;
+        }
         if (at < end && *at == '.') {
                 for (at++; at < end && isdigit((unsigned char) *at); at++) {
                         if (value > UINT64_MAX / 100)
@@ -258,10 +260,11 @@ static int read_duration(const struct json_piece *piece, enum access_duration un
 /* ---- the host ---- */
 
 static bool is_host(const char *host, size_t size, bool address) {
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
                 if (!isalnum((unsigned char) host[i]) && host[i] != '.' &&
                                 (address ? host[i] != ':' : host[i] != '-' && host[i] != '_'))
                         return false;
+        }
         return size > 0 && size <= ACCESS_HOST_MAX;
 }
 
@@ -272,6 +275,12 @@ static bool is_port(const char *text, size_t size) {
                 if (!isdigit((unsigned char) text[i]))
                         return false;
         return *text == ':' && size <= strlen(":65535");
+}
+
+static void copy_lower(const char *text, size_t size, char *to) {
+        for (size_t i = 0; i < size; i++)
+                to[i] = (char) tolower((unsigned char) text[i]);
+        to[size] = '\0';
 }
 
 /* Anybody can ask for any host: what could be none becomes "". */
@@ -293,11 +302,8 @@ static void take_host(const char *text, size_t size, char host[static ACCESS_HOS
                 return;
         if (!address && n > 0 && text[n - 1] == '.')
                 n--;
-        if (!is_host(text, n, address))
-                return;
-        for (size_t i = 0; i < n; i++)
-                host[i] = (char) tolower((unsigned char) text[i]);
-        host[n] = '\0';
+        if (is_host(text, n, address))
+                copy_lower(text, n, host);
 }
 
 static int read_host(const struct json_piece *piece, struct access_line *line) {

@@ -114,15 +114,26 @@ static bool is_authority(const char *text, size_t size) {
         return port >= 1 && port <= 65535;
 }
 
+/* Bytes of "http://" or "https://"; 0: neither. */
+static size_t scheme_size(const char *text) {
+        if (strncasecmp(text, "http://", 7) == 0)
+                return 7;
+        return strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
+}
+
+static void copy_lower(const char *text, size_t size, char *to) {
+        for (size_t i = 0; i < size; i++)
+                to[i] = (char) tolower((unsigned char) text[i]);
+        to[size] = '\0';
+}
+
 static int take_url(
                 struct probe_config *config, const char *text, bool has_path, struct diag *diag) {
         static const char wanted[] =
                         "wants http:// or https:// with a host, and at most a port and a path";
         size_t scheme, n;
 
-        scheme = text && strncasecmp(text, "http://", 7) == 0           ? 7
-                        : text && strncasecmp(text, "https://", 8) == 0 ? 8
-                                                                        : 0;
+        scheme = text ? scheme_size(text) : 0;
         if (scheme == 0 || !is_printable(text))
                 return refuse(diag, "url", wanted);
         n = scheme + strcspn(text + scheme, "/?#");
@@ -135,9 +146,7 @@ static int take_url(
                         return refuse(diag, "url", wanted);
                 memcpy(config->path, text + n, strlen(text + n) + 1);
         }
-        for (size_t i = 0; i < n; i++)
-                config->url[i] = (char) tolower((unsigned char) text[i]);
-        config->url[n] = '\0';
+        copy_lower(text, n, config->url);
         return 0;
 }
 

@@ -271,12 +271,13 @@ static int day_rows(struct rollups *rollups, uint32_t day, uint64_t **ret_rows) 
 static int add_day(struct rollups *rollups, const char *host, const struct rollup *day,
                 uint64_t *overflow) {
         struct rollup row = {};
-        uint64_t *rows;
+        uint64_t *rows = NULL;
         int found, r;
 
         r = day_rows(rollups, day->day, &rows);
         if (r < 0)
                 return r;
+        assert(rows);
         found = read_row(rollups, host, day->day, &row);
         if (found == 0 && *rows >= rollups->config.hosts_max && strcmp(host, ROLLUP_OTHER) != 0) {
                 *overflow += day->requests;
