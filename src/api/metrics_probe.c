@@ -87,10 +87,11 @@ static void phase_series(struct exposition *exposition, const struct map *all) {
                 if (!begun)
                         exposition_family(exposition, &family);
                 begun = true;
-                for (size_t i = 0; i < PROBE_PHASE_MAX_; i++)
+                for (size_t i = 0; i < PROBE_PHASE_MAX_; i++) {
                         exposition_scaled(exposition, label_of(probe, label), "phase",
                                         probe_phase_to_string((enum probe_phase) i),
                                         probe->state.last.phase_us[i], 6);
+                }
         }
 }
 

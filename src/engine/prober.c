@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "engine/prober_internal.h"
 #include "loop/timer.h"
 #include "model/event.h"
@@ -33,10 +34,10 @@ void prober_add_own(struct prober *prober, const char *address) {
         char host[INET6_ADDRSTRLEN + 2];
         const char *colon = strrchr(address, ':');
         size_t n = colon ? (size_t) (colon - address) : 0;
-        unsigned int port;
+        uint64_t port;
 
         if (n == 0 || n >= sizeof(host) || prober->n_own >= OWN_MAX ||
-                        sscanf(colon + 1, "%5u", &port) != 1)
+                        text_to_u64(colon + 1, &port) < 0)
                 return;
         memcpy(host, address, n);
         host[n] = '\0';
@@ -182,13 +183,14 @@ static int make_event(const struct probe *probe, const struct probe_state *state
 
         if (!details)
                 return -ENOMEM;
-        if (up)
+        if (up) {
                 (void) snprintf(message, sizeof(message), "%s is up: status %u after %ju ms",
                                 probe->slug, last->http_status,
                                 (uintmax_t) (last->duration_us / USEC_PER_MSEC));
-        else
+        } else {
                 (void) snprintf(message, sizeof(message), "%s is down, %u failures in a row: %s",
                                 probe->slug, state->consecutive_failures, last->error);
+        }
         (void) json_add_string(details, "path", probe->config.path);
         if (probe->config.url[0])
                 (void) json_add_string(details, "url", probe->config.url);
@@ -267,6 +269,17 @@ static void arm(struct probe *probe) {
         (void) sd_event_source_set_enabled(probe->timer, SD_EVENT_ONESHOT);
 }
 
+/* A run that could not be begun is one that failed. */
+static void take_unasked(struct probe *probe, int error) {
+        struct probe_result result = { .at_us = clock_realtime_us() };
+
+        (void) snprintf(result.error, sizeof(result.error), "%s",
+                        error == -EINVAL
+                                        ? "the url cannot be read"
+                                        : "there is nothing to ask: the probe has no url, and the app no host");
+        take_result(probe, &result);
+}
+
 static int on_turn(sd_event_source *timer, uint64_t time_us, void *userdata) {
         struct probe *probe = userdata;
         struct prober *prober = probe->prober;
@@ -277,14 +290,8 @@ static int on_turn(sd_event_source *timer, uint64_t time_us, void *userdata) {
                 prober->stats.overlapped++;
         } else {
                 r = start(probe);
-                if (r == -EDESTADDRREQ)
-                        take_result(probe,
-                                        &(struct probe_result){ .at_us = clock_realtime_us(),
-                                                        .error = "there is nothing to ask: the probe has no url, and the app no host" });
-                else if (r == -EINVAL)
-                        take_result(probe,
-                                        &(struct probe_result){ .at_us = clock_realtime_us(),
-                                                        .error = "the url cannot be read" });
+                if (r == -EDESTADDRREQ || r == -EINVAL)
+                        take_unasked(probe, r);
                 else if (r < 0)
                         prober->stats.skipped++;
         }
