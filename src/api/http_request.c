@@ -124,9 +124,9 @@ static const char *allowed_methods(const struct http_route *route, char text[sta
 
         text[0] = '\0';
         for (size_t i = 0; route && i < ON_MAX_; i++) {
-                if (route->on[i])
-                        n += (size_t) snprintf(
-                                        text + n, METHODS_MAX - n, "%s%s", n ? ", " : "", names[i]);
+                if (!route->on[i])
+                        continue;
+                n += (size_t) snprintf(text + n, METHODS_MAX - n, "%s%s", n ? ", " : "", names[i]);
         }
         return text;
 }

@@ -47,9 +47,9 @@ static void answer_probe(struct http_wait *wait, unsigned int status, const stru
         if (!json || buf_append_str(&text, json) < 0) {
                 http_error_later(wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "it is done; there is no memory for the answer");
-        } else {
-                http_answer_later(wait, status, "application/json", &text);
+                return;
         }
+        http_answer_later(wait, status, "application/json", &text);
 }
 
 static void gone_meanwhile(struct http_wait *wait) {
@@ -77,10 +77,10 @@ enum MHD_Result rest_probes(struct http_request *request, const char *id) {
                 sorted[n++] = probe;
         qsort(sorted, n, sizeof(struct probe *), by_slug);
         for (size_t i = 0; i < n; i++) {
-                struct json_object *one = probe_to_json(&sorted[i]->config, &sorted[i]->state);
+                struct json_object *row = probe_to_json(&sorted[i]->config, &sorted[i]->state);
 
-                (void) json_add_string(one, "slug", sorted[i]->slug);
-                (void) json_object_array_add(array, one);
+                (void) json_add_string(row, "slug", sorted[i]->slug);
+                (void) json_object_array_add(array, row);
         }
         return rest_answer_json(request, MHD_HTTP_OK, array);
 }
@@ -117,9 +117,9 @@ static void delete_done(struct event *event, void *userdata) {
         if (buf_append_str(&text, "") < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "it is removed; there is no memory for the answer");
-        } else {
-                http_answer_later(&wait->wait, MHD_HTTP_NO_CONTENT, "application/json", &text);
+                return;
         }
+        http_answer_later(&wait->wait, MHD_HTTP_NO_CONTENT, "application/json", &text);
 }
 
 static enum MHD_Result refuse(struct http_request *request, int error, const char *message) {

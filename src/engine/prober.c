@@ -37,7 +37,7 @@ void prober_add_own(struct prober *prober, const char *address) {
         uint64_t port;
 
         if (n == 0 || n >= sizeof(host) || prober->n_own >= OWN_MAX ||
-                        text_to_u64(colon + 1, &port) < 0 || port > UINT16_MAX)
+                        text_to_u64(colon + 1, &port) < 0)
                 return;
         memcpy(host, address, n);
         host[n] = '\0';
@@ -269,6 +269,17 @@ static void arm(struct probe *probe) {
         (void) sd_event_source_set_enabled(probe->timer, SD_EVENT_ONESHOT);
 }
 
+/* A run that could not be begun is one that failed. */
+static void take_unasked(struct probe *probe, int error) {
+        struct probe_result result = { .at_us = clock_realtime_us() };
+
+        (void) snprintf(result.error, sizeof(result.error), "%s",
+                        error == -EINVAL
+                                        ? "the url cannot be read"
+                                        : "there is nothing to ask: the probe has no url, and the app no host");
+        take_result(probe, &result);
+}
+
 static int on_turn(sd_event_source *timer, uint64_t time_us, void *userdata) {
         struct probe *probe = userdata;
         struct prober *prober = probe->prober;
@@ -279,17 +290,10 @@ static int on_turn(sd_event_source *timer, uint64_t time_us, void *userdata) {
                 prober->stats.overlapped++;
         } else {
                 r = start(probe);
-                if (r == -EDESTADDRREQ) {
-                        take_result(probe,
-                                        &(struct probe_result){ .at_us = clock_realtime_us(),
-                                                        .error = "there is nothing to ask: the probe has no url, and the app no host" });
-                } else if (r == -EINVAL) {
-                        take_result(probe,
-                                        &(struct probe_result){ .at_us = clock_realtime_us(),
-                                                        .error = "the url cannot be read" });
-                } else if (r < 0) {
+                if (r == -EDESTADDRREQ || r == -EINVAL)
+                        take_unasked(probe, r);
+                else if (r < 0)
                         prober->stats.skipped++;
-                }
         }
         arm(probe);
         return 0;

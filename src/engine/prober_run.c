@@ -190,13 +190,12 @@ static void on_done(struct curl_call *call, int error, long status, const char *
                 prober_run_ended(probe, NULL);
                 return;
         }
-        if (error < 0)
+        result.success = error >= 0 && result.http_status == probe->config.expected_status;
+        if (error < 0) {
                 explain_failure(run, error, &result);
-        else if (result.http_status != probe->config.expected_status) {
+        } else if (!result.success) {
                 explain(&result, "status %ld where %u is expected", status,
                                 probe->config.expected_status);
-        } else {
-                result.success = true;
         }
         prober_run_ended(probe, &result);
 }

@@ -114,14 +114,14 @@ static bool is_authority(const char *text, size_t size) {
         return port >= 1 && port <= 65535;
 }
 
-/* Bytes of "http://" or "https://"; 0: neither. */
+/* How long "http://" or "https://" is; 0: it is neither. */
 static size_t scheme_size(const char *text) {
         if (strncasecmp(text, "http://", 7) == 0)
                 return 7;
         return strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
 }
 
-static void copy_lower(const char *text, size_t size, char *to) {
+static void copy_lower(char *to, const char *text, size_t size) {
         for (size_t i = 0; i < size; i++)
                 to[i] = (char) tolower((unsigned char) text[i]);
         to[size] = '\0';
@@ -131,22 +131,21 @@ static int take_url(
                 struct probe_config *config, const char *text, bool has_path, struct diag *diag) {
         static const char wanted[] =
                         "wants http:// or https:// with a host, and at most a port and a path";
-        size_t scheme, n;
+        const size_t scheme = text ? scheme_size(text) : 0;
+        const size_t n = scheme ? scheme + strcspn(text + scheme, "/?#") : 0;
+        bool own_path;
 
-        scheme = text ? scheme_size(text) : 0;
-        if (scheme == 0 || !is_printable(text))
+        if (n == 0 || n > PROBE_URL_MAX || !is_printable(text) ||
+                        !is_authority(text + scheme, n - scheme))
                 return refuse(diag, "url", wanted);
-        n = scheme + strcspn(text + scheme, "/?#");
-        if (n > PROBE_URL_MAX || !is_authority(text + scheme, n - scheme))
+        own_path = text[n] && strcmp(text + n, "/") != 0;
+        if (own_path && has_path)
+                return refuse(diag, "url", "has a path, and there is \"path\" beside it");
+        if (own_path && !is_path(text + n))
                 return refuse(diag, "url", wanted);
-        if (text[n] && strcmp(text + n, "/") != 0) {
-                if (has_path)
-                        return refuse(diag, "url", "has a path, and there is \"path\" beside it");
-                if (!is_path(text + n))
-                        return refuse(diag, "url", wanted);
+        if (own_path)
                 memcpy(config->path, text + n, strlen(text + n) + 1);
-        }
-        copy_lower(text, n, config->url);
+        copy_lower(config->url, text, n);
         return 0;
 }
 

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 
 from conftest import Daemon
 from test_apps import send
@@ -20,7 +21,7 @@ def run(*args):
 
 
 def serve_names(asked):
-    """A for moves.test: public, from the second question on loopback; both.test: both; mapped.test: AAAA ::ffff:127.0.0.1."""
+    """A for moves.test: public, from the second question on loopback; both.test: both; mapped.test: AAAA ::ffff:127.0.0.1; nothing for silent.test."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((LOOPBACK, 53))
     while True:
@@ -31,6 +32,8 @@ def serve_names(asked):
             at += packet[at] + 1
         name, kind = ".".join(labels), struct.unpack(">H", packet[at + 1:at + 3])[0]
         answers = []
+        if name == "silent.test":
+            continue
         if kind == 1 and name == "moves.test":
             asked.append(name)
             answers = [socket.inet_aton(PUBLIC if len(asked) == 1 else LOOPBACK)]
@@ -61,8 +64,8 @@ def serve(address):
     return server
 
 
-def probe(daemon, name):
-    status, answer = send(daemon, "PUT", "/api/app-gateway/probes/shop", {"url": f"http://{name}:{PORT}", "timeout_s": 5})
+def probe(daemon, name, timeout_s=5):
+    status, answer = send(daemon, "PUT", "/api/app-gateway/probes/shop", {"url": f"http://{name}:{PORT}", "timeout_s": timeout_s})
     assert status in (200, 201), answer
     status, answer = send(daemon, "POST", "/api/app-gateway/probes/shop/run")
     assert status == 200, answer
@@ -75,7 +78,7 @@ def main():
     run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo")
     with tempfile.TemporaryDirectory(prefix="vwt") as folder:
         folder = pathlib.Path(folder)
-        (folder / "resolv.conf").write_text(f"nameserver {LOOPBACK}\noptions timeout:1 attempts:1\n")
+        (folder / "resolv.conf").write_text(f"nameserver {LOOPBACK}\noptions timeout:5 attempts:2\n")
         (folder / "nsswitch.conf").write_text("hosts: dns\n")
         run("mount", "--bind", folder / "resolv.conf", "/etc/resolv.conf")
         run("mount", "--bind", folder / "nsswitch.conf", "/etc/nsswitch.conf")
@@ -91,6 +94,12 @@ def main():
                 assert answer["last_status"] == "down" and "is not to be asked: it is a loopback address" in answer["last_error"], (name, answer)
             assert len(asked) >= 2
             assert loopback.seen == []
+            # a name server that hangs holds up neither the run's end nor the loop
+            begin = time.monotonic()
+            answer = probe(daemon, "silent.test", 1)
+            assert answer["last_error"] == "no answer within 1 s", answer
+            assert send(daemon, "GET", "/api/app-gateway/probes")[0] == 200
+            assert time.monotonic() - begin < 3
         finally:
             daemon.stop()
         run("umount", "/etc/resolv.conf")
