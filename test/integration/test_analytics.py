@@ -130,10 +130,13 @@ def metric(daemon, name, **labels):
 
 
 def rows(daemon):
-    """What is stored: {(host, day): {column: number}}."""
-    with contextlib.closing(sqlite3.connect(daemon.folder / "state/analytics.db")) as db:
-        db.row_factory = sqlite3.Row
-        return {(row["host"], row["day"]): dict(row) for row in db.execute("SELECT * FROM rollups")}
+    """What is stored: {(host, day): {column: number}}; nothing as long as the database is being made."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{daemon.folder}/state/analytics.db?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return {(row["host"], row["day"]): dict(row) for row in db.execute("SELECT * FROM rollups")}
+    except sqlite3.OperationalError:
+        return {}
 
 
 def total(daemon, column="requests"):
