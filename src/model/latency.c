@@ -94,15 +94,13 @@ int latency_merge(struct latency *latency, const struct latency *from) {
 }
 
 uint64_t latency_quantile_ns(const struct latency *latency, double q) {
-        uint64_t rank, seen = 0;
+        double wanted = q > 0 ? ceil(q * (double) latency->count) : 1;
+        uint64_t rank = latency->count, seen = 0;
 
         if (latency->count == 0)
                 return 0;
-        rank = q > 0 ? (uint64_t) ceil(q * (double) latency->count) : 1;
-        if (rank < 1)
-                rank = 1;
-        if (rank > latency->count)
-                rank = latency->count;
+        if (wanted < (double) latency->count)
+                rank = wanted < 1 ? 1 : (uint64_t) wanted;
         for (uint32_t i = 0; i < latency->n; i++) {
                 seen += latency->buckets[i];
                 if (seen >= rank)

@@ -17,8 +17,7 @@
 #define COMMIT_RETRY_MS 1000
 #define SET_SIZE_MAX    (8U << 20) /* bytes */
 #define SET_ROWS_MAX    4096
-#define SETTLED_US      (5 * USEC_PER_SEC) /* a file that is not written to any more has no more */
-#define IMPORT_BYTES    (4U << 20)         /* as much unread is an import */
+#define IMPORT_BYTES    (4U << 20) /* as much unread is an import */
 #define IMPORT_TELL_US  (10 * USEC_PER_SEC)
 #define EVENTS_MAX      16
 
@@ -58,35 +57,12 @@ void access_log_touch(struct access_log *log, struct access_stream *stream) {
                 log->taken_since_us = clock_monotonic_us();
 }
 
-/* ---- lines ---- */
-
 /* There is always a set: no memory for one is waited for, since a line must be counted or left
  * where it is. */
-static struct rollup_set *set_of(struct access_log *log) {
+struct rollup_set *access_log_set(struct access_log *log) {
         while (!log->set && rollup_set_new(&log->set) < 0)
                 (void) usleep(10000);
         return log->set;
-}
-
-void access_log_take(struct access_log *log, struct access_stream *stream, const char *line,
-                size_t size, bool too_long) {
-        enum access_verdict verdict = ACCESS_TOO_LONG;
-        struct access_line parsed;
-
-        if (size > 0 && line[size - 1] == '\r')
-                size--;
-        if (size == 0 && !too_long)
-                return;
-        if (!too_long)
-                verdict = access_line_parse(line, size, &log->rules, &parsed);
-        if (verdict == ACCESS_OK) {
-                while (rollup_set_add(set_of(log), &parsed, log->rules.now_us) < 0)
-                        (void) usleep(10000);
-                log->now.without_duration += !parsed.has_duration;
-        }
-        log->now.lines[verdict]++;
-        stream->lines++;
-        access_log_touch(log, stream);
 }
 
 static void new_rules(struct access_log *log) {
@@ -95,139 +71,6 @@ static void new_rules(struct access_log *log) {
         log->rules = (struct access_rules){ .now_us = now_us, .duration = log->config.duration };
         if (log->config.retention_days && today >= log->config.retention_days)
                 log->rules.oldest_us = (today - log->config.retention_days + 1) * ROLLUP_DAY_US;
-}
-
-/* Take the whole lines of a view. Return: how many bytes that were. */
-static size_t take_lines(struct access_log *log, struct access_stream *stream, const char *data,
-                size_t size) {
-        const char *at = data, *end = data + size, *newline;
-
-        for (;;) {
-                while (at < end && !*at && !stream->skipping)
-                        at++; /* a hole, before a line */
-                newline = memchr(at, '\n', (size_t) (end - at));
-                if (!newline)
-                        break;
-                if (!stream->skipping)
-                        access_log_take(log, stream, at, (size_t) (newline - at),
-                                        newline - at > (ptrdiff_t) ACCESS_LINE_MAX);
-                stream->skipping = false;
-                at = newline + 1;
-        }
-        if (stream->skipping) {
-                at = end;
-        } else if (end - at > (ptrdiff_t) ACCESS_LINE_MAX) {
-                access_log_take(log, stream, at, (size_t) (end - at), true);
-                stream->skipping = true;
-                at = end;
-        }
-        return (size_t) (at - data);
-}
-
-/* Nothing will be added any more: the last line needs no newline. */
-static void finish(struct access_log *log, struct access_stream *stream,
-                const struct access_view *rest) {
-        if (rest->size > 0 && !stream->skipping)
-                access_log_take(log, stream, rest->data, rest->size, false);
-        access_stream_consume(log, stream, rest->size);
-        stream->skipping = false;
-        stream->complete = true;
-        access_stream_close(stream);
-        access_log_touch(log, stream);
-}
-
-static bool is_settled(const struct access_stream *stream) {
-        if (stream->live)
-                return false;
-        return stream->is_gzip || clock_realtime_us() >= stream->mtime_us + SETTLED_US;
-}
-
-static void read_failed(struct access_log *log, struct access_stream *stream, int error) {
-        access_stream_close(stream);
-        if (error == -ESTALE || error == -ENOENT) {
-                log->scan_wanted = true; /* renamed meanwhile */
-                return;
-        }
-        stream->tried_size = stream->size;
-        if (!stream->failed)
-                (void) log_warn_errno(error, "Cannot read access log %s: %m", stream->path);
-        log->now.unreadable_files += !stream->failed;
-        stream->failed = true;
-        /* The scan tries again; but what is broken within stays so until it changes. */
-        stream->broken = error == -EBADMSG;
-}
-
-/* Take a piece. Return: whether there is more at once. */
-static bool read_stream(struct access_log *log, struct access_stream *stream) {
-        struct access_view view;
-        size_t done;
-        int r;
-
-        r = access_stream_open(stream);
-        if (r >= 0)
-                r = access_stream_view(log, stream, &view);
-        if (r == -EAGAIN)
-                return true;
-        if (r == -ESTALE && stream->fd >= 0) {
-                access_scan_truncated(log, stream);
-                return true;
-        }
-        if (r < 0) {
-                read_failed(log, stream, r);
-                return false;
-        }
-        stream->failed = false;
-        done = take_lines(log, stream, view.data, view.size);
-        access_stream_consume(log, stream, done);
-        if (!view.end)
-                return true;
-        stream->tried_size = stream->size;
-        view.data += stream->is_gzip ? 0 : done;
-        view.size -= done;
-        if (stream->is_gzip && stream->pending.size > 0)
-                view.data = stream->pending.data;
-        if (is_settled(stream))
-                finish(log, stream, &view);
-        return false;
-}
-
-/* Has the file changed since it was read? Those that are open are asked, of the others the scan
- * knows. */
-static bool has_news(struct access_log *log, struct access_stream *stream, bool tick) {
-        struct stat st;
-
-        if (stream->is_net || stream->forget || (!stream->in_place && stream->fd < 0))
-                return false;
-        if (tick && stream->live && stream->in_place)
-                (void) access_stream_open(
-                                stream); /* from now on it is asked; if not, reading tells */
-        if (tick && stream->fd >= 0 && !stream->is_gzip && fstat(stream->fd, &st) >= 0) {
-                stream->size = (uint64_t) st.st_size;
-                stream->mtime_us = (uint64_t) st.st_mtim.tv_sec * USEC_PER_SEC;
-        }
-        if (stream->size != stream->tried_size)
-                return true;
-        return !stream->complete && !stream->is_gzip && tick && is_settled(stream);
-}
-
-/* All that live have a turn, and one of the others: history waits. */
-static bool read_streams(struct access_log *log, bool tick) {
-        struct access_stream *stream, *next, *history = NULL;
-        bool more = false;
-
-        list_for_each_safe(stream, next, &log->streams, list) {
-                if (!has_news(log, stream, tick))
-                        continue;
-                if (stream->live)
-                        more = read_stream(log, stream) || more;
-                else if (!history)
-                        history = stream;
-                else
-                        more = true;
-        }
-        if (history)
-                more = read_stream(log, history) || more;
-        return more;
 }
 
 /* ---- batches ---- */
@@ -264,7 +107,7 @@ static int commit(struct access_log *log) {
         if (!positions)
                 return -ENOMEM;
         n = collect_positions(log, positions);
-        r = log->hooks.commit(set_of(log), positions, n, log->hooks.userdata);
+        r = log->hooks.commit(access_log_set(log), positions, n, log->hooks.userdata);
         if (r < 0) {
                 log->now.commit_errors++;
                 return r;
@@ -283,7 +126,7 @@ static bool commit_is_due(struct access_log *log, uint64_t now_us) {
         if (!log->taken_since_us)
                 return false;
         return now_us - log->taken_since_us >= COMMIT_US ||
-                        rollup_set_size(set_of(log)) > SET_SIZE_MAX ||
+                        rollup_set_size(access_log_set(log)) > SET_SIZE_MAX ||
                         rollup_set_rows(log->set) > SET_ROWS_MAX;
 }
 
@@ -401,7 +244,7 @@ static void *reader_main(void *userdata) {
                 tick = now_us >= log->tick_due_us;
                 if (tick)
                         log->tick_due_us = now_us + TICK_US;
-                more = read_streams(log, tick) || log->scan_wanted;
+                more = access_read_streams(log, tick) || log->scan_wanted;
                 if (commit_is_due(log, clock_monotonic_us()))
                         commit_until_it_holds(log);
                 if (tick)

@@ -1,7 +1,7 @@
 #pragma once
 /* What the files of the access log reader share: access_log.c (the thread, batches),
- * access_stream.c (one file's content), access_scan.c (which files there are), access_net.c. All
- * but the statistics belongs to the thread. */
+ * access_read.c (turns, lines), access_stream.c (one file's content), access_scan.c (which files
+ * there are), access_net.c. All but the statistics belongs to the thread. */
 
 #include <pthread.h>
 #include <sys/stat.h>
@@ -98,10 +98,16 @@ struct access_log {
 /* access_log.c */
 int access_stream_new(struct access_log *log, const char *path, struct access_stream **ret_stream);
 void access_stream_free(struct access_log *log, struct access_stream *stream);
+struct rollup_set *access_log_set(struct access_log *log);
 /** It has changed: commit before long. */
 void access_log_touch(struct access_log *log, struct access_stream *stream);
+
+/* access_read.c */
 void access_log_take(struct access_log *log, struct access_stream *stream, const char *line,
                 size_t size, bool too_long);
+/** All that live have a turn, and one of the others: history waits. @tick: also look whether files
+ * have grown. Return: whether there is more at once. */
+bool access_read_streams(struct access_log *log, bool tick);
 
 /* access_stream.c */
 /** The first bytes of a file, decompressed if @is_gzip. Return: how many; negative errno. */

@@ -261,8 +261,10 @@ static int day_rows(struct rollups *rollups, uint32_t day, uint64_t **ret_rows) 
                         rollups->days[i].rows = (uint64_t) sqlite3_column_int64(rollups->count, 0);
                 }
                 (void) sqlite3_reset(rollups->count);
-                if (r != SQLITE_ROW)
-                        return database_error(r);
+                if (r != SQLITE_ROW) {
+                        r = database_error(r);
+                        return r < 0 ? r : -EIO;
+                }
         }
         *ret_rows = &rollups->days[i].rows;
         return 0;

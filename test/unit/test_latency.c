@@ -205,6 +205,18 @@ static void bytes_that_were_not_written_so_are_refused(void **state) {
         latency_done(&latency);
 }
 
+static void a_histogram_full_to_the_brim_has_percentiles(void **state) {
+        struct latency latency = {};
+
+        assert_int_equal(latency_decode("\x01\x05\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12,
+                                         &latency),
+                        0);
+        assert_true(latency.count == UINT64_MAX);
+        for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++)
+                assert_int_equal(latency_quantile_ns(&latency, quantiles[i]), 5);
+        latency_done(&latency);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_bound_holds_for_random_values),
@@ -216,6 +228,7 @@ int main(void) {
                 cmocka_unit_test(bytes_come_back_as_they_were),
                 cmocka_unit_test(a_million_usual_answers_take_few_bytes),
                 cmocka_unit_test(bytes_that_were_not_written_so_are_refused),
+                cmocka_unit_test(a_histogram_full_to_the_brim_has_percentiles),
         };
 
         return RUN_TESTS(tests);
