@@ -2,9 +2,9 @@
  * face that knows. */
 
 #include <string.h>
-#include <sys/socket.h>
 
 #include "api/http_accept.h"
+#include "api/http_caller.h"
 #include "api/http_cors.h"
 #include "api/http_gzip.h"
 #include "api/http_head.h"
@@ -26,36 +26,38 @@ enum {
 struct http_route {
         const char *path; /* a "{id}" takes the rest of the target, but what is behind it */
         bool is_public;
+        enum scope scope; /* what a method that writes needs; reading needs SCOPE_READ */
         enum MHD_Result (*on[ON_MAX_])(struct http_request *request, const char *id);
 };
 
 static const struct http_route routes[] = {
-        { "/health", true, { [ON_GET] = rest_health } },
-        { "/healthz", true, { [ON_GET] = rest_health } },
-        { "/ready", true, { [ON_GET] = rest_ready } },
-        { "/metrics", true, { [ON_GET] = metrics_answer } },
-        { "/v1/metrics", true, { [ON_GET] = metrics_answer } },
-        { "/api/v1/version", true, { [ON_GET] = rest_version } },
-        { "/api/v1/events", false, { [ON_GET] = rest_events } },
-        { "/api/v1/workloads", false, { [ON_GET] = rest_workloads } },
-        { "/api/v1/workloads/{id}", false, { [ON_GET] = rest_workload } },
-        { "/api/v1/pods", false, { [ON_GET] = rest_workloads } },
-        { "/api/v1/pods/{id}", false, { [ON_GET] = rest_workload } },
-        { "/api/v1/nodes", false, { [ON_GET] = rest_nodes } },
-        { "/api/v1/nodes/stats", false, { [ON_GET] = rest_nodes } },
-        { "/api/v1/nodes/{name}", false, { [ON_GET] = rest_node } },
-        { "/api/app-gateway/apps", false, { [ON_GET] = rest_apps } },
-        { "/api/app-gateway/apps/{slug}", false,
+        { "/health", true, SCOPE_READ, { [ON_GET] = rest_health } },
+        { "/healthz", true, SCOPE_READ, { [ON_GET] = rest_health } },
+        { "/ready", true, SCOPE_READ, { [ON_GET] = rest_ready } },
+        { "/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
+        { "/v1/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
+        { "/api/v1/version", true, SCOPE_READ, { [ON_GET] = rest_version } },
+        { "/api/v1/events", false, SCOPE_READ, { [ON_GET] = rest_events } },
+        { "/api/v1/workloads", false, SCOPE_READ, { [ON_GET] = rest_workloads } },
+        { "/api/v1/workloads/{id}", false, SCOPE_READ, { [ON_GET] = rest_workload } },
+        { "/api/v1/pods", false, SCOPE_READ, { [ON_GET] = rest_workloads } },
+        { "/api/v1/pods/{id}", false, SCOPE_READ, { [ON_GET] = rest_workload } },
+        { "/api/v1/nodes", false, SCOPE_READ, { [ON_GET] = rest_nodes } },
+        { "/api/v1/nodes/stats", false, SCOPE_READ, { [ON_GET] = rest_nodes } },
+        { "/api/v1/nodes/{name}", false, SCOPE_READ, { [ON_GET] = rest_node } },
+        { "/api/app-gateway/apps", false, SCOPE_READ, { [ON_GET] = rest_apps } },
+        { "/api/app-gateway/apps/{slug}", false, SCOPE_APPS_WRITE,
                         { [ON_GET] = rest_app,
                                         [ON_PUT] = rest_app_put,
                                         [ON_DELETE] = rest_app_delete } },
-        { "/api/app-gateway/analytics/{slug}", false, { [ON_GET] = rest_analytics } },
-        { "/api/app-gateway/events/{slug}", false,
+        { "/api/app-gateway/analytics/{slug}", false, SCOPE_READ, { [ON_GET] = rest_analytics } },
+        { "/api/app-gateway/events/{slug}", false, SCOPE_EVENTS_WRITE,
                         { [ON_GET] = rest_timeline, [ON_POST] = rest_timeline_post } },
-        { "/api/app-gateway/metrics/{slug}", false, { [ON_GET] = rest_app_metrics } },
-        { "/api/app-gateway/probes", false, { [ON_GET] = rest_probes } },
-        { "/api/app-gateway/probes/{slug}/run", false, { [ON_POST] = rest_probe_run } },
-        { "/api/app-gateway/probes/{slug}", false,
+        { "/api/app-gateway/metrics/{slug}", false, SCOPE_READ, { [ON_GET] = rest_app_metrics } },
+        { "/api/app-gateway/probes", false, SCOPE_PROBES_WRITE, { [ON_GET] = rest_probes } },
+        { "/api/app-gateway/probes/{slug}/run", false, SCOPE_PROBES_WRITE,
+                        { [ON_POST] = rest_probe_run } },
+        { "/api/app-gateway/probes/{slug}", false, SCOPE_PROBES_WRITE,
                         { [ON_GET] = rest_probe,
                                         [ON_PUT] = rest_probe_put,
                                         [ON_DELETE] = rest_probe_delete } },
@@ -206,54 +208,6 @@ enum MHD_Result http_error(struct http_request *request, unsigned int status, co
         return text ? http_answer(request, status, "application/json", text, strlen(text)) : MHD_NO;
 }
 
-/* Takes as long for a wrong first byte as for a wrong last one. */
-static bool token_equals(const char *token, const char *given) {
-        size_t n = strlen(token), m = strlen(given);
-        unsigned int differ = n != m;
-
-        for (size_t i = 0; i < n; i++)
-                differ |= (unsigned char) token[i] ^ (unsigned char) (m ? given[i % m] : 0);
-        return differ == 0;
-}
-
-static bool peer_is_trusted(struct http_request *request) {
-        const union MHD_ConnectionInfo *info;
-        socklen_t size = sizeof(struct ucred);
-        gid_t group = request->http->group, groups[1024];
-        struct ucred peer;
-
-        if (!request->listener->is_unix)
-                return false;
-        info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-                return false;
-        if (peer.uid == 0 || peer.uid == geteuid())
-                return true;
-        if (group == (gid_t) -1)
-                return false;
-        if (peer.gid == group)
-                return true;
-        size = sizeof(groups);
-        if (getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-                return false;
-        for (size_t i = 0; i < size / sizeof(groups[0]); i++)
-                if (groups[i] == group)
-                        return true;
-        return false;
-}
-
-static bool may(struct http_request *request) {
-        const char *given = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
-
-        if (request->http->token && given && strncasecmp(given, "Bearer ", 7) == 0 &&
-                        token_equals(request->http->token, given + 7))
-                return true;
-        given = http_header(request, "X-Virtwatch-Token");
-        if (request->http->token && given && token_equals(request->http->token, given))
-                return true;
-        return peer_is_trusted(request);
-}
-
 /* Where in @url the id of the path lies, at least one byte; a path without one wants the whole. */
 static bool match_path(
                 const char *path, const char *url, const char **ret_id, size_t *ret_id_size) {
@@ -337,6 +291,11 @@ static int find_answer(const struct http_route *route, const char *method) {
         return answer < ON_MAX_ && route->on[answer] ? answer : -ENOENT;
 }
 
+/* Who may read may not read what is the administrator's. */
+static enum scope scope_of(const struct http_route *route, int answer) {
+        return answer == ON_GET && route->scope != SCOPE_ADMIN ? SCOPE_READ : route->scope;
+}
+
 static enum MHD_Result answer_preflight(struct http_request *request) {
         struct MHD_Response *response;
         char methods[METHODS_MAX];
@@ -363,6 +322,8 @@ static enum MHD_Result answer_preflight(struct http_request *request) {
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
         const char *fault = request->refusal ? request->refusal : framing_fault(request);
         char methods[METHODS_MAX], message[96];
+        unsigned int scopes;
+        enum scope needed;
         int answer, r;
 
         if (fault)
@@ -382,22 +343,38 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
                 return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
                                 message);
         }
-        if (!request->route->is_public && !may(request))
-                return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
-                                "a token is needed: Authorization: Bearer TOKEN");
+        if (!request->route->is_public) {
+                scopes = http_caller_scopes(request);
+                if (scopes == 0)
+                        return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
+                                        "a token is needed: Authorization: Bearer TOKEN");
+                needed = scope_of(request->route, answer);
+                if (!scope_allows(scopes, needed)) {
+                        (void) snprintf(message, sizeof(message),
+                                        "that needs the scope %s, which the token has not",
+                                        scope_to_string(needed));
+                        return http_error(request, MHD_HTTP_FORBIDDEN, "forbidden", message);
+                }
+        }
         return request->route->on[answer](request, request->id);
 }
 
 /* A body is kept only for who may send one there; for others it is counted. */
 static enum MHD_Result take_body(struct http_request *request, const char *url, const char *method,
                 const char *data, size_t size) {
+        int answer;
+
         request->body_size += size;
         if (request->body_size > request->http->config.body_max)
                 return MHD_NO; /* the gate has seen to those that say so beforehand */
         if (!request->route && find_route(request, url) == -ENOMEM)
                 return MHD_NO;
-        if (!request->route || strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
-                        find_answer(request->route, method) < 0 || !may(request))
+        if (!request->route)
+                return MHD_YES;
+        answer = find_answer(request->route, method);
+        if (answer < 0 || answer == ON_GET ||
+                        !scope_allows(http_caller_scopes(request),
+                                        scope_of(request->route, answer)))
                 return MHD_YES;
         return buf_append(&request->body, data, size) < 0 ? MHD_NO : MHD_YES;
 }
