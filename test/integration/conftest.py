@@ -360,8 +360,9 @@ def bus(scratch):
 
 
 class Daemon:
-    def __init__(self, folder, settings, bus=None):
+    def __init__(self, folder, settings, bus=None, environment=None):
         self.folder = folder
+        self.environment = dict(os.environ, **environment) if environment else None
         self.settings = {"store.path": folder / "state", "http.listen": f"127.0.0.1:0,unix:{folder}/http.sock",
                          "http.token": TOKEN, "sources.docker.enabled": "false", "sources.podman.enabled": "false",
                          "sources.containerd.enabled": "false", "sources.libvirt.enabled": "false",
@@ -381,7 +382,8 @@ class Daemon:
         args = [BUILD / "src/virtwatchd"]
         for key, value in self.settings.items():
             args += [key, value] if key.startswith("-") else ["--set", f"{key}={value}"]
-        self.process = subprocess.Popen(list(map(str, args)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(list(map(str, args)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        env=self.environment)
         wait_for(lambda: self.process.poll() is not None or (folder / "http.sock").exists() and self.port(), 20, "virtwatchd listens")
         assert self.process.poll() is None, (folder / "virtwatchd.log").read_text()[-2000:]
 
