@@ -39,7 +39,7 @@ static void *serve(void *userdata) {
                 "sources.oomd.enabled", "sources.units.enabled", "sources.kernel.enabled" };
         struct config config = {};
         struct manager *manager;
-        char listen[64];
+        char listen[sizeof(address.sun_path) + 8];
         int r;
 
         log_set_level(LOG_LEVEL_ERROR);

@@ -182,8 +182,10 @@ static inline void fixture_start(struct fixture *f) {
 }
 
 static inline void fixture_halt(struct fixture *f) {
-        const struct command quit = { .what = 'q' };
+        struct command quit;
 
+        memset(&quit, 0, sizeof(quit));
+        quit.what = 'q';
         assert_int_equal(write(f->command[1], &quit, sizeof(quit)), sizeof(quit));
         assert_int_equal(pthread_join(f->thread, NULL), 0);
         for (size_t i = 0; i < 2; i++) {
@@ -203,8 +205,12 @@ static inline void fixture_stop(struct fixture *f) {
 
 /** Returns when the events are durable and in the feed. */
 static inline void fixture_publish(struct fixture *f, enum event_kind kind, unsigned int n) {
-        const struct command command = { .what = 'p', .kind = kind, .n = n };
+        struct command command;
 
+        memset(&command, 0, sizeof(command)); /* what lies between the fields is sent as well */
+        command.what = 'p';
+        command.kind = kind;
+        command.n = n;
         assert_int_equal(write(f->command[1], &command, sizeof(command)), sizeof(command));
         fixture_await(f, 'p');
 }
