@@ -96,6 +96,39 @@ def test_what_is_installed_is_well_formed(debs, tmp_path):
     run("gcc", "-Wall", "-Werror", "-I", tmp_path / "usr/include", "-c", tmp_path / "x.c", "-o", tmp_path / "x.o")
 
 
+RPM_ONLY = re.compile(r"^/usr/(lib/\.build-id|share/licenses)(/|$)")
+DEB_ONLY = re.compile(r"^/usr/share/doc(/|$)")
+
+
+def test_rpmlint_finds_no_errors(rpms):
+    packages = sorted(rpms.glob("*.rpm"))
+    assert [re.sub(r"-[\d.]+-\d.*", "", p.name) for p in packages] == ["virtwatch", "virtwatch-client", "virtwatch-devel", "virtwatch-mixin"]
+    done = subprocess.run(["rpmlint", "-r", ROOT / "packaging/rpm/virtwatch.rpmlintrc", *packages, ROOT / "packaging/rpm/virtwatch.spec"],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "4 packages and 1 specfiles checked; 0 errors" in done.stdout, done.stdout
+
+
+def test_rpms_have_what_debs_have_and_come_and_go(rpms, debs, tmp_path):
+    packages = sorted(rpms.glob("*.rpm"))
+    mine = {p for p in run("rpm", "-qpl", *packages).split() if not RPM_ONLY.match(p) and not DEB_ONLY.match(p)}
+    theirs = {re.sub("^/lib/", "/usr/lib/", p).replace("zsh/vendor-completions", "zsh/site-functions")
+              for name in NAMES for p in files_of(deb(debs, name)) if not DEB_ONLY.match(p)}
+    assert theirs <= mine and not [p for p in mine - theirs if not any(t.startswith(f"{p}/") for t in theirs) and p != "/etc/virtwatch/conf.d"]
+
+    rpm = ["rpm", "--root", tmp_path, "--nodeps", "--noscripts"]
+    run(*rpm, "-i", *packages)
+    run(tmp_path / "usr/sbin/virtwatchd", "--check-config", "--config", tmp_path / "etc/virtwatch/virtwatch.yaml")
+    assert (tmp_path / "etc/virtwatch/virtwatch.yaml").stat().st_mode & 0o777 == 0o640
+    unit = (tmp_path / "usr/lib/systemd/system/virtwatchd.service").read_text()
+    assert "\nExecStart=/usr/sbin/virtwatchd\n" in unit
+    run(*rpm, "-e", *run("rpm", "-qp", "--qf", "%{NAME}\n", *packages).split())
+    assert [p for p in tmp_path.rglob("*virtwatch*") if "/var/" not in str(p)] == []
+    for part in ("prein", "postin", "preun", "postun"):
+        script = run("rpm", "-qp", "--qf", f"%{{{part.upper()}}}", [p for p in packages if re.match(r"virtwatch-[\d]", p.name)][0])
+        assert "virtwatch" in script or "systemctl" in script
+        run("sh", "-n", "-c", script)
+
+
 def test_every_action_asks_for_an_administrator():
     import xml.etree.ElementTree as tree
     actions = tree.parse(ROOT / "packaging/polkit/org.virtwatch1.policy").getroot().findall("action")
