@@ -280,3 +280,33 @@ def test_install_start_upgrade_remove_purge(machine, debs):
     assert after - before == set() and before - after == set()
     assert machine("getent", "passwd").stdout + machine("getent", "group").stdout == users
     assert not machine("sh", "-c", "ls -d /run/virtwatch /run/systemd/units/*virtwatch* 2>/dev/null", check=False).stdout
+
+
+def test_the_drop_ins_grant_what_they_name(machine, debs):
+    machine("sh", "-c", "rm -f /x/*.deb")
+    for name in NAMES:
+        run("cp", deb(debs, name), machine.folder / "x")
+    machine("sh", "-c", "dpkg -i /x/*.deb && rm /x/*.deb && groupadd -r docker && groupadd -r libvirt")
+    folder = "/etc/systemd/system/virtwatchd.service.d"
+    # Not kmsg.conf: there is no /dev/kmsg here.
+    machine("sh", "-c", f"mkdir {folder} && cd /usr/share/virtwatch/units && cp docker.conf podman.conf containerd.conf guest-agent.conf {folder}")
+    machine("sh", "-c", "mkdir /etc/systemd/system/podman.socket.d && cp /usr/share/virtwatch/units/podman.socket.conf /etc/systemd/system/podman.socket.d")
+    # As podman's own, whose folder is made for root alone.
+    machine("sh", "-c", "mkdir -m 700 /run/podman; printf '[Socket]\\nListenStream=/run/podman/podman.sock\\nSocketMode=0660\\n' > /run/systemd/system/podman.socket; "
+            "printf '[Service]\\nExecStart=/bin/sleep 100\\n' > /run/systemd/system/podman.service")
+    machine("systemctl", "daemon-reload")
+    machine("systemctl", "restart", "virtwatchd")
+    status = machine("cat", f"/proc/{machine.main_pid()}/status").stdout
+    groups = set(re.search(r"^Groups:\s*(.*)$", status, re.M)[1].split())
+    for name in ("docker", "libvirt", "systemd-journal"):
+        assert machine("getent", "group", name).stdout.split(":")[2] in groups
+    assert re.search(r"^CapEff:\s*0+$", status, re.M) and re.search(r"^NoNewPrivs:\s*1$", status, re.M)
+    assert "VIRTWATCH_SOURCES__LIBVIRT__WRITE=true" in machine("cat", f"/proc/{machine.main_pid()}/environ").stdout
+    assert machine("stat", "-c", "%a %U:%G", "/run/podman/podman.sock").stdout.strip() == "660 root:virtwatch"
+    may_write = ["--clear-groups", "test", "-w", "/run/podman/podman.sock"]
+    machine("setpriv", "--reuid=virtwatch", "--regid=virtwatch", *may_write)
+    assert machine("setpriv", "--reuid=65534", "--regid=65534", *may_write, check=False).returncode != 0
+
+    machine("systemctl", "stop", "virtwatchd", "podman.socket")
+    machine("sh", "-c", f"rm -r {folder} /etc/systemd/system/podman.socket.d /run/podman /run/systemd/system/podman.*; "
+            "groupdel docker; groupdel libvirt; systemctl daemon-reload; dpkg -P " + " ".join(NAMES))
