@@ -217,7 +217,7 @@ static int offer_token(struct query *query, struct span token, struct span about
                 query->ask = COMPLETE_SLUGS;
         } else if (span_equal(token, "WORKLOAD")) {
                 query->ask = COMPLETE_WORKLOADS;
-        } else if (span_equal(token, "KEY=VALUE") && strcmp(query->positions[0], "probe") == 0) {
+        } else if (span_equal(token, "KEY=VALUE") && text_equal(query->positions[0], "probe")) {
                 return offer_words(query, probe_keys, ARRAY_SIZE(probe_keys));
         } else if (is_word(token)) {
                 while (r >= 0 && token.n > 0) {
@@ -317,14 +317,15 @@ int complete_words(const char *help, int n, char **words, struct buf *out,
         int r;
 
         r = take_positions(&query, n, words);
-        if (r == 0 && text_starts_with(query.typed, "--") && equals)
+        if (r == 0 && text_starts_with(query.typed, "--") && equals) {
                 r = offer_value(&query,
                                 (struct span){ query.typed, (size_t) (equals - query.typed) },
                                 (size_t) (equals + 1 - query.typed));
-        else if (r == 0 && query.typed[0] == '-')
+        } else if (r == 0 && query.typed[0] == '-') {
                 r = offer_options(&query);
-        else if (r == 0)
+        } else if (r == 0) {
                 r = offer_positions(&query);
+        }
         if (r < 0)
                 return r;
         *ret_ask = query.ask;
