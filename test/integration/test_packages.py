@@ -62,7 +62,7 @@ def test_lintian_finds_nothing(debs):
 def test_each_package_has_its_own(debs):
     files = {name: files_of(deb(debs, name)) for name in NAMES}
     interfaces = {f"/usr/share/dbus-1/interfaces/{p.name}" for p in (ROOT / "packaging/dbus").glob("*.xml")}
-    drop_ins = {f"/usr/share/virtwatch/units/{p.name}" for p in (ROOT / "units").glob("*.conf")}
+    drop_ins = {f"/usr/share/virtwatch/units/{p.name}" for p in (ROOT / "units").iterdir() if p.suffix in (".conf", ".rules")}
     assert len(interfaces) > 3 and len(drop_ins) > 3
     assert files["virtwatch"] >= interfaces | drop_ins | {
         "/usr/sbin/virtwatchd", "/lib/systemd/system/virtwatchd.service", "/usr/lib/sysusers.d/virtwatch.conf",
