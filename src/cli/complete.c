@@ -100,6 +100,18 @@ static int offer_words(struct query *query, const char *const *words, size_t n) 
 
 /* ---- options ---- */
 
+/* Brackets and dots off; what is repeated stays so. */
+static struct span bare(struct span token, bool *ret_repeats) {
+        while (token.n > 0 && *token.at == '[') {
+                token.at++;
+                token.n--;
+        }
+        *ret_repeats = token.n > 3 && memcmp(token.at + token.n - 3, "...", 3) == 0;
+        while (token.n > 0 && strchr("].", token.at[token.n - 1]))
+                token.n--;
+        return token;
+}
+
 static struct span option_name(struct span token) {
         const char *equals = memchr(token.at, '=', token.n);
 
@@ -108,31 +120,88 @@ static struct span option_name(struct span token) {
         return token;
 }
 
-static bool option_takes_value(const char *help, const char *option) {
-        struct entry entry;
-        struct span rest, token;
+/* Does a value follow the option @token of a command's line? "[-f]" no, "--batch -n N" no, yes. */
+static bool value_follows(struct span rest, struct span token) {
+        struct span next;
 
-        while (next_entry(&help, &entry)) {
-                if (*entry.synopsis.at != '-')
+        return token.at[token.n - 1] != ']' && token.at[token.n - 1] != '.' &&
+                        next_token(&rest, &next) && *next.at != '-' && *next.at != '[';
+}
+
+/* The next option that a line names: one of its own, or one that a command takes. */
+static bool next_option(const struct entry *entry, struct span *rest, struct span *ret_option,
+                bool *ret_takes_value) {
+        bool repeats;
+
+        while (next_token(rest, ret_option)) {
+                struct span word = bare(*ret_option, &repeats);
+
+                if (word.n < 2 || *word.at != '-')
                         continue;
-                for (rest = entry.synopsis; next_token(&rest, &token);)
-                        if (span_equal(option_name(token), option))
-                                return memchr(entry.synopsis.at, '=', entry.synopsis.n);
+                *ret_takes_value = *entry->synopsis.at == '-'
+                                ? memchr(entry->synopsis.at, '=', entry->synopsis.n) != NULL
+                                : value_follows(*rest, *ret_option);
+                *ret_option = option_name(word);
+                return true;
         }
         return false;
 }
 
+static bool option_takes_value(const char *help, const char *option) {
+        struct span rest, found;
+        struct entry entry;
+        bool takes_value;
+
+        while (next_entry(&help, &entry))
+                for (rest = entry.synopsis; next_option(&entry, &rest, &found, &takes_value);)
+                        if (takes_value && span_equal(found, option))
+                                return true;
+        return false;
+}
+
+static bool is_option(const struct entry *entry) {
+        return *entry->synopsis.at == '-';
+}
+
+static bool has_line(const char *help, struct span option) {
+        struct span rest, found;
+        struct entry entry;
+        bool takes_value;
+
+        while (next_entry(&help, &entry))
+                for (rest = entry.synopsis; is_option(&entry) &&
+                                next_option(&entry, &rest, &found, &takes_value);)
+                        if (spans_equal(found, option))
+                                return true;
+        return false;
+}
+
+static bool is_of_command(const struct entry *entry, const char *command) {
+        size_t n = strlen(command);
+
+        return entry->synopsis.n >= n && memcmp(entry->synopsis.at, command, n) == 0 &&
+                        (entry->synopsis.n == n || entry->synopsis.at[n] == ' ');
+}
+
+/* The options that have a line, and after a command those of its own lines that have none. */
 static int offer_options(struct query *query) {
         const char *help = query->help;
-        struct span rest, token;
+        struct span rest, found;
         struct entry entry;
+        bool takes_value;
         int r = 0;
 
         while (r >= 0 && next_entry(&help, &entry)) {
-                if (*entry.synopsis.at != '-')
+                if (!is_option(&entry) &&
+                                (query->n_positions == 0 ||
+                                                !is_of_command(&entry, query->positions[0])))
                         continue;
-                for (rest = entry.synopsis; r >= 0 && next_token(&rest, &token);)
-                        r = offer(query, option_name(token), entry.about);
+                for (rest = entry.synopsis;
+                                r >= 0 && next_option(&entry, &rest, &found, &takes_value);)
+                        if (is_option(&entry) || !has_line(query->help, found))
+                                r = offer(query, found,
+                                                is_option(&entry) ? entry.about
+                                                                  : (struct span){ "", 0 });
         }
         return r;
 }
@@ -184,6 +253,10 @@ static int offer_value(struct query *query, struct span option, size_t offset) {
         }
         if (option.n > 5 && memcmp(option.at + option.n - 5, "-file", 5) == 0)
                 query->ask = COMPLETE_FILES;
+        else if (span_equal(option, "--slug"))
+                query->ask = COMPLETE_SLUGS;
+        else if (span_equal(option, "--workload"))
+                query->ask = COMPLETE_WORKLOADS;
         return 0;
 }
 
@@ -232,18 +305,6 @@ static int offer_token(struct query *query, struct span token, struct span about
         return r;
 }
 
-/* Brackets and dots off; what is repeated stays so. */
-static struct span bare(struct span token, bool *ret_repeats) {
-        while (token.n > 0 && *token.at == '[') {
-                token.at++;
-                token.n--;
-        }
-        *ret_repeats = token.n > 3 && memcmp(token.at + token.n - 3, "...", 3) == 0;
-        while (token.n > 0 && strchr("].", token.at[token.n - 1]))
-                token.n--;
-        return token;
-}
-
 /* "[--filter KEY=VALUE]..." begins at @token: go behind it. */
 static void skip_option(struct span *rest, struct span token) {
         while (!memchr(token.at, ']', token.n))
@@ -263,9 +324,7 @@ static int match(struct query *query, const struct entry *entry) {
                 if (span_equal(token, "|")) { /* another end of the same command */
                         k = 1;
                         follows = query->n_positions > 0 &&
-                                        strncmp(entry->synopsis.at, query->positions[0],
-                                                        strlen(query->positions[0])) == 0 &&
-                                        entry->synopsis.at[strlen(query->positions[0])] == ' ';
+                                        is_of_command(entry, query->positions[0]);
                 } else if (word.n > 0 && *word.at == '-') {
                         skip_option(&rest, token);
                 } else if (follows && k < query->n_positions) {
@@ -287,7 +346,7 @@ static int offer_positions(struct query *query) {
         int r = 0;
 
         while (r >= 0 && next_entry(&help, &entry))
-                if (*entry.synopsis.at != '-')
+                if (!is_option(&entry))
                         r = match(query, &entry);
         return r;
 }

@@ -12,7 +12,8 @@ static const char help[] =
                 "  timeline SLUG [-f]                           what happened to an app\n"
                 "  probe [show [SLUG]] | run SLUG               ask\n"
                 "  probe set SLUG KEY=VALUE...                  url, path\n"
-                "  token create NAME | list | revoke ID...      tokens\n"
+                "  token [list] | revoke ID|NAME                tokens\n"
+                "  token create NAME --scope S,S [--expires 30d] [--slug S]...   make one\n"
                 "  scale WORKLOAD up|down                       more or less\n"
                 "  status                                       sources\n\n"
                 "  -f, --follow            go on\n"
@@ -62,7 +63,7 @@ static void a_command_comes_first_and_once(void **state) {
 
 static void alternatives_belong_to_their_command(void **state) {
         check("probe ", "show run set", COMPLETE_NOTHING, 0);
-        check("token ", "create list revoke", COMPLETE_NOTHING, 0);
+        check("token ", "list revoke create", COMPLETE_NOTHING, 0);
         check("prob ", "", COMPLETE_NOTHING, 0);
         check("run ", "", COMPLETE_NOTHING, 0);
         check("status ", "", COMPLETE_NOTHING, 0);
@@ -94,6 +95,12 @@ static void options_and_their_values(void **state) {
         check("events -o ", "table json", COMPLETE_NOTHING, 0);
         check("events --output=j", "--output=json", COMPLETE_NOTHING, 9);
         check("events -n ", "", COMPLETE_NOTHING, 0);
+        check("token create x --s", "--scope --slug", COMPLETE_NOTHING, 0);
+        check("events --s", "", COMPLETE_NOTHING, 0);
+        check("--scope x token create x --exp", "--expires", COMPLETE_NOTHING, 0);
+        check("token create --slug ", "", COMPLETE_SLUGS, 0);
+        check("token create --slug=sh", "", COMPLETE_SLUGS, 7);
+        check("token create --expires ", "", COMPLETE_NOTHING, 0);
         check("events --token-file ", "", COMPLETE_FILES, 0);
         check("events --token-file=/x", "", COMPLETE_FILES, 13);
         check("events --filter k", "kind=", COMPLETE_NOTHING, 0);
