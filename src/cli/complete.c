@@ -152,10 +152,11 @@ static bool option_takes_value(const char *help, const char *option) {
         struct entry entry;
         bool takes_value;
 
-        while (next_entry(&help, &entry))
+        while (next_entry(&help, &entry)) {
                 for (rest = entry.synopsis; next_option(&entry, &rest, &found, &takes_value);)
                         if (takes_value && span_equal(found, option))
                                 return true;
+        }
         return false;
 }
 
@@ -168,11 +169,12 @@ static bool has_line(const char *help, struct span option) {
         struct entry entry;
         bool takes_value;
 
-        while (next_entry(&help, &entry))
+        while (next_entry(&help, &entry)) {
                 for (rest = entry.synopsis; is_option(&entry) &&
                                 next_option(&entry, &rest, &found, &takes_value);)
                         if (spans_equal(found, option))
                                 return true;
+        }
         return false;
 }
 
@@ -197,11 +199,13 @@ static int offer_options(struct query *query) {
                                                 !is_of_command(&entry, query->positions[0])))
                         continue;
                 for (rest = entry.synopsis;
-                                r >= 0 && next_option(&entry, &rest, &found, &takes_value);)
-                        if (is_option(&entry) || !has_line(query->help, found))
+                                r >= 0 && next_option(&entry, &rest, &found, &takes_value);) {
+                        if (is_option(&entry) || !has_line(query->help, found)) {
                                 r = offer(query, found,
                                                 is_option(&entry) ? entry.about
                                                                   : (struct span){ "", 0 });
+                        }
+                }
         }
         return r;
 }
