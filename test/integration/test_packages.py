@@ -129,6 +129,16 @@ def test_rpms_have_what_debs_have_and_come_and_go(rpms, debs, tmp_path):
         run("sh", "-n", "-c", script)
 
 
+def test_what_cmake_looks_for_is_asked_for_by_each_kind_of_package():
+    modules = set(re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET ([a-z0-9.-]+?)(?:>=|\))", (ROOT / "CMakeLists.txt").read_text()))
+    assert "libvirt" in modules and len(modules) > 5
+    assert modules <= set(re.findall(r"pkgconfig\((.+?)\)", (ROOT / "packaging/rpm/virtwatch.spec").read_text()))
+    always = re.search(r'^packages="(.*?)"', (ROOT / "packaging/install-deps").read_text(), re.M | re.S)[1].split()
+    control = (ROOT / "packaging/debian/control").read_text()
+    needed = set(re.findall(r"([a-z0-9.+-]+)(?::any)?(?: \([^)]*\))?,?\n", control.split("Build-Depends:")[1].split("Standards-Version")[0]))
+    assert {p for p in always if p.startswith("lib")} - {"libcmocka-dev"} <= needed
+
+
 def test_every_action_asks_for_an_administrator():
     import xml.etree.ElementTree as tree
     actions = tree.parse(ROOT / "packaging/polkit/org.virtwatch1.policy").getroot().findall("action")
