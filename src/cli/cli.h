@@ -10,6 +10,7 @@ struct curl_slist;
 struct cli {
         const char *host;  /* "unix:/run/virtwatch/http.sock" or "http://…"; never NULL */
         const char *token; /* NULL: none */
+        long patience_s;   /* for an answer; 0: as long as the request may take */
         bool json;         /* -o json */
         bool color;
 };

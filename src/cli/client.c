@@ -144,7 +144,10 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
         }
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_body);
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, &body);
-        (void) curl_easy_setopt(call.easy, CURLOPT_TIMEOUT, method ? SEND_TIMEOUT_S : 30L);
+        (void) curl_easy_setopt(call.easy, CURLOPT_TIMEOUT,
+                        cli->patience_s          ? cli->patience_s
+                                        : method ? SEND_TIMEOUT_S
+                                                 : 30L);
         code = curl_easy_perform(call.easy);
         (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, ret_status);
         client_call_done(&call);

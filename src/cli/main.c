@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/complete.h"
 #include "cli/rows.h"
 #include "cli/top.h"
 #include "virtwatch/virtwatch.h"
@@ -44,12 +45,14 @@ static void help(void) {
                       "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
                       "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
                       "      --batch             print N frames, two seconds apart (default 1), and end\n"
+                      "      --days=N            of analytics, up to today (default 7, at most 366)\n"
                       "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
                       "      --host=ADDRESS      unix:PATH or http://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
                       ", or VIRTWATCH_HOST)\n"
-                      "      --token=TOKEN       or VIRTWATCH_TOKEN, or --token-file=PATH\n"
+                      "      --token=TOKEN       or VIRTWATCH_TOKEN\n"
+                      "      --token-file=PATH   the file that the token is in\n"
                       "  -h, --help              this text\n"
                       "      --version           the version\n");
 }
@@ -356,13 +359,31 @@ static int status(struct request *request) {
         return r;
 }
 
+/* The shells ask with it; no help speaks of it. */
+static int complete(struct request *request) {
+        _cleanup_(freep) char *text = NULL;
+        FILE *terminal = stdout;
+        size_t size;
+
+        stdout = open_memstream(&text, &size);
+        if (stdout) {
+                help();
+                (void) fclose(stdout);
+        }
+        stdout = terminal;
+        return text ? complete_command(
+                                      &request->cli, text, request->n_arguments, request->arguments)
+                    : -ENOMEM;
+}
+
 int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
                 { "apps", apps }, { "analytics", analytics }, { "probe", probe },
-                { "timeline", timeline }, { "top", run_top }, { "status", status } };
+                { "timeline", timeline }, { "top", run_top }, { "status", status },
+                { "complete", complete } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
