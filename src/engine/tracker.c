@@ -284,6 +284,15 @@ void tracker_remove(struct tracker *tracker, struct tracker_source *source,
         inventory_remove(tracker->inventory, workload);
 }
 
+void tracker_expect(struct tracker *tracker, struct workload *workload, enum exit_asked asked) {
+        struct life *life = life_get(tracker, workload);
+
+        if (!life)
+                return;
+        life->asked = asked;
+        life->asked_us = tracker_now_us(tracker);
+}
+
 static bool state_is_alive(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }

@@ -71,6 +71,9 @@ int tracker_restore_origin(struct tracker *tracker, const char *source, const ch
 /** Whether an event of that origin was made already (tracker_restore_origin() says that one was).
  */
 bool tracker_has_origin(const struct tracker *tracker, const char *source, const char *origin);
+/** An operator's request for its end goes to @workload's source now: the exit that follows within
+ * the next minutes is of that request. EXIT_ASKED_NOBODY: it was refused. */
+void tracker_expect(struct tracker *tracker, struct workload *workload, enum exit_asked asked);
 /** Publish exits that still wait for evidence, at shutdown. */
 void tracker_flush(struct tracker *tracker);
 

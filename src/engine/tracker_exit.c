@@ -94,6 +94,7 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
                 life_forget_evidence(life);
         life->kill_signal = 0;
         life->stop_timeout = false;
+        life->asked = EXIT_ASKED_NOBODY;
         life->exit_was_synthetic = false;
         life->pid = workload->pid;
         if (tracker->hooks.watch)
@@ -333,14 +334,16 @@ void tracker_kill(struct tracker *tracker, struct workload *workload, const stru
 
 /* ---- the exit ---- */
 
-static void facts_of_exit(const struct tracker *tracker, const struct workload *workload,
+static void facts_of_exit(struct tracker *tracker, const struct workload *workload,
                 const struct fact *fact, struct exit_facts *ret_facts) {
         const struct life *life = workload->extra;
         bool fresh = life->evidence_us && fact->time_us < life->evidence_us + EVIDENCE_AGE_MAX_US;
+        bool asked = life->asked && tracker_now_us(tracker) < life->asked_us + ASKED_US;
 
         *ret_facts = (struct exit_facts){
                 .kind = workload->kind,
                 .how = fact->how,
+                .asked = asked ? life->asked : EXIT_ASKED_NOBODY,
                 .code = fact->code,
                 .signal = fact->signal,
                 .core_dumped = fact->core_dumped,
@@ -460,6 +463,7 @@ static void conclude(struct tracker *tracker, struct tracker_source *source,
         life_forget_evidence(life);
         life->kill_signal = 0;
         life->stop_timeout = false;
+        life->asked = EXIT_ASKED_NOBODY;
 }
 
 static void pending_finish(struct tracker *tracker, struct pending_exit *pending) {

@@ -19,6 +19,8 @@
 /* A life that began this much after the last thing known is another one. Runtimes date a start
  * before they tell it, so only their rounding counts. */
 #define OTHER_LIFE_US (100 * USEC_PER_MSEC)
+/* An end that comes this long after an operator asked for it is due to that. */
+#define ASKED_US (300 * USEC_PER_SEC)
 /* After a source is up, its stream may for this long tell what its listing has shown already. */
 #define CATCH_UP_US (5 * USEC_PER_SEC)
 
@@ -47,6 +49,8 @@ struct life {
         int kill_signal;
         bool stop_timeout;
         uint64_t kill_time_us;
+        enum exit_asked asked;
+        uint64_t asked_us; /* CLOCK_MONOTONIC */
 
         bool kernel_kill, kernel_main_pid;
         enum oom_constraint constraint;

@@ -128,6 +128,31 @@ static bool classify_vm(const struct exit_facts *facts, struct exit_verdict *ver
         return true;
 }
 
+/* A crash is one, whoever asked for an end. */
+static bool is_crash(const struct exit_facts *facts) {
+        static const int signals[] = { SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP };
+
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+                if (facts->signal == signals[i] || facts->code == 128 + signals[i])
+                        return true;
+        return facts->core_dumped;
+}
+
+/* Row 7, where we asked ourselves, for an operator: that it ended is what was wanted, with whatever
+ * number. */
+static bool classify_operator(const struct exit_facts *facts, struct exit_verdict *verdict) {
+        bool can_be_asked = facts->how == EXIT_PROCESS || facts->how == EXIT_GUEST_SHUTDOWN ||
+                        facts->how == EXIT_HOST_SHUTDOWN || facts->how == EXIT_DESTROYED;
+
+        if (facts->asked == EXIT_ASKED_NOBODY || !can_be_asked || is_crash(facts))
+                return false;
+        set(verdict, "stopped",
+                        facts->asked == EXIT_ASKED_STOP ? "operator-stop" : "operator-destroy",
+                        CONFIDENCE_CONFIRMED, SEVERITY_INFO);
+        verdict->evidence |= EVIDENCE_RUNTIME;
+        return true;
+}
+
 /* A unit that ends by the very signal it is stopped with has ended as it should: systemd says
  * "success" to that. */
 static bool is_clean_stop(const struct exit_facts *facts) {
@@ -193,7 +218,8 @@ void exit_classify(const struct exit_facts *facts, enum oom_rule rule,
         if (!verdict.signal && facts->code > 128 && facts->code <= 128 + SIGRTMAX)
                 verdict.signal = facts->code - 128;
 
-        if (classify_oom(facts, &verdict) || classify_vm(facts, &verdict)) {
+        if (classify_oom(facts, &verdict) || classify_operator(facts, &verdict) ||
+                        classify_vm(facts, &verdict)) {
                 *ret_verdict = verdict;
                 return;
         }
@@ -240,6 +266,8 @@ static const char *plain_sentence(const char *reason) {
                 { "stop-timeout", "killed after it did not stop in time" },
                 { "killed", "killed through the runtime with SIGKILL" },
                 { "stop-requested", "stopped on request" },
+                { "operator-stop", "stopped, as an operator asked" },
+                { "operator-destroy", "destroyed, as an operator asked" },
                 { "timeout", "killed by systemd: timeout" },
                 { "destroyed", "destroyed on request" },
                 { "watchdog", "ended by its watchdog" },

@@ -60,9 +60,17 @@ enum oom_constraint {
         CONSTRAINT_MEMCG,
 };
 
+/* Whether an operator had asked for the end through us, shortly before. */
+enum exit_asked {
+        EXIT_ASKED_NOBODY,
+        EXIT_ASKED_STOP,
+        EXIT_ASKED_DESTROY,
+};
+
 struct exit_facts {
         enum workload_kind kind;
         enum exit_how how;
+        enum exit_asked asked;
         int code;   /* 0..255; -1: none known */
         int signal; /* 1..64 if the process ended by it; 0: not, or not known (137 stands for 9) */
         bool core_dumped;
@@ -104,7 +112,8 @@ struct exit_verdict {
                              * "stop-requested" "destroyed" "watchdog" "timeout" "sigkill-unknown"
                              * "signal" "exit-code" "completed" "start-failed" "guest-shutdown"
                              * "host-shutdown" "qemu-failed" "guest-panic" "migrated" "saved"
-                             * "snapshot" "recreated" "vanished" */
+                             * "snapshot" "recreated" "vanished" "operator-stop"
+                             * "operator-destroy" */
         enum exit_confidence confidence;
         enum oom_scope scope;
         unsigned int evidence; /* bits of enum exit_evidence */
