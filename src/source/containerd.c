@@ -35,6 +35,7 @@ static void containerd_drop(struct containerd_source *containerd) {
         containerd->live = grpc_call_cancel(containerd->live);
         containerd_listing_stop(containerd);
         known_stop(containerd);
+        containerd_control_drop(containerd);
         containerd->up = false;
         timer_off(containerd->ping_timer);
         timer_off(containerd->subscribed_timer);
@@ -393,6 +394,7 @@ static int containerd_create(const struct source_config *config, const struct so
                 return -ENOMEM;
 
         list_init(&containerd->looks);
+        list_init(&containerd->controls);
         r = source_init(&containerd->source, &containerd_source_ops, config, env);
         containerd->socket = strdup(config->address ? config->address : SOCKET_DEFAULT);
         if (r >= 0 && !containerd->socket)
@@ -434,9 +436,13 @@ static int containerd_start(struct source *source) {
 static void containerd_stop(struct source *source) {
         struct containerd_source *containerd = containerd_of(source);
 
-        containerd_drop(containerd);
         containerd->running = false;
+        containerd_drop(containerd);
         timer_off(containerd->retry);
+}
+
+static int containerd_on_control(struct source *source, const struct source_control *control) {
+        return containerd_control(containerd_of(source), control);
 }
 
 const struct source_ops containerd_source_ops = {
@@ -445,4 +451,6 @@ const struct source_ops containerd_source_ops = {
         .start = containerd_start,
         .stop = containerd_stop,
         .free = containerd_free,
+        .controls = ACTION_BIT(ACTION_STOP) | ACTION_BIT(ACTION_DESTROY),
+        .control = containerd_on_control,
 };

@@ -1,7 +1,8 @@
 #pragma once
 /* What the containerd source's files share: containerd.c (the connection and what each event
- * means), containerd_known.c (what is remembered of each container, and asking for its name) and
- * containerd_listing.c (what there is now). Nobody else includes this. */
+ * means), containerd_known.c (what is remembered of each container, and asking for its name),
+ * containerd_listing.c (what there is now) and containerd_control.c (what operators ask). Nobody
+ * else includes this. */
 
 #include "base/list.h"
 #include "base/map.h"
@@ -65,6 +66,8 @@ struct containerd_source {
         struct map *known; /* by native id */
         struct list looks;
         size_t n_looking;
+        struct list controls; /* containerd_control.c: of struct containerd_control */
+        size_t n_controls;
         uint64_t n_events;
         struct containerd_listing listing;
         uint64_t list_at_us; /* CLOCK_MONOTONIC: when it is due again */
@@ -114,3 +117,8 @@ void containerd_listing_done(struct containerd_source *containerd);
 /** Begin to list, unless a listing is under way. */
 void containerd_list(struct containerd_source *containerd);
 void containerd_listing_stop(struct containerd_source *containerd);
+
+/* containerd_control.c: what operators ask */
+int containerd_control(struct containerd_source *containerd, const struct source_control *control);
+/** The connection is gone: answer all that is under way, unless the source is stopping. */
+void containerd_control_drop(struct containerd_source *containerd);

@@ -36,6 +36,7 @@ static void docker_drop(struct docker_source *docker) {
         stream_stop(&docker->live);
         stream_stop(&docker->replay);
         docker_look_drop(docker);
+        docker_control_drop(docker);
         docker->up = false;
         (void) sd_event_source_set_enabled(docker->ping_timer, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(docker->subscribed_timer, SD_EVENT_OFF);
@@ -304,6 +305,7 @@ static int create(const struct source_ops *ops, const struct docker_flavour *fla
         if (!docker)
                 return -ENOMEM;
 
+        list_init(&docker->controls);
         docker->flavour = flavour;
         r = source_init(&docker->source, ops, config, env);
         docker->socket = strdup(config->address);
@@ -355,14 +357,24 @@ static void docker_stop(struct source *source) {
         (void) sd_event_source_set_enabled(docker->retry, SD_EVENT_OFF);
 }
 
+static int docker_on_control(struct source *source, const struct source_control *control) {
+        return docker_control(docker_of(source), control);
+}
+
+#define CONTROLS (ACTION_BIT(ACTION_STOP) | ACTION_BIT(ACTION_DESTROY) | ACTION_BIT(ACTION_SCALE))
+
 const struct source_ops docker_source_ops = { .name = "docker",
         .create = docker_create,
         .start = docker_start,
         .stop = docker_stop,
-        .free = docker_free };
+        .free = docker_free,
+        .controls = CONTROLS,
+        .control = docker_on_control };
 
 const struct source_ops podman_source_ops = { .name = "podman",
         .create = podman_create,
         .start = docker_start,
         .stop = docker_stop,
-        .free = docker_free };
+        .free = docker_free,
+        .controls = CONTROLS,
+        .control = docker_on_control };

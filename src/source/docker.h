@@ -10,6 +10,7 @@ struct docker_flavour {
         bool runtime_tells;  /* State.OOMKilled and the oom event can be believed (podman 4: never
                                 true) */
         const char *replay_until; /* what ends a replay: docker takes until=, podman stream=false */
+        const char *update_prefix; /* where an update goes: podman 4 has it in its own API only */
 };
 
 extern const struct docker_flavour docker_flavour, podman_flavour;

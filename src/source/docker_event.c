@@ -9,11 +9,12 @@
 #include "source/docker.h"
 
 const struct docker_flavour docker_flavour = {
-        .runtime = "docker", .runtime_tells = true, .replay_until = "until"
+        .runtime = "docker", .runtime_tells = true, .replay_until = "until", .update_prefix = ""
 };
-const struct docker_flavour podman_flavour = {
-        .runtime = "podman", .runtime_tells = false, .replay_until = "stream"
-};
+const struct docker_flavour podman_flavour = { .runtime = "podman",
+        .runtime_tells = false,
+        .replay_until = "stream",
+        .update_prefix = "v4.0.0/libpod/" };
 
 /* clang-format off */
 static const struct meaning {

@@ -1,6 +1,6 @@
 #pragma once
-/* What the files of the docker source share: docker.c (connection, streams) and docker_look.c
- * (listing, inspecting). Nobody else includes this. */
+/* What the files of the docker source share: docker.c (connection, streams), docker_look.c
+ * (listing, inspecting) and docker_control.c (what operators ask). Nobody else includes this. */
 
 #include "base/list.h"
 #include "base/map.h"
@@ -39,6 +39,10 @@ struct docker_source {
         struct map *touched; /* id to n_events of its newest event, while looks are under way */
         uint64_t listed_us;  /* CLOCK_MONOTONIC */
         bool listing;
+
+        /* docker_control.c */
+        struct list controls; /* of struct docker_control */
+        size_t n_controls;
 };
 
 /* docker.c */
@@ -61,3 +65,8 @@ void docker_touch(struct docker_source *docker, const char *id);
 /** Look at container @id in @after_us; @created: it may turn out never to have started. */
 void docker_look(struct docker_source *docker, const char *id, uint64_t after_us, bool created);
 void docker_look_pump(struct docker_source *docker);
+
+/* docker_control.c */
+int docker_control(struct docker_source *docker, const struct source_control *control);
+/** The connection is gone: answer all that is under way, unless the source is stopping. */
+void docker_control_drop(struct docker_source *docker);

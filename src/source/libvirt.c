@@ -374,14 +374,26 @@ static void on_letter(struct letter *posted, void *userdata) {
                 libvirt_letter_free(letter);
                 return;
         }
-        libvirt->source.stats.raw_events++;
-        if (letter->fact)
+        libvirt->source.stats.raw_events += letter->ticket == 0;
+        if (letter->ticket)
+                source_answer(&libvirt->source, letter->ticket, letter->error, letter->text);
+        else if (letter->fact)
                 on_fact(libvirt, letter->fact, letter->folds);
         else if (letter->reconnected)
                 domains_forget(libvirt);
         else
                 post_lifecycle(libvirt, letter);
         libvirt_letter_free(letter);
+}
+
+/* ---- what operators ask ---- */
+
+static int libvirt_on_control(struct source *source, const struct source_control *control) {
+        struct libvirt_source *libvirt = libvirt_of(source);
+
+        if (!libvirt->write)
+                return -EROFS;
+        return libvirt->link ? libvirt_control(libvirt->link, control) : -ENOTCONN;
 }
 
 /* ---- life of the source ---- */
@@ -471,6 +483,10 @@ static int libvirt_create(const struct source_config *config, const struct sourc
         libvirt->write = config->write;
         libvirt->uri = strdup(config->address);
         r = source_init(&libvirt->source, &libvirt_source_ops, config, env);
+        if (!config->write) {
+                libvirt->source.controls = 0;
+                libvirt->source.no_controls = "sources.libvirt.write is not set";
+        }
         if (r >= 0 && !libvirt->uri)
                 r = -ENOMEM;
         if (r >= 0)
@@ -508,4 +524,6 @@ const struct source_ops libvirt_source_ops = { .name = "libvirt",
         .start = libvirt_start,
         .stop = libvirt_stop,
         .free = libvirt_free,
-        .stats = libvirt_stats };
+        .stats = libvirt_stats,
+        .controls = ACTION_BIT(ACTION_STOP) | ACTION_BIT(ACTION_DESTROY) | ACTION_BIT(ACTION_SCALE),
+        .control = libvirt_on_control };

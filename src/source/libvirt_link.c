@@ -65,6 +65,7 @@ void libvirt_link_unref(struct libvirt_link *link) {
 void libvirt_letter_free(struct libvirt_letter *letter) {
         fact_free(letter->fact);
         free(letter->name);
+        free(letter->text);
         free(letter);
 }
 
@@ -146,6 +147,17 @@ void libvirt_link_post_lifecycle(
                 letter->domain_id = (int) virDomainGetID(domain);
                 (void) virDomainGetUUIDString(domain, letter->uuid);
         }
+        send(link, letter);
+}
+
+void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, const char *text) {
+        struct libvirt_letter *letter = calloc(1, sizeof(*letter));
+
+        if (!letter)
+                return; /* whoever waits for it has a timeout */
+        letter->ticket = ticket;
+        letter->error = error;
+        letter->text = strdup(text);
         send(link, letter);
 }
 

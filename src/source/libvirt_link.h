@@ -22,6 +22,9 @@ struct libvirt_letter {
         uint64_t time_us;
         bool reconnected; /* a new connection begins: forget what was known of domains */
         bool folds;       /* more like it may be held: the loop is to ask for the summary */
+        uint64_t ticket;  /* not 0: what came of a control; then only error and text count */
+        int error;
+        char *text;
 };
 
 /* A domain to be looked at by the calls thread. */
@@ -41,6 +44,7 @@ struct libvirt_link {
         int close_reason;        /* under lock */
         struct list looks;       /* under lock; of struct libvirt_look */
         size_t n_looks;          /* under lock */
+        unsigned int n_controls; /* under lock: threads of libvirt_control() */
         uint64_t dropped;        /* under lock: letters and looks refused */
         uint64_t unposted;       /* under lock: events held by the fold, or that tell nothing new */
         struct fold *fold;       /* under lock; keys begin with "UUID " */
@@ -62,11 +66,16 @@ void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact
 void libvirt_link_count(struct libvirt_link *link);
 void libvirt_link_post_lifecycle(
                 struct libvirt_link *link, virDomainPtr domain, int event, int detail);
+void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, const char *text);
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped);
 void libvirt_letter_free(struct libvirt_letter *letter);
 
 /** libvirt_calls.c: the calls thread, of a link; holds a reference. */
 void *libvirt_calls_main(void *userdata);
+
+/** libvirt_control.c: begin @control on a thread and a connection of its own. Return: 0; -EAGAIN
+ * too many are under way, as those are that hang; -ENOMEM. */
+int libvirt_control(struct libvirt_link *link, const struct source_control *control);
 
 /** libvirt_events.c: start libvirt's event loop (once in the process); register every event that
  * this libvirt has. */

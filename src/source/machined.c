@@ -5,6 +5,7 @@
  * container's exit status, a moment after the machine has gone; a scope has only a Result. machined
  * ends by itself where there is no machine, and is started by the bus for the next one. */
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,7 +14,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
-#include "source/bus_link.h"
+#include "source/bus_control.h"
 #include "source/proc.h"
 #include "source/unit_life.h"
 
@@ -565,8 +566,30 @@ static int machined_create(const struct source_config *config, const struct sour
         return 0;
 }
 
+static int machined_control(struct source *source, const struct source_control *control) {
+        struct machined_source *machined = machined_of(source);
+        const struct workload *workload = control->workload;
+
+        switch (control->action.verb) {
+        case ACTION_STOP: /* what its init takes for a wish to power off, as machinectl does */
+                return bus_control(&machined->link, control->ticket, 1,
+                                &(struct bus_control_call){ MACHINE1, MACHINE1_PATH,
+                                                MACHINE1 ".Manager", "KillMachine", false },
+                                "ssi", workload->native_id, "leader", (int32_t) SIGRTMIN + 4);
+        case ACTION_DESTROY:
+                return bus_control(&machined->link, control->ticket, 0,
+                                &(struct bus_control_call){ MACHINE1, MACHINE1_PATH,
+                                                MACHINE1 ".Manager", "TerminateMachine", true },
+                                "s", workload->native_id);
+        default:
+                return bus_control_scale(&machined->link, control, workload->job, true);
+        }
+}
+
 const struct source_ops machined_source_ops = { .name = "machined",
         .create = machined_create,
         .start = machined_start,
         .stop = machined_stop,
-        .free = machined_free };
+        .free = machined_free,
+        .controls = ACTION_BIT(ACTION_STOP) | ACTION_BIT(ACTION_DESTROY) | ACTION_BIT(ACTION_SCALE),
+        .control = machined_control };

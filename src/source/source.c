@@ -25,6 +25,7 @@ int source_init(struct source *source, const struct source_ops *ops,
         source->ops = ops;
         source->env = env;
         source->required = config->required;
+        source->controls = ops->controls;
         source->limit = (struct log_ratelimit) LOG_RATELIMIT_DEFAULT;
         source->name = strdup(config->name);
         return source->name ? 0 : -ENOMEM;
@@ -45,6 +46,10 @@ void source_post_state(struct source *source, enum source_state state, const cha
         fact.source_state = state;
         fact.error = error;
         source_post(source, &fact);
+}
+
+void source_answer(struct source *source, uint64_t ticket, int error, const char *text) {
+        source->env->answer(source, ticket, error, text, source->env->userdata);
 }
 
 void source_malformed(struct source *source, const char *what, const char *sample, size_t size) {

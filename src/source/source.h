@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/log.h"
+#include "model/action.h"
 #include "model/fact.h"
 
 struct curl_glue;
@@ -17,7 +18,18 @@ struct source_env {
         struct curl_glue *curl;
         /* On the loop thread only. @fact is borrowed for the call. */
         void (*post)(struct source *source, const struct fact *fact, void *userdata);
+        /* What came of source_control.ticket: 0 it is done; 1 it was asked, and may take its time;
+         * negative errno as source_ops.control says. @text: a few words for people, or NULL. */
+        void (*answer)(struct source *source, uint64_t ticket, int error, const char *text,
+                        void *userdata);
         void *userdata;
+};
+
+/* One thing to be done to one workload, for an operator. All borrowed. */
+struct source_control {
+        uint64_t ticket; /* what the answer is known by; not 0 */
+        const struct workload *workload;
+        struct action action;
 };
 
 struct source_config {
@@ -54,6 +66,17 @@ struct source_ops {
         /* The tracker saw @workload start or end; for evidence sources (cgroup). May be NULL. */
         void (*watch)(struct source *source, const struct workload *workload);
         void (*unwatch)(struct source *source, const struct workload *workload);
+        /* What control() can do, bits of ACTION_BIT(); 0: nothing. */
+        unsigned int controls;
+        /**
+         * Begin to do what an operator asked; env->answer() is called once, later, never from
+         * within, unless the source is stopped before. NULL: it can do nothing.
+         *
+         * Return, and the error of the answer: 0; -ENOENT it is not there; -ESRCH it does not run;
+         * -EINVAL refused as out of bounds; -EOPNOTSUPP; -EROFS switched off; -EACCES; -EAGAIN too
+         * many at once; -ENOTCONN not connected; -ETIMEDOUT it hangs; -EREMOTEIO else refused.
+         */
+        int (*control)(struct source *source, const struct source_control *control);
         /** Numbers for /metrics: bytes, events and malformed inputs since start. */
         void (*stats)(const struct source *source, struct source_stats *ret_stats);
 };
@@ -64,6 +87,8 @@ struct source {
         char *name;
         bool required;
         const struct source_env *env;
+        unsigned int controls;   /* of ops->controls, those that its configuration allows */
+        const char *no_controls; /* why not the others, a constant; NULL: it cannot do them */
         struct source_stats stats;
         struct log_ratelimit limit; /* of source_malformed() */
 };
@@ -90,5 +115,6 @@ int source_init(struct source *source, const struct source_ops *ops,
 void source_done(struct source *source);
 void source_post(struct source *source, const struct fact *fact);
 void source_post_state(struct source *source, enum source_state state, const char *error);
+void source_answer(struct source *source, uint64_t ticket, int error, const char *text);
 /** Count one unreadable input and log it, rate-limited; @sample is escaped and cut. */
 void source_malformed(struct source *source, const char *what, const char *sample, size_t size);
