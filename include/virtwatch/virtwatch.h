@@ -18,6 +18,14 @@
 #define VW_ERROR_NOT_SUBSCRIBED     "org.virtwatch1.Error.NotSubscribed"
 #define VW_ERROR_BAD_CONFIGURATION  "org.virtwatch1.Error.BadConfiguration"
 
+/* Of Workload.Stop(), Destroy() and Scale(). */
+#define VW_ERROR_ACTIONS_DISABLED   "org.virtwatch1.Error.ActionsDisabled"
+#define VW_ERROR_ACTION_IN_PROGRESS "org.virtwatch1.Error.ActionInProgress"
+#define VW_ERROR_ACTION_FAILED      "org.virtwatch1.Error.ActionFailed"
+#define VW_ERROR_INVALID_STATE      "org.virtwatch1.Error.InvalidState"
+#define VW_ERROR_SOURCE_DOWN        "org.virtwatch1.Error.SourceDown"
+#define VW_ERROR_WORKLOAD_HUNG      "org.virtwatch1.Error.WorkloadHung"
+
 #define VW_HTTP_ADDRESS_DEFAULT "127.0.0.1:9887"
 #define VW_HTTP_SOCKET_DEFAULT  "/run/virtwatch/http.sock"
 #define VW_CONFIG_DEFAULT       "/etc/virtwatch/virtwatch.yaml"

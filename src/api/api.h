@@ -6,6 +6,7 @@
 
 #include "base/macro.h"
 
+struct actions;
 struct analytics;
 struct apps;
 struct counters;
@@ -41,7 +42,8 @@ struct api_context {
         struct rollups *rollups;     /* NULL with it */
         enum api_compat compat;
         struct apps *apps;
-        struct node *node; /* this host; NULL: it is not read */
+        struct actions *actions; /* what may be asked to be done to workloads; NULL: nothing */
+        struct node *node;       /* this host; NULL: it is not read */
         struct prober *prober;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */

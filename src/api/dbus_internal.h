@@ -200,6 +200,11 @@ int dbus_read_events(struct dbus *dbus, sd_bus_message *message, const struct jo
 int dbus_method_get_events(sd_bus_message *message, void *userdata, sd_bus_error *error);
 int dbus_method_add_event(sd_bus_message *message, void *userdata, sd_bus_error *error);
 
+/* ---- dbus_action.c ---- */
+
+/** Stop, Destroy and Scale of a workload. */
+int dbus_method_act(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
 /* ---- dbus_samples.c ---- */
 
 /** Answer GetSamples(). @ring: NULL: none were taken. */
@@ -232,6 +237,8 @@ int dbus_workload_export(struct dbus *dbus);
 struct dbus *dbus_of(sd_bus *bus);
 /** Caller frees; NULL: no memory. */
 char *dbus_workload_path(const char *id);
+/** The way back. Caller frees; NULL: it is no such path, or no memory. */
+char *dbus_workload_id(const char *path);
 /** About how many bytes @workload takes in a reply, with all its interfaces or only its line in the
  * list. */
 size_t dbus_workload_size(const struct workload *workload, bool whole);

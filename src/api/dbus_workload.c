@@ -19,6 +19,12 @@ char *dbus_workload_path(const char *id) {
         return sd_bus_path_encode(WORKLOAD_PREFIX, id, &path) < 0 ? NULL : path;
 }
 
+char *dbus_workload_id(const char *path) {
+        char *id = NULL;
+
+        return sd_bus_path_decode(path, WORKLOAD_PREFIX, &id) <= 0 ? NULL : id;
+}
+
 size_t dbus_workload_size(const struct workload *workload, bool whole) {
         const char *const texts[] = { workload->uuid, workload->runtime, workload->job,
                 workload->state_reason, workload->image, workload->uri, workload->cgroup };
@@ -32,9 +38,9 @@ size_t dbus_workload_size(const struct workload *workload, bool whole) {
 }
 
 static struct workload *find(struct dbus *dbus, const char *path) {
-        _cleanup_(freep) char *id = NULL;
+        _cleanup_(freep) char *id = dbus_workload_id(path);
 
-        if (sd_bus_path_decode(path, WORKLOAD_PREFIX, &id) <= 0)
+        if (!id)
                 return NULL;
         return inventory_find(tracker_inventory(dbus->api->tracker), id);
 }
@@ -258,6 +264,12 @@ static const sd_bus_vtable workload_vtable[] = {
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
                         method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", message),
+                        dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", message),
+                        dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Scale", SD_BUS_ARGS("u", vcpus, "t", memory_bytes),
+                        SD_BUS_RESULT("s", message), dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS(
                         "Exited", SD_BUS_ARGS("s", action, "i", code, "s", evidence, "t", usec), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Sample",

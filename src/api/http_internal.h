@@ -134,6 +134,11 @@ struct event_filter;
 int rest_filter(struct http_request *request, struct event_filter *ret_filter,
                 const char **ret_field);
 
+/* rest_action.c */
+enum MHD_Result rest_workload_stop(struct http_request *request, const char *id);
+enum MHD_Result rest_workload_destroy(struct http_request *request, const char *id);
+enum MHD_Result rest_workload_scale(struct http_request *request, const char *id);
+
 /* rest_app.c */
 enum MHD_Result rest_apps(struct http_request *request, const char *id);
 enum MHD_Result rest_app(struct http_request *request, const char *slug);

@@ -70,9 +70,14 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
 
 enum MHD_Result rest_version(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        struct json_object *features = json_object_new_array();
+        const char *const *feature = request->http->api->features;
 
         (void) json_add_string(object, "version", VIRTWATCH_VERSION);
         (void) json_add_string(object, "node", request->http->api->node_name);
+        for (; feature && *feature; feature++)
+                (void) json_object_array_add(features, json_object_new_string(*feature));
+        (void) json_add(object, "features", features);
         return rest_answer_json(request, MHD_HTTP_OK, object);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "engine/actions.h"
 #include "engine/apps.h"
 #include "engine/sampler.h"
 
@@ -213,6 +214,24 @@ static void add_detail(struct json_object *object, const struct series *series) 
         (void) json_add(object, "disks", view_blocks(before, now));
 }
 
+/* What may be asked for it now, and why not the rest. */
+static void add_actions(const struct api_context *api, const struct workload *workload,
+                struct json_object *object) {
+        struct json_object *words = json_object_new_array(), *refused = json_object_new_object();
+        struct diag diag = {};
+
+        for (int i = 0; i < ACTION_VERB_MAX_; i++) {
+                const char *word = action_verb_to_string((enum action_verb) i);
+
+                if (actions_check(api->actions, workload, (enum action_verb) i, &diag) < 0)
+                        (void) json_add_string(refused, word, diag.text);
+                else
+                        (void) json_object_array_add(words, json_object_new_string(word));
+        }
+        (void) json_add(object, "actions", words);
+        (void) json_add(object, "actions_refused", refused);
+}
+
 struct json_object *view_workload(
                 const struct api_context *api, const struct workload *workload, bool detail) {
         const struct series *series = api->sampler ? sampler_get(api->sampler, workload->id) : NULL;
@@ -221,6 +240,8 @@ struct json_object *view_workload(
 
         if (object && api->apps)
                 (void) json_add_string(object, "slug", apps_slug_of(api->apps, workload));
+        if (object && api->actions && actions_enabled(api->actions))
+                add_actions(api, workload, object);
         if (!object || !series)
                 return object;
         (void) json_object_object_add(object, "allocation", view_allocation(series));

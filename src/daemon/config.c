@@ -60,6 +60,7 @@ int config_init(struct config *config) {
         _cleanup_(config_done) struct config new = {
                 .oom_rule = OOM_RULE_EXIT_137,
                 .evidence_wait_us = 250 * USEC_PER_MSEC,
+                .actions.timeout_us = 30 * USEC_PER_SEC,
                 .sample_interval_us = USEC_PER_SEC,
                 .sample_ring_us = 30 * USEC_PER_SEC,
                 .compat = API_COMPAT_BOTH,

@@ -85,6 +85,12 @@ struct config {
                                   system's */
         } probes;
 
+        struct {
+                bool enabled;        /* actions.enabled, default false: stop, destroy and scale
+                                        workloads */
+                uint64_t timeout_us; /* actions.timeout: 1s..10min, default 30s */
+        } actions;
+
         uint64_t sample_interval_us; /* sampler.interval: 100ms..1h, default 1s */
         uint64_t sample_ring_us;     /* sampler.ring: how far back, default 30s; at most 3600
                                         intervals */

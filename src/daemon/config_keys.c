@@ -276,6 +276,8 @@ static const struct config_key keys[] = {
         KEY("probes.deny", parse_list, probes.deny, 0, CONFIG_PATTERNS_MAX, true),
         KEY("probes.user_agent", parse_text, probes.user_agent, 0, 0, false),
         KEY("probes.ca_file", parse_text, probes.ca_file, 0, 0, false),
+        KEY("actions.enabled", parse_bool, actions.enabled, 0, 0, false),
+        KEY("actions.timeout", parse_span, actions.timeout_us, USEC_PER_SEC, 600 * USEC_PER_SEC, false),
         KEY("sampler.interval", parse_span, sample_interval_us, 100 * USEC_PER_MSEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.ring", parse_span, sample_ring_us, 100 * USEC_PER_MSEC, 30 * UINT64_C(86400) * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),

@@ -283,8 +283,12 @@ static int manager_build_core(struct manager *manager) {
                 .event = manager->event,
                 .curl = manager->curl,
                 .post = on_fact,
+                .answer = manager_source_answered,
                 .userdata = manager,
         };
+        r = manager_add_actions(manager);
+        if (r < 0)
+                return r;
         r = manager_load_apps(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the apps: %m");
@@ -325,10 +329,19 @@ static int manager_build_faces(struct manager *manager) {
         return 0;
 }
 
+static void name_features(struct manager *manager) {
+        static const char *const always[] = { "events", "sse", "dbus", "metrics" };
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+                manager->features[n++] = always[i];
+        if (manager->config.actions.enabled)
+                manager->features[n++] = "actions";
+}
+
 int manager_new(struct config *config, const struct manager_reload *reload,
                 struct manager **ret_manager) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
-        static const char *const features[] = { "events", "sse", "dbus", "metrics", NULL };
         int r;
 
         manager = calloc(1, sizeof(*manager));
@@ -347,6 +360,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         if (r < 0)
                 return r;
 
+        name_features(manager);
         manager->api = (struct api_context){
                 .event = manager->event,
                 .tracker = manager->tracker,
@@ -356,8 +370,9 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .node_name = manager->config.node_name,
                 .started_us = clock_monotonic_us(),
                 .heartbeat_us = clock_monotonic_us(),
-                .features = features,
+                .features = manager->features,
                 .apps = manager->apps,
+                .actions = manager->actions,
                 .reload = api_reload,
                 .post = manager_post,
                 .keep = manager_keep,
@@ -390,6 +405,8 @@ struct manager *manager_free(struct manager *manager) {
         if (!manager)
                 return NULL;
 
+        if (manager->actions)
+                actions_stop(manager->actions); /* while the faces can still say so */
         manager_free_sources(manager);
         manager_free_meters(manager);
         manager_free_prober(manager);
@@ -400,6 +417,7 @@ struct manager *manager_free(struct manager *manager) {
         http_free(manager->http);
         manager->dbus = NULL;
         journal_close(manager->journal); /* may still hand events to the feed */
+        actions_free(manager->actions);
         tracker_free(manager->tracker);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);

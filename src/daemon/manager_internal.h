@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/http.h"
 #include "daemon/manager.h"
+#include "engine/actions.h"
 #include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
@@ -22,8 +23,9 @@ struct access_log;
 struct analytics;
 struct rollups;
 
-#define MANAGER_SOURCES_MAX 32
-#define MANAGER_METERS_MAX  32
+#define MANAGER_SOURCES_MAX  32
+#define MANAGER_METERS_MAX   32
+#define MANAGER_FEATURES_MAX 16
 
 struct manager {
         struct config config;
@@ -51,6 +53,8 @@ struct manager {
         struct rollups *rollups;
         struct access_log *access_log;
         struct analytics *analytics;
+        struct actions *actions;
+        const char *features[MANAGER_FEATURES_MAX + 1];
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -102,3 +106,9 @@ int manager_add_analytics(struct manager *manager);
 int manager_start_analytics(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
+
+/* manager_actions.c: what operators ask to be done to workloads. */
+/** Logs. Return: 0 or negative errno. */
+int manager_add_actions(struct manager *manager);
+void manager_source_answered(struct source *source, uint64_t ticket, int error, const char *text,
+                void *userdata);
