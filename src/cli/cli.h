@@ -46,6 +46,9 @@ int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
 /** Percent-encode; caller frees; NULL: no memory. */
 char *client_escape(const char *text);
 
+/** Send @body (JSON; NULL: none) by that method. Return: 0; -ENOMEM. */
+int client_call_set_body(struct client_call *call, const char *method, const char *body);
+
 /* ---- sse.c: text/event-stream, by the HTML standard's section 9.2; pure ---- */
 
 struct sse_parser {
@@ -91,6 +94,17 @@ int probe_command(const struct cli *cli, int argc, char **argv);
  * argument that is no KEY=VALUE; -ENOMEM. */
 int probe_overlay(struct json_object *config, int argc, char **argv, struct json_object **ret_body,
                 const char **ret_bad);
+
+/* ---- workload.c ---- */
+
+struct workload_options {
+        const char *name;          /* --yes-i-mean; NULL: it is asked for */
+        uint64_t vcpus, memory_mb; /* 0: not given */
+};
+
+/** workload stop|destroy|scale NAME. Says on stderr what went wrong. Return: 0; negative errno. */
+int workload_command(const struct cli *cli, int argc, char **argv,
+                const struct workload_options *options);
 
 /* ---- print_node.c ---- */
 

@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 
 #define ANSWER_MAX     (256U << 20)
-#define SEND_TIMEOUT_S 75L /* a probe may take a minute */
+#define SEND_TIMEOUT_S 615L /* a probe may take a minute, an action ten */
 #define RETRY_MIN_MS   250
 #define RETRY_MAX_MS   10000
 
@@ -107,7 +107,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         return buf_append(userdata, data, size * n) < 0 ? 0 : size * n;
 }
 
-static int set_body(struct client_call *call, const char *method, const char *body) {
+int client_call_set_body(struct client_call *call, const char *method, const char *body) {
         CURL *easy = call->easy;
         int r;
 
@@ -137,7 +137,7 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
         if (r < 0)
                 return r;
         if (method)
-                r = set_body(&call, method, content);
+                r = client_call_set_body(&call, method, content);
         if (r < 0) {
                 client_call_done(&call);
                 return r;

@@ -22,7 +22,8 @@ struct request {
         uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
         char *token_text;
-        uint64_t days;        /* 0: not given */
+        uint64_t days; /* 0: not given */
+        struct workload_options workload;
         const char *argument; /* what follows the command; NULL: nothing */
         int n_arguments;      /* of all that follows it */
         char **arguments;
@@ -32,6 +33,8 @@ static void help(void) {
         (void) printf("virtwatch COMMAND [OPTION]...\n\n"
                       "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
                       "  workloads [--sort COLUMN] [--filter KEY=VALUE]...           every VM, container and unit\n"
+                      "  workload stop NAME | destroy NAME                           end it: asked to, or at once\n"
+                      "  workload scale NAME [--vcpus N] [--memory MIB]              give it other vCPUs or memory\n"
                       "  nodes                                                       the hosts, and what they use\n"
                       "  apps                                                        slugs, and what is bound to them\n"
                       "  timeline SLUG [-f] [-n N]                                   what happened to an app\n"
@@ -46,6 +49,7 @@ static void help(void) {
                       "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
                       "      --batch             print N frames, two seconds apart (default 1), and end\n"
                       "      --days=N            of analytics, up to today (default 7, at most 366)\n"
+                      "      --yes-i-mean=NAME   of workload: its name, which is asked for otherwise\n"
                       "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
@@ -124,6 +128,13 @@ static int set_days(struct request *request, const char *text) {
         return -EINVAL;
 }
 
+static int set_count(const char *option, const char *text, uint64_t *ret_count) {
+        if (text_to_u64(text, ret_count) >= 0 && *ret_count >= 1 && *ret_count <= INT64_MAX)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: %s is a number from 1 on, not '%s'\n", option, text);
+        return -EINVAL;
+}
+
 static int answer(bool wants_help) {
         if (wants_help)
                 help();
@@ -140,6 +151,9 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 OPT_SORT,
                 OPT_BATCH,
                 OPT_DAYS,
+                OPT_VCPUS,
+                OPT_MEMORY,
+                OPT_YES,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -152,6 +166,9 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "filter", required_argument, NULL, OPT_FILTER },
                 { "batch", no_argument, NULL, OPT_BATCH },
                 { "days", required_argument, NULL, OPT_DAYS },
+                { "vcpus", required_argument, NULL, OPT_VCPUS },
+                { "memory", required_argument, NULL, OPT_MEMORY },
+                { "yes-i-mean", required_argument, NULL, OPT_YES },
                 { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
@@ -180,6 +197,12 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = set_days(request, optarg);
                 else if (c == OPT_SORT)
                         r = set_sort(request, optarg);
+                else if (c == OPT_VCPUS)
+                        r = set_count("--vcpus", optarg, &request->workload.vcpus);
+                else if (c == OPT_MEMORY)
+                        r = set_count("--memory", optarg, &request->workload.memory_mb);
+                else if (c == OPT_YES)
+                        request->workload.name = optarg;
                 else if (c == OPT_HOST)
                         request->cli.host = optarg;
                 else if (c == OPT_TOKEN)
@@ -306,6 +329,11 @@ static int probe(struct request *request) {
         return probe_command(&request->cli, request->n_arguments, request->arguments);
 }
 
+static int workload(struct request *request) {
+        return workload_command(&request->cli, request->n_arguments, request->arguments,
+                        &request->workload);
+}
+
 static int analytics(struct request *request) {
         _cleanup_(json_putp) struct json_object *object = NULL;
         _cleanup_(freep) char *path = NULL, *slug = NULL;
@@ -380,10 +408,10 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 int (*run)(struct request *request);
-        } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
-                { "apps", apps }, { "analytics", analytics }, { "probe", probe },
-                { "timeline", timeline }, { "top", run_top }, { "status", status },
-                { "complete", complete } };
+        } commands[] = { { "events", events }, { "workloads", workloads }, { "workload", workload },
+                { "nodes", nodes }, { "apps", apps }, { "analytics", analytics },
+                { "probe", probe }, { "timeline", timeline }, { "top", run_top },
+                { "status", status }, { "complete", complete } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;

@@ -1,14 +1,12 @@
 /* What keys do to the model. */
 
-#include <limits.h>
 #include <string.h>
-#include <wchar.h>
 
 #include "cli/top_model_internal.h"
 
 #define MESSAGE_US (5 * USEC_PER_SEC)
 
-static void say(struct top_model *model, uint64_t now_us, const char *what, const char *whom) {
+void top_model_say(struct top_model *model, uint64_t now_us, const char *what, const char *whom) {
         (void) snprintf(model->message, sizeof(model->message), "%s%s", what, whom);
         model->message_end = now_us + MESSAGE_US;
 }
@@ -30,64 +28,42 @@ static void sort(struct top_model *model, int step, uint64_t now_us) {
         int key = (int) model->sort + step;
 
         if (model->focus != TOP_WORKLOADS) {
-                say(model, now_us, "only workloads can be sorted", "");
+                top_model_say(model, now_us, "only workloads can be sorted", "");
                 return;
         }
         if (key >= 0 && key < ROWS_KEY_MAX_)
                 model->sort = (enum rows_key) key;
         rows_sort(model->rows, model->n_rows, model->sort);
         (void) top_model_rebuild(model);
-        say(model, now_us, "sorted by ", rows_key_to_string(model->sort));
+        top_model_say(model, now_us, "sorted by ", rows_key_to_string(model->sort));
 }
 
-/* What would change or read a workload. The daemon offers none of it yet, and nothing here makes
- * believe that it does. */
 static void act(struct top_model *model, uint32_t key, uint64_t now_us) {
         const struct top_list *list = &model->lists[TOP_WORKLOADS];
-        const char *what = "this daemon offers no logs yet: ";
+        const struct row *row;
 
         if (model->focus != TOP_WORKLOADS || list->n == 0) {
-                say(model, now_us, "select a workload first", "");
+                top_model_say(model, now_us, "select a workload first", "");
                 return;
         }
-        if (key == 's')
-                what = "no actions on this daemon: cannot scale ";
-        else if (key == 'd')
-                what = "no actions on this daemon: cannot delete ";
-        say(model, now_us, what, top_model_row(model, list->selected)->name);
+        row = top_model_row(model, list->selected);
+        if (key == 's' || key == 'd')
+                top_ask_begin(model, row, key == 's', now_us);
+        else
+                top_model_say(model, now_us, "this daemon offers no logs yet: ", row->name);
 }
 
 /* ---- the filter ---- */
 
-static void set_filter(struct top_model *model, size_t size) {
-        model->filter[size] = '\0';
-        (void) top_model_rebuild(model);
-}
-
 static void edit(struct top_model *model, uint32_t key) {
-        size_t size = strlen(model->filter), n;
-        char bytes[MB_LEN_MAX];
-        mbstate_t state = {};
-
         if (key == TOP_KEY_ENTER || key == TOP_KEY_ESCAPE) {
                 model->mode = TOP_BROWSE;
                 if (key == TOP_KEY_ESCAPE)
-                        set_filter(model, 0);
+                        model->filter[0] = '\0';
+        } else if (!top_text_key(model->filter, sizeof(model->filter), key)) {
                 return;
         }
-        if (key == TOP_KEY_BACKSPACE) {
-                while (size > 0 && ((unsigned char) model->filter[--size] & 0xc0) == 0x80)
-                        ; /* the bytes of one character */
-                set_filter(model, size);
-                return;
-        }
-        if (key >= TOP_KEY_UP || key < ' ' || key == 0x7f)
-                return;
-        n = wcrtomb(bytes, (wchar_t) key, &state);
-        if (n > sizeof(bytes) || size + n >= sizeof(model->filter))
-                return;
-        memcpy(model->filter + size, bytes, n);
-        set_filter(model, size + n);
+        (void) top_model_rebuild(model);
 }
 
 /* ---- keys ---- */
@@ -135,6 +111,8 @@ enum top_answer top_model_key(struct top_model *model, uint32_t key, uint64_t no
         model->message[0] = '\0';
         if (model->mode == TOP_EDIT) {
                 edit(model, key);
+        } else if (model->mode == TOP_ASK) {
+                top_ask_key(model, key, now_us);
         } else if (model->mode == TOP_HELP) {
                 model->mode = TOP_BROWSE;
         } else if (key == 'q' || key == TOP_KEY_ESCAPE) {

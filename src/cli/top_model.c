@@ -23,6 +23,7 @@ void top_model_done(struct top_model *model) {
         rows_free(model->rows, model->n_rows);
         (void) json_object_put(model->nodes);
         free(model->node_name);
+        top_ask_done(model);
         for (size_t i = 0; i < TOP_EVENTS_MAX; i++)
                 (void) json_object_put(model->events[i]);
         if (model->histories)

@@ -3,6 +3,7 @@
  * the daemon as lists that are sorted, filtered and walked through, and what keys do to them. Times
  * are CLOCK_MONOTONIC, microseconds, and arguments. */
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "cli/rows.h"
 
@@ -22,6 +23,7 @@ enum top_pane {
 enum top_mode {
         TOP_BROWSE,
         TOP_EDIT, /* the filter is being written */
+        TOP_ASK,  /* what is to be done to a workload */
         TOP_HELP,
 };
 
@@ -54,6 +56,24 @@ struct top_list {
         unsigned int page;      /* lines for items */
 };
 
+enum top_ask_step {
+        TOP_ASK_HOW, /* stop or destroy */
+        TOP_ASK_VCPUS,
+        TOP_ASK_MEMORY,
+        TOP_ASK_NAME, /* typed out */
+};
+
+/* What is asked, and then done, about one workload. */
+struct top_ask {
+        char *id, *name;  /* NULL: nothing */
+        const char *verb; /* "stop" "destroy" "scale"; "": not known yet */
+        enum top_ask_step step;
+        bool can_stop;
+        double vcpus_now, memory_now; /* NaN: not known */
+        uint64_t vcpus, memory_mb;    /* 0: as it is */
+        char text[512];               /* as typed so far */
+};
+
 struct top_model {
         struct top_list lists[TOP_PANE_MAX_];
         enum top_pane focus;
@@ -67,6 +87,10 @@ struct top_model {
         struct json_object *nodes;                  /* NULL: none yet */
         bool nodes_refused;                         /* the daemon does not offer them */
         char *node_name;                            /* of the daemon; NULL: not known yet */
+        bool has_actions;                           /* the daemon offers them */
+        struct top_ask ask;                         /* private: what is being asked */
+        struct top_ask wanted;                      /* private: what is to be sent */
+        struct top_ask under_way;                   /* what there is no answer to yet */
         struct json_object *events[TOP_EVENTS_MAX]; /* private: a ring */
         uint64_t n_events;                          /* ever; the newest is at n_events - 1 */
         struct map *histories;                      /* private */
@@ -113,6 +137,15 @@ struct json_object *top_model_event(const struct top_model *model, size_t i); /*
 const struct top_history *top_model_history(const struct top_model *model, const char *id);
 /** Which usage the history is shown of: the one sorted by, else the CPU. */
 enum rows_usage top_model_usage(const struct top_model *model);
+
+/** Whether something is to be done now; it counts as under way then. *ret_wanted: borrowed until
+ * its outcome. */
+bool top_model_take_wanted(struct top_model *model, const struct top_ask **ret_wanted);
+/** What came of it, in a few words. */
+void top_model_set_outcome(struct top_model *model, const char *text, uint64_t now_us);
+/** The question in the footer, and what has been typed. Return: 0; -ENOMEM. */
+int top_ask_text(const struct top_model *model, struct buf *buf);
+int top_ask_waiting(const struct top_model *model, struct buf *buf);
 
 enum top_answer top_model_key(struct top_model *model, uint32_t key, uint64_t now_us);
 /** Drop what has run out. Return: whether something did. */

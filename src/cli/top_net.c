@@ -8,6 +8,7 @@
 
 #define ANSWER_MAX     (64U << 20)
 #define CALL_MS        5000L
+#define ACTION_MS      615000L /* the daemon's own timeout is ten minutes at most */
 #define RINGS_AT_ONCE  4
 #define FIRST_EVENTS   100
 #define NODES_AGAIN_US (60 * USEC_PER_SEC)
@@ -20,6 +21,7 @@ enum call_kind {
         CALL_RING,
         CALL_PAGE, /* the newest events, to begin with */
         CALL_STREAM,
+        CALL_ACTION, /* what is under way in the model */
         CALL_KIND_MAX_,
 };
 
@@ -102,10 +104,27 @@ static char *call_path(const struct top_net *net, enum call_kind kind, const cha
                                 net->query);
         } else if (kind == CALL_STREAM) {
                 r = asprintf(&path, "/api/v1/events?%s", net->query);
+        } else if (kind == CALL_ACTION && escaped) {
+                r = asprintf(&path, "/api/v1/workloads/%s/%s", escaped, net->model->under_way.verb);
         } else if (escaped) {
                 r = asprintf(&path, "/api/app-gateway/metrics/x?vm_name=%s", escaped);
         }
         return r < 0 ? NULL : path;
+}
+
+static int set_action(struct top_net *net, struct client_call *client) {
+        _cleanup_(json_putp) struct json_object *body = json_object_new_object();
+        const struct top_ask *ask = &net->model->under_way;
+        const char *text;
+        int r;
+
+        r = body ? json_add_string(body, "confirm", ask->name) : -ENOMEM;
+        if (r >= 0 && ask->vcpus)
+                r = json_add_uint(body, "vcpus", ask->vcpus);
+        if (r >= 0 && ask->memory_mb)
+                r = json_add_uint(body, "memory_mb", ask->memory_mb);
+        text = r >= 0 ? json_text(body) : NULL;
+        return text ? client_call_set_body(client, "POST", text) : -ENOMEM;
 }
 
 /* One that cannot be started is as one that failed: the next refresh tries again. */
@@ -130,7 +149,8 @@ static void start(struct top_net *net, enum call_kind kind, const char *id) {
         }
         if ((id && !call->id) ||
                         client_call_init(net->cli, path, stream ? net->parser.id : NULL,
-                                        &call->client) < 0) {
+                                        &call->client) < 0 ||
+                        (kind == CALL_ACTION && set_action(net, &call->client) < 0)) {
                 call_free(call);
                 return;
         }
@@ -140,8 +160,8 @@ static void start(struct top_net *net, enum call_kind kind, const char *id) {
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
         (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
         (void) curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* no wait for a name server */
-        (void) curl_easy_setopt(
-                        easy, stream ? CURLOPT_CONNECTTIMEOUT_MS : CURLOPT_TIMEOUT_MS, CALL_MS);
+        (void) curl_easy_setopt(easy, stream ? CURLOPT_CONNECTTIMEOUT_MS : CURLOPT_TIMEOUT_MS,
+                        kind == CALL_ACTION ? ACTION_MS : CALL_MS);
         if (curl_multi_add_handle(net->multi, easy) != CURLM_OK) {
                 call_free(call);
                 return;
@@ -256,9 +276,35 @@ static void on_page(struct top_net *net, struct json_object *answer) {
 
 static void on_version(struct top_net *net, struct json_object *answer) {
         const char *node = json_get_string(answer, "node");
+        struct json_object *features = json_get(answer, "features");
 
         free(net->model->node_name);
         net->model->node_name = node ? strdup(node) : NULL;
+        net->model->has_actions = false;
+        for (size_t i = 0; json_object_is_type(features, json_type_array) &&
+                        i < json_object_array_length(features);
+                        i++) {
+                const char *word = json_object_get_string(json_object_array_get_idx(features, i));
+
+                net->model->has_actions |= word && strcmp(word, "actions") == 0;
+        }
+}
+
+static void on_action(struct top_net *net, CURLcode code, long status, struct json_object *answer,
+                uint64_t now_us) {
+        const char *message =
+                        json_get_string(answer, status / 100 == 2 ? "message" : "error/message");
+        char text[192];
+
+        if (code != CURLE_OK)
+                (void) snprintf(text, sizeof(text), "no answer: %s", curl_easy_strerror(code));
+        else if (message)
+                (void) snprintf(text, sizeof(text), "%s%s",
+                                status / 100 == 2 ? "" : "refused: ", message);
+        else
+                (void) snprintf(text, sizeof(text), "it answers %ld", status);
+        top_model_set_outcome(net->model, text, now_us);
+        net->next_us = now_us; /* see what it did */
 }
 
 static void on_done(struct top_net *net, struct top_call *call, CURLcode code, uint64_t now_us) {
@@ -288,6 +334,8 @@ static void on_done(struct top_net *net, struct top_call *call, CURLcode code, u
                 on_page(net, answer);
         } else if (good && call->kind == CALL_VERSION) {
                 on_version(net, answer);
+        } else if (call->kind == CALL_ACTION) {
+                on_action(net, code, status, answer, now_us);
         }
         call_free(call);
         net->changed = true;
@@ -313,6 +361,7 @@ static void refresh(struct top_net *net, uint64_t now_us) {
 }
 
 bool top_net_run(struct top_net *net, uint64_t now_us) {
+        const struct top_ask *wanted;
         struct top_call *call;
         int running, left;
         CURLMsg *message;
@@ -330,6 +379,12 @@ bool top_net_run(struct top_net *net, uint64_t now_us) {
                 net->changed = true;
         }
         ask_rings(net);
+        if (top_model_take_wanted(net->model, &wanted)) {
+                start(net, CALL_ACTION, wanted->id);
+                if (!net->under_way[CALL_ACTION])
+                        top_model_set_outcome(net->model, "could not be sent", now_us);
+                (void) curl_multi_perform(net->multi, &running);
+        }
         return net->changed;
 }
 

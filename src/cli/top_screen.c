@@ -186,8 +186,9 @@ static void draw_browser(
 }
 
 void top_screen_draw(struct top_screen *screen, const struct top_model *model, uint64_t now_us) {
-        bool edit = model->mode == TOP_EDIT && top_model_fits(model);
-        size_t x = 1 + cells_width(model->filter);
+        bool edit = (model->mode == TOP_EDIT || model->mode == TOP_ASK) && top_model_fits(model);
+        struct buf footer = BUF_INIT(LINE_BYTES_MAX);
+        size_t x = 0;
 
         (void) erase();
         if (!top_model_fits(model))
@@ -197,6 +198,9 @@ void top_screen_draw(struct top_screen *screen, const struct top_model *model, u
         else
                 draw_browser(screen, model, now_us);
         (void) curs_set(edit ? 1 : 0);
+        if (edit && top_text_footer(model, &footer) >= 0 && footer.data)
+                x = cells_width(footer.data);
+        buf_done(&footer);
         if (edit)
                 (void) move((int) model->lines - 1,
                                 x < model->columns ? (int) x : (int) model->columns - 1);

@@ -70,8 +70,12 @@ int top_text_title(const struct top_model *model, enum top_pane pane, struct buf
 int top_text_footer(const struct top_model *model, struct buf *buf) {
         if (model->mode == TOP_EDIT)
                 return buf_printf(buf, "/%s", model->filter);
+        if (model->mode == TOP_ASK)
+                return top_ask_text(model, buf);
         if (model->message[0])
                 return buf_append_str(buf, model->message);
+        if (model->under_way.id)
+                return top_ask_waiting(model, buf);
         return buf_append_str(buf,
                         "? help  q quit  Tab pane  / filter  < > sort  l logs  s scale  d delete");
 }

@@ -510,11 +510,159 @@ static int utf8(void **state) {
         return setlocale(LC_CTYPE, "C.UTF-8") ? 0 : -1;
 }
 
+#define OFFERED                                                                                 \
+        "[{\"id\":\"1\",\"name\":\"web\",\"kind\":\"vm\",\"state\":\"running\",\"allocation\":" \
+        "{\"vcpus\":2,\"memory_mb\":512},\"actions\":[\"stop\",\"destroy\",\"scale\"]},"        \
+        "{\"id\":\"2\",\"name\":\"wob\",\"kind\":\"vm\",\"state\":\"paused\",\"actions\":"      \
+        "[\"destroy\"],\"actions_refused\":{\"scale\":\"scale: not today\"}}]"
+
+static void expect_footer(const struct top_model *model, const char *wanted) {
+        struct buf footer = BUF_INIT(4096);
+
+        assert_int_equal(top_text_footer(model, &footer), 0);
+        assert_string_equal(footer.data, wanted);
+        buf_done(&footer);
+}
+
+static int setup_offered(void **state) {
+        struct top_model *model;
+
+        if (setup(state) < 0)
+                return -1;
+        model = *state;
+        model->has_actions = true;
+        set_workloads(model, OFFERED);
+        return 0;
+}
+
+static const struct top_ask *sent(struct top_model *model) {
+        const struct top_ask *wanted = NULL;
+
+        return top_model_take_wanted(model, &wanted) ? wanted : NULL;
+}
+
+static void a_scale_asks_for_numbers_and_the_name(void **state) {
+        struct top_model *model = *state;
+        const struct top_ask *wanted;
+
+        (void) key(model, 's');
+        expect_footer(model, "scale web: vCPUs (now 2), Enter keeps it: ");
+        type(model, "x");
+        (void) key(model, TOP_KEY_BACKSPACE);
+        type(model, "4");
+        expect_footer(model, "scale web: vCPUs (now 2), Enter keeps it: 4");
+        (void) key(model, TOP_KEY_ENTER);
+        expect_footer(model, "scale web: memory in MiB (now 512), Enter keeps it: ");
+        (void) key(model, TOP_KEY_ENTER);
+        expect_footer(model, "type the name to scale web to 4 vCPUs: ");
+        type(model, "web");
+        assert_null(sent(model));
+        (void) key(model, TOP_KEY_ENTER);
+        wanted = sent(model);
+        assert_non_null(wanted);
+        assert_string_equal(wanted->id, "1");
+        assert_string_equal(wanted->verb, "scale");
+        assert_int_equal(wanted->vcpus, 4);
+        assert_int_equal(wanted->memory_mb, 0);
+        assert_null(sent(model)); /* once */
+        expect_footer(model, "scale web to 4 vCPUs: no answer yet");
+        (void) key(model, 's');
+        assert_string_equal(model->message, "one at a time: there is no answer yet for web");
+        top_model_set_outcome(model, "done", NOW);
+        expect_footer(model, "scale web to 4 vCPUs: done");
+        assert_true(top_model_tick(model, NOW + 15 * USEC_PER_SEC));
+        (void) key(model, 's');
+        assert_int_equal(model->mode, TOP_ASK);
+}
+
+static void a_delete_asks_how_and_for_the_name(void **state) {
+        struct top_model *model = *state;
+        const struct top_ask *wanted;
+
+        (void) key(model, 'd');
+        expect_footer(model, "delete web: s stop  d destroy  Esc neither");
+        type(model, "qx");
+        (void) key(model, TOP_KEY_ENTER);
+        (void) key(model, 's');
+        expect_footer(model, "type the name to stop web: ");
+        type(model, "web");
+        (void) key(model, TOP_KEY_ENTER);
+        wanted = sent(model);
+        assert_non_null(wanted);
+        assert_string_equal(wanted->verb, "stop");
+        top_model_set_outcome(model, "it is asked", NOW);
+        (void) key(model, 'j');
+        (void) key(model, 'd');
+        expect_footer(model, "delete wob: d destroy  Esc neither");
+        (void) key(model, 's'); /* it is paused */
+        expect_footer(model, "delete wob: d destroy  Esc neither");
+        (void) key(model, 'd');
+        type(model, "wob");
+        (void) key(model, TOP_KEY_ENTER);
+        assert_string_equal(sent(model)->verb, "destroy");
+}
+
+static void what_is_not_sure_is_not_done(void **state) {
+        struct top_model *model = *state;
+        static const char *const names[] = { "", "we", "webb", "Web", "web ", "1" };
+        static const char *const numbers[] = { "0", "-1", "1.5", "two", "99999999999999999999" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                type(model, "dd");
+                type(model, names[i]);
+                (void) key(model, TOP_KEY_ENTER);
+                assert_string_equal(model->message, "that is not its name: nothing was done");
+                assert_int_equal(model->mode, TOP_BROWSE);
+                assert_null(sent(model));
+        }
+        type(model, "ddweb");
+        assert_int_equal(key(model, TOP_KEY_ESCAPE), TOP_STAY);
+        assert_string_equal(model->message, "nothing was done");
+        (void) key(model, TOP_KEY_ENTER);
+        assert_null(sent(model));
+        (void) key(model, 's');
+        (void) key(model, TOP_KEY_ENTER);
+        (void) key(model, TOP_KEY_ENTER);
+        assert_string_equal(model->message, "as it was: nothing was done");
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+                (void) key(model, 's');
+                type(model, numbers[i]);
+                (void) key(model, TOP_KEY_ENTER);
+                assert_string_equal(model->message,
+                                "that is no whole number from 1 on: nothing was done");
+        }
+        (void) key(model, 'j');
+        (void) key(model, 's');
+        assert_string_equal(model->message, "cannot scale wob: scale: not today");
+        assert_null(sent(model));
+}
+
+static void what_was_asked_about_stays_though_the_list_moves(void **state) {
+        struct top_model *model = *state;
+        const struct top_ask *wanted;
+
+        type(model, "ddwe");
+        set_workloads(model, "[]");
+        type(model, "b");
+        (void) key(model, TOP_KEY_ENTER);
+        wanted = sent(model);
+        assert_non_null(wanted);
+        assert_string_equal(wanted->id, "1");
+}
+
 #define MODEL_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 MODEL_TEST(arrows_stop_at_both_ends),
+                cmocka_unit_test_setup_teardown(
+                                a_scale_asks_for_numbers_and_the_name, setup_offered, teardown),
+                cmocka_unit_test_setup_teardown(
+                                a_delete_asks_how_and_for_the_name, setup_offered, teardown),
+                cmocka_unit_test_setup_teardown(
+                                what_is_not_sure_is_not_done, setup_offered, teardown),
+                cmocka_unit_test_setup_teardown(what_was_asked_about_stays_though_the_list_moves,
+                                setup_offered, teardown),
                 MODEL_TEST(what_is_selected_stays_so_wherever_it_goes),
                 MODEL_TEST(a_long_list_scrolls_with_the_selection),
                 MODEL_TEST(the_sort_column_moves_and_stops_at_both_ends),
