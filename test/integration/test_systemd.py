@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import end, spawn, wait_for
+from conftest import BUILD, end, spawn, wait_for
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
 OOM1_POLICY = """<busconfig><policy user="root"><allow own="org.freedesktop.oom1"/>
@@ -274,6 +274,56 @@ def say(process, word):
     process.stdin.write("\n")
     process.stdin.flush()
     assert process.stdout.readline().strip() == word
+
+
+def act(one, name, verb, **body):
+    """As its operator, by the command line."""
+    options = [f"--{key}={value}" for key, value in body.items()]
+    return subprocess.run([BUILD / "src/virtwatch", "--host", f"unix:{one.folder}/http.sock", "workload", verb, name, "--yes-i-mean", name,
+                           *options], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def acting(daemon, guest):
+    one = daemon({"sources.units.address": guest.bus, "sources.units.patterns": "t-*", "sources.machined.enabled": "true",
+                  "sources.machined.address": guest.bus, "actions.enabled": "true"})
+    one.up("unit")
+    one.up("machined")
+    return one
+
+
+def test_operators_stop_destroy_and_scale_units(acting, guest):
+    guest.unit("t-asked", "sleep", "100", options=["--service-type=exec"])
+    guest.unit("t-deaf", "sh", "-c", "trap : TERM; while :; do sleep 0.1; done", options=["--service-type=exec", "-p", "Restart=always"])
+    for name in ("t-asked.service", "t-deaf.service"):
+        acting.wait_event(name=name, action="started")
+    said = act(acting, "t-asked.service", "scale", vcpus=1, memory=64)
+    assert said.returncode == 0 and said.stdout == "t-asked.service: scale to 1 vCPU and 64 MiB: done\n", said
+    shown = guest("systemctl", "show", "-p", "CPUQuotaPerSecUSec", "-p", "MemoryMax", "t-asked.service").stdout.split()
+    assert set(shown) == {"CPUQuotaPerSecUSec=1s", f"MemoryMax={64 << 20}"}
+    assert act(acting, "t-asked.service", "stop").returncode == 0
+    stopped = acting.wait_event(name="t-asked.service", action="stopped")
+    assert stopped["reason"] == "operator-stop" and stopped["kind"] == "unit"
+    assert act(acting, "t-deaf.service", "destroy").returncode == 0
+    gone = acting.wait_event(name="t-deaf.service", action="stopped", seconds=5)
+    assert gone["reason"] == "operator-destroy"
+    time.sleep(0.5)
+    assert guest("systemctl", "is-active", "t-deaf.service", check=False).stdout.strip() != "active"  # nor is it restarted
+    again = act(acting, "t-deaf.service", "destroy")
+    assert again.returncode != 0 and "t-deaf" not in again.stdout
+
+
+def test_operators_destroy_and_scale_machines(acting, guest):
+    guest.unit("n-acted", "systemd-nspawn", "-q", "-M", "acted", "-D", "/var/lib/machines/bb", "--volatile=overlay", "--keep-unit",
+               "--register=yes", "/bin/sh", "-c", "sleep 100", options=["--slice=machine.slice", "-p", "Delegate=yes"])
+    acting.wait_event(name="acted", action="started")
+    said = act(acting, "acted", "scale", vcpus=1)
+    assert said.returncode == 0, said
+    assert "CPUQuotaPerSecUSec=1s" in guest("systemctl", "show", "-p", "CPUQuotaPerSecUSec", "n-acted.service").stdout
+    assert "asked for" in act(acting, "acted", "stop").stdout  # its shell has no ear for it
+    said = act(acting, "acted", "destroy")
+    assert said.returncode == 0, said
+    assert acting.wait_event(name="acted", action="stopped")["reason"] == "operator-destroy"
 
 
 def test_a_kill_by_oomd_is_an_oom_kill_and_only_its_word_counts(watched, guest):

@@ -237,6 +237,90 @@ def test_keys_sort_filter_and_help(watched, terminal):
     ended(screen, 0)
 
 
+@pytest.fixture
+def acting(daemon, docker):
+    """A daemon with actions, and a container that ends when it is told to."""
+    docker("rm", "-f", "topped", check=False)
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket, "actions.enabled": "true"})
+    one.up("docker")
+    docker.run("topped", "sleep", "1000", options=("-d", "-m", "64m", "--stop-timeout", "1"))
+    wait_for(lambda: (one.json("/api/v1/workloads/topped").get("allocation") or {}).get("memory_mb") == 64, 20, "its memory")
+    yield one
+    docker("rm", "-f", "topped", check=False)
+
+
+def act(terminal, one, *args, **options):
+    screen = terminal(**options)
+    screen.run(command(one, "--filter", "kind=container", *args))
+    screen.type("/")
+    screen.type("topped")
+    screen.key("Enter")
+    screen.selects("topped")
+    wait_for(lambda: "testnode" in screen.screen(), 10, "what the daemon offers")
+    return screen
+
+
+def test_a_workload_is_scaled_and_stopped_by_keys(acting, docker, terminal):
+    screen = act(terminal, acting)
+    screen.type("s")
+    screen.matches(r"^scale topped: vCPUs \(now \d+\), Enter keeps it: ")
+    screen.type("1")
+    screen.key("Enter")
+    screen.sees("scale topped: memory in MiB (now 64), Enter keeps it: ")
+    screen.type("128")
+    screen.key("BSpace")
+    screen.type("8")
+    screen.key("Enter")
+    screen.sees("type the name to scale topped to 1 vCPU and 128 MiB: ")
+    screen.type("topped")
+    screen.key("Enter")
+    screen.sees("scale topped to 1 vCPU and 128 MiB: done")
+    assert docker("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", "topped").stdout.split() == [str(128 << 20), "1000000000"]
+    screen.matches(r"topped +action_done +scale to 1 vCPU and 128 MiB: done")
+    screen.type("s")
+    screen.key("Enter", "Enter")
+    screen.sees("as it was: nothing was done")
+    screen.type("s")
+    screen.type("9999")
+    screen.key("Enter", "Enter")
+    screen.sees("type the name to scale topped to 9999 vCPUs")
+    screen.type("topped")
+    screen.key("Enter")
+    screen.sees("refused: vcpus: ")
+    screen.type("d")
+    screen.sees("delete topped: s stop  d destroy  Esc neither")
+    screen.type("s")
+    screen.type("toppex")
+    screen.key("Enter")
+    screen.sees("that is not its name: nothing was done")
+    screen.type("ds")
+    screen.sees("type the name to stop topped: ")
+    screen.key("Escape")
+    screen.sees("nothing was done")
+    assert docker("inspect", "-f", "{{.State.Running}}", "topped").stdout.strip() == "true"
+    screen.type("ds")
+    screen.type("topped")
+    screen.key("Enter")
+    screen.sees("stop topped: done")
+    screen.matches(r"^topped +container stopped ")
+    assert acting.wait_event(name="topped", action="stopped")["reason"] == "operator-stop"
+    assert len(acting.events(name="topped", action="action_requested")) == 2
+    screen.type("d")
+    screen.sees("cannot delete topped: destroy: it is stopped")
+    screen.key("q")
+
+
+def test_a_workload_is_destroyed_by_keys_where_there_is_little_room(acting, terminal):
+    screen = act(terminal, acting, columns=40, lines=10)
+    screen.type("dd")
+    screen.sees("type the name to destroy topped: ")
+    screen.type("topped")
+    screen.key("Enter")
+    screen.sees("destroy topped: done")
+    assert acting.wait_event(name="topped", action="stopped")["reason"] == "operator-destroy"
+    screen.key("q")
+
+
 def test_what_the_daemon_does_not_offer_is_said_and_not_done(watched, docker, terminal):
     screen = start(terminal, watched)
     before = watched.json("/api/v1/workloads/spins")["allocation"]
