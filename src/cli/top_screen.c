@@ -168,9 +168,30 @@ static void draw_too_small(const struct top_model *model) {
         top_screen_put(0, 0, 0, text, model->columns, CELLS_LEFT);
 }
 
+/* Its end, as much as fits with room for the cursor: there is what is being typed. */
+static const char *tail_of(const char *text, unsigned int columns) {
+        while (text[0] && cells_width(text) >= columns)
+                do
+                        text++;
+                while (((unsigned char) text[0] & 0xc0) == 0x80);
+        return text;
+}
+
+static void draw_footer(const struct top_model *model) {
+        struct buf footer = BUF_INIT(LINE_BYTES_MAX);
+        const char *text;
+
+        (void) top_text_footer(model, &footer);
+        text = footer.data ? footer.data : "";
+        if (model->mode == TOP_ASK || model->mode == TOP_EDIT)
+                text = tail_of(text, model->columns);
+        top_screen_put(model->lines - 1, 0, 0, text, model->columns, CELLS_LEFT);
+        buf_done(&footer);
+}
+
 static void draw_browser(
                 const struct top_screen *screen, const struct top_model *model, uint64_t now_us) {
-        struct buf status = BUF_INIT(LINE_BYTES_MAX), footer = BUF_INIT(LINE_BYTES_MAX);
+        struct buf status = BUF_INIT(LINE_BYTES_MAX);
 
         (void) top_text_status(model, now_us, &status);
         put_line(model, 0,
@@ -179,10 +200,8 @@ static void draw_browser(
                         &status);
         for (int pane = 0; pane < TOP_PANE_MAX_; pane++)
                 draw_pane(screen, model, (enum top_pane) pane);
-        (void) top_text_footer(model, &footer);
-        put_line(model, model->lines - 1, 0, &footer);
+        draw_footer(model);
         buf_done(&status);
-        buf_done(&footer);
 }
 
 void top_screen_draw(struct top_screen *screen, const struct top_model *model, uint64_t now_us) {
@@ -199,7 +218,7 @@ void top_screen_draw(struct top_screen *screen, const struct top_model *model, u
                 draw_browser(screen, model, now_us);
         (void) curs_set(edit ? 1 : 0);
         if (edit && top_text_footer(model, &footer) >= 0 && footer.data)
-                x = cells_width(footer.data);
+                x = cells_width(tail_of(footer.data, model->columns));
         buf_done(&footer);
         if (edit)
                 (void) move((int) model->lines - 1,

@@ -263,15 +263,15 @@ def act(terminal, one, *args, **options):
 def test_a_workload_is_scaled_and_stopped_by_keys(acting, docker, terminal):
     screen = act(terminal, acting)
     screen.type("s")
-    screen.matches(r"^scale topped: vCPUs \(now \d+\), Enter keeps it: ")
+    screen.matches(r"^scale topped: vCPUs \(now \d+\), Enter keeps it:")
     screen.type("1")
     screen.key("Enter")
-    screen.sees("scale topped: memory in MiB (now 64), Enter keeps it: ")
+    screen.sees("scale topped: memory in MiB (now 64), Enter keeps it:")
     screen.type("128")
     screen.key("BSpace")
     screen.type("8")
     screen.key("Enter")
-    screen.sees("type the name to scale topped to 1 vCPU and 128 MiB: ")
+    screen.sees("type the name to scale topped to 1 vCPU and 128 MiB:")
     screen.type("topped")
     screen.key("Enter")
     screen.sees("scale topped to 1 vCPU and 128 MiB: done")
@@ -294,7 +294,7 @@ def test_a_workload_is_scaled_and_stopped_by_keys(acting, docker, terminal):
     screen.key("Enter")
     screen.sees("that is not its name: nothing was done")
     screen.type("ds")
-    screen.sees("type the name to stop topped: ")
+    screen.sees("type the name to stop topped:")
     screen.key("Escape")
     screen.sees("nothing was done")
     assert docker("inspect", "-f", "{{.State.Running}}", "topped").stdout.strip() == "true"
@@ -313,7 +313,12 @@ def test_a_workload_is_scaled_and_stopped_by_keys(acting, docker, terminal):
 def test_a_workload_is_destroyed_by_keys_where_there_is_little_room(acting, terminal):
     screen = act(terminal, acting, columns=40, lines=10)
     screen.type("dd")
-    screen.sees("type the name to destroy topped: ")
+    screen.sees("type the name to destroy topped:")
+    screen.type("no such long name at all topped")
+    screen.sees("to destroy topped: no such long name at all topped"[-39:])  # the end is what is being typed
+    for _ in "no such long name at all topped":
+        screen.key("BSpace")
+    screen.sees("type the name to destroy topped:")
     screen.type("topped")
     screen.key("Enter")
     screen.sees("destroy topped: done")
