@@ -63,10 +63,11 @@ static int read_action(sd_bus_message *message, struct action *ret_action, sd_bu
                 r = sd_bus_message_read(message, "ut", &action.vcpus, &bytes);
                 if (r < 0)
                         return r;
-                if (bytes % MIB || action.vcpus > ACTION_VCPUS_MAX)
+                if (bytes % MIB || action.vcpus > ACTION_VCPUS_MAX) {
                         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
                                         "Wants at most %d vcpus, and memory_bytes in whole MiB; 0: as it is",
                                         ACTION_VCPUS_MAX);
+                }
                 action.memory_mb = bytes / MIB;
         }
         *ret_action = action;

@@ -197,10 +197,11 @@ int top_ask_text(const struct top_model *model, struct buf *buf) {
         case TOP_ASK_MEMORY:
                 r = buf_printf(buf, "scale %s: %s", ask->name,
                                 ask->step == TOP_ASK_VCPUS ? "vCPUs" : "memory in MiB");
-                if (r >= 0)
+                if (r >= 0) {
                         r = add_now(buf,
                                         ask->step == TOP_ASK_VCPUS ? ask->vcpus_now
                                                                    : ask->memory_now);
+                }
                 if (r >= 0)
                         r = buf_append_str(buf, ", Enter keeps it: ");
                 break;

@@ -246,7 +246,7 @@ static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
                         continue;
                 }
                 (void) snprintf(text, sizeof(text),
-                                "no answer within %ju s: it hangs, and what was asked may still happen",
+                                "no answer within %ju s: it hangs or takes longer, and what was asked may still happen",
                                 (uintmax_t) (actions->config.timeout_us / USEC_PER_SEC));
                 finish(running, -ETIMEDOUT, text);
         }

@@ -63,9 +63,10 @@ static int take_member(struct action *action, const char *name, struct json_obje
                         action->vcpus = (uint32_t) vcpus;
                 return r;
         }
-        if (action->verb == ACTION_SCALE && strcmp(name, "memory_mb") == 0)
+        if (action->verb == ACTION_SCALE && strcmp(name, "memory_mb") == 0) {
                 return take_number(value, name, ACTION_MEMORY_MIN_MB, ACTION_MEMORY_MAX_MB, diag,
                                 &action->memory_mb);
+        }
         diag_set(diag, 0, 0, "%.64s: there is no such member; there is confirm%s", name,
                         action->verb == ACTION_SCALE ? ", vcpus, memory_mb" : "");
         return -EINVAL;
@@ -111,11 +112,12 @@ int action_check(const struct action *action, const struct action_limits *limits
         if (action->vcpus)
                 r = check_number("vcpus", action->vcpus, 1,
                                 limits->vcpus_max ? limits->vcpus_max : ACTION_VCPUS_MAX, diag);
-        if (r >= 0 && action->memory_mb)
+        if (r >= 0 && action->memory_mb) {
                 r = check_number("memory_mb", action->memory_mb, ACTION_MEMORY_MIN_MB,
                                 limits->memory_max_mb ? limits->memory_max_mb
                                                       : ACTION_MEMORY_MAX_MB,
                                 diag);
+        }
         return r;
 }
 

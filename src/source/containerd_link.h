@@ -119,6 +119,6 @@ void containerd_list(struct containerd_source *containerd);
 void containerd_listing_stop(struct containerd_source *containerd);
 
 /* containerd_control.c: what operators ask */
-int containerd_control(struct containerd_source *containerd, const struct source_control *control);
+int containerd_control(struct containerd_source *containerd, const struct source_control *asked);
 /** The connection is gone: answer all that is under way, unless the source is stopping. */
 void containerd_control_drop(struct containerd_source *containerd);

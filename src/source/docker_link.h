@@ -67,6 +67,6 @@ void docker_look(struct docker_source *docker, const char *id, uint64_t after_us
 void docker_look_pump(struct docker_source *docker);
 
 /* docker_control.c */
-int docker_control(struct docker_source *docker, const struct source_control *control);
+int docker_control(struct docker_source *docker, const struct source_control *asked);
 /** The connection is gone: answer all that is under way, unless the source is stopping. */
 void docker_control_drop(struct docker_source *docker);

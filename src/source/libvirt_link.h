@@ -73,9 +73,9 @@ void libvirt_letter_free(struct libvirt_letter *letter);
 /** libvirt_calls.c: the calls thread, of a link; holds a reference. */
 void *libvirt_calls_main(void *userdata);
 
-/** libvirt_control.c: begin @control on a thread and a connection of its own. Return: 0; -EAGAIN
- * too many are under way, as those are that hang; -ENOMEM. */
-int libvirt_control(struct libvirt_link *link, const struct source_control *control);
+/** libvirt_control.c: begin what is @asked on a thread and a connection of its own. Return: 0;
+ * -EAGAIN too many are under way, as those are that hang; -ENOMEM. */
+int libvirt_control(struct libvirt_link *link, const struct source_control *asked);
 
 /** libvirt_events.c: start libvirt's event loop (once in the process); register every event that
  * this libvirt has. */
