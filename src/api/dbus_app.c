@@ -183,7 +183,8 @@ static int append_app(sd_bus_message *reply, struct dbus *dbus, const struct dbu
                 return -ENOMEM;
         r = sd_bus_message_open_container(reply, 'r', "ssso");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "ss", app->slug, binding ? "api" : "label");
+                r = sd_bus_message_append(reply, "ss", app->slug,
+                                binding ? binding->configured ? "config" : "api" : "label");
         if (r >= 0)
                 r = dbus_append_text(
                                 reply, binding && binding->hosts.n ? binding->hosts.items[0] : "");

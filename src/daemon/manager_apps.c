@@ -28,12 +28,24 @@ static int load_app(const char *slug, const char *document, void *userdata) {
         return 0;
 }
 
+void manager_configure_apps(struct manager *manager) {
+        int r;
+
+        r = apps_configure(manager->apps, manager->config.apps.items, manager->config.apps.n,
+                        manager_app_changed, manager);
+        if (r < 0)
+                log_warn_errno(r, "Cannot bind all apps of the configuration: %m");
+        manager->config.apps.n = 0; /* they were taken */
+}
+
 int manager_load_apps(struct manager *manager) {
         int r;
 
         r = apps_new(&manager->apps);
         if (r >= 0)
                 r = journal_load_documents(manager->journal, "app", load_app, manager);
+        if (r >= 0)
+                manager_configure_apps(manager);
         return r < 0 ? r : 0;
 }
 

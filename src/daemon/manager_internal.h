@@ -77,6 +77,8 @@ void manager_meter_workload(struct manager *manager, const struct workload *work
 
 /* manager_apps.c: what people bind and post. */
 int manager_load_apps(struct manager *manager);
+/** Bind what the configuration names, in place of what it named before. */
+void manager_configure_apps(struct manager *manager);
 const char *manager_slug_of(const struct workload *workload, void *userdata);
 int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
                 void *done_userdata, void *userdata);
