@@ -2,6 +2,8 @@
 /* What the manager's files share: manager.c (building and joining) and manager_sources.c (which
  * sources, and what their changes mean to the faces). */
 
+#include <pthread.h>
+
 #include "api/api.h"
 #include "api/http.h"
 #include "daemon/manager.h"
@@ -51,6 +53,8 @@ struct manager {
         struct rollups *rollups;
         struct access_log *access_log;
         struct analytics *analytics;
+        pthread_mutex_t own_hosts_lock;
+        struct map *own_hosts; /* under lock: names that apps are bound to; NULL: not kept */
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -102,5 +106,7 @@ void manager_free_prober(struct manager *manager);
 /** Does nothing where none are configured. Logs. Return: 0 or negative errno. */
 int manager_add_analytics(struct manager *manager);
 int manager_start_analytics(struct manager *manager);
+/** The hosts of apps may be others now. */
+void manager_note_hosts(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
