@@ -18,6 +18,9 @@
 #define VW_ERROR_NOT_SUBSCRIBED     "org.virtwatch1.Error.NotSubscribed"
 #define VW_ERROR_BAD_CONFIGURATION  "org.virtwatch1.Error.BadConfiguration"
 
+/* Of the element in a libvirt domain's metadata that says which app it is of. */
+#define VW_METADATA_NAMESPACE "https://virtwatch.org/xmlns/app/1"
+
 #define VW_HTTP_ADDRESS_DEFAULT "127.0.0.1:9887"
 #define VW_HTTP_SOCKET_DEFAULT  "/run/virtwatch/http.sock"
 #define VW_CONFIG_DEFAULT       "/etc/virtwatch/virtwatch.yaml"

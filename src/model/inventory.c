@@ -378,9 +378,14 @@ static int take_info(struct inventory *inventory, struct workload *workload,
         if (r < 0)
                 return r;
 
-        if (info->labels && info->labels != workload->labels) {
+        if (json_object_is_type(info->labels, json_type_object) &&
+                        info->labels != workload->labels) {
                 (void) json_object_put(workload->labels);
                 workload->labels = json_object_get(info->labels);
+                if (info->kind == WORKLOAD_VM && json_object_object_length(info->labels) == 0) {
+                        (void) json_object_put(workload->labels);
+                        workload->labels = NULL; /* VMs have them by exception */
+                }
         }
         if (info->domain_id >= 0)
                 workload->domain_id = info->domain_id;

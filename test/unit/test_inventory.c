@@ -99,7 +99,7 @@ static void what_a_source_says_is_taken_over(void **state) {
         assert_string_equal(workload->uri, "qemu:///system");
         assert_string_equal(workload->cgroup, "/machine");
         assert_string_equal(workload->job, "job");
-        assert_int_equal(json_object_object_length(workload->labels), 0);
+        assert_null(workload->labels); /* of a VM: none, rather than an empty set */
         assert_int_equal(workload->kind, WORKLOAD_VM);
         assert_int_equal(workload->state, STATE_UNKNOWN); /* not by update */
         assert_int_equal(workload->domain_id, 3);
