@@ -194,6 +194,8 @@ static int make_event(const struct probe *probe, const struct probe_state *state
         (void) json_add_string(details, "path", probe->config.path);
         if (probe->config.url[0])
                 (void) json_add_string(details, "url", probe->config.url);
+        if (last->address[0])
+                (void) json_add_string(details, "address", last->address);
         if (last->http_status)
                 (void) json_add_uint(details, "http_status", last->http_status);
         if (last->error[0])
@@ -272,11 +274,16 @@ static void arm(struct probe *probe) {
 /* A run that could not be begun is one that failed. */
 static void take_unasked(struct probe *probe, int error) {
         struct probe_result result = { .at_us = clock_realtime_us() };
+        const char *reason =
+                        "there is nothing to ask: the probe has no url, and the app no host and no running VM or container of a known address";
 
-        (void) snprintf(result.error, sizeof(result.error), "%s",
-                        error == -EINVAL
-                                        ? "the url cannot be read"
-                                        : "there is nothing to ask: the probe has no url, and the app no host");
+        if (error == -EINVAL)
+                reason = "the url cannot be read";
+        else if (probe->config.target == PROBE_TARGET_VM)
+                reason = "there is nothing to ask: the app has no running VM or container of a known address";
+        else if (probe->config.target == PROBE_TARGET_ROUTE)
+                reason = "there is nothing to ask: the app has no host";
+        (void) snprintf(result.error, sizeof(result.error), "%s", reason);
         take_result(probe, &result);
 }
 
@@ -344,6 +351,7 @@ static struct probe *probe_free(struct probe *probe) {
         stop_run(probe);
         tell_waiters(probe, NULL);
         list_remove(&probe->dirty);
+        free(probe->workload);
         sd_event_source_disable_unref(probe->timer);
         free(probe);
         return NULL;
