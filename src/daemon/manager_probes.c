@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "api/dbus.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
 
@@ -51,6 +52,13 @@ static const struct workload *find_workload(const char *slug, const char *hint, 
         return container;
 }
 
+static void on_changed(const char *slug, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->dbus)
+                dbus_probe_changed(manager->dbus, slug);
+}
+
 static int load_probe(const char *slug, const char *document, void *userdata) {
         int r;
 
@@ -95,6 +103,7 @@ int manager_add_prober(struct manager *manager) {
         prober.policy.n_deny = ranges_of(&config->probes.deny, prober.policy.deny);
         r = prober_new(manager->event, &prober,
                         &(struct prober_hooks){ .keep = keep_probe,
+                                        .changed = on_changed,
                                         .workload = find_workload,
                                         .userdata = manager },
                         &manager->prober);

@@ -214,10 +214,16 @@ static int make_event(const struct probe *probe, const struct probe_state *state
                         ret_event);
 }
 
+static void tell_changed(struct prober *prober, const char *slug) {
+        if (prober->hooks.changed)
+                prober->hooks.changed(slug, prober->hooks.userdata);
+}
+
 /* A flip that cannot be stored is none: the counts stay, so that the next run flips again. */
 static void take_result(struct probe *probe, const struct probe_result *result) {
         struct probe_state state = probe->state;
         struct event *event = NULL;
+        bool flipped;
         int r = 0;
 
         if (probe_take(&state, &probe->config, result)) {
@@ -232,7 +238,10 @@ static void take_result(struct probe *probe, const struct probe_result *result) 
         } else {
                 mark_dirty(probe);
         }
+        flipped = state.status != probe->state.status;
         probe->state = state;
+        if (flipped)
+                tell_changed(probe->prober, probe->slug);
         if (result->success)
                 probe->prober->stats.succeeded++;
         else
@@ -448,6 +457,7 @@ int prober_put(struct prober *prober, const char *slug, const struct probe_confi
         probe->config = *config;
         probe->state = state;
         arm(probe);
+        tell_changed(prober, probe->slug);
         return 0;
 }
 
@@ -462,6 +472,7 @@ int prober_remove(struct prober *prober, const char *slug,
         if (r < 0)
                 return r;
         drop(probe);
+        tell_changed(prober, slug);
         return 0;
 }
 

@@ -56,6 +56,8 @@ struct prober_hooks {
         int (*keep)(const char *slug, const char *document, struct event *event,
                         void (*done)(struct event *event, void *userdata), void *done_userdata,
                         void *userdata);
+        /** The probe of that slug was set, removed, or flipped. May be NULL. */
+        void (*changed)(const char *slug, void *userdata);
         /**
          * The workload of the app of that slug whose address is asked: one that runs and has
          * addresses, a VM before a container.

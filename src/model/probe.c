@@ -9,6 +9,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+const char *probe_target_to_string(enum probe_target target) {
+        static const char *const words[PROBE_TARGET_KINDS_] = { "auto", "route", "vm" };
+
+        return words[target];
+}
+
 const char *probe_status_to_string(enum probe_status status) {
         static const char *const words[PROBE_STATUS_MAX_] = { "unknown", "up", "down" };
 
@@ -150,11 +156,9 @@ static int take_url(
         return 0;
 }
 
-static const char *const target_words[PROBE_TARGET_KINDS_] = { "auto", "route", "vm" };
-
 static int take_target(struct probe_config *config, const char *text, struct diag *diag) {
         for (size_t i = 0; text && i < PROBE_TARGET_KINDS_; i++) {
-                if (strcmp(text, target_words[i]) == 0) {
+                if (strcmp(text, probe_target_to_string((enum probe_target) i)) == 0) {
                         config->target = (enum probe_target) i;
                         return 0;
                 }
@@ -251,7 +255,7 @@ struct json_object *probe_config_to_json(const struct probe_config *config) {
         if (config->url[0])
                 (void) json_add_string(object, "url", config->url);
         if (config->target != PROBE_TARGET_AUTO)
-                (void) json_add_string(object, "target", target_words[config->target]);
+                (void) json_add_string(object, "target", probe_target_to_string(config->target));
         return object;
 }
 

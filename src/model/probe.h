@@ -73,6 +73,8 @@ struct probe_state {
         struct probe_result last; /* if has_run */
 };
 
+/** "auto" "route" "vm". */
+const char *probe_target_to_string(enum probe_target target);
 /** "unknown" "up" "down"; "resolve" "connect" "tls" "processing" "transfer". */
 const char *probe_status_to_string(enum probe_status status);
 const char *probe_phase_to_string(enum probe_phase phase);
