@@ -213,10 +213,11 @@ static int method_get_rollups(sd_bus_message *message, void *userdata, sd_bus_er
         r = dbus_may_reply(dbus, message, (size_t) days * sizeof(struct analytics_row), error);
         if (r >= 0)
                 r = dbus_call_new(dbus, message, error, &call);
-        if (r >= 0)
+        if (r >= 0) {
                 r = analytics_query(dbus->api->analytics,
                                 (const char *const *) binding->hosts.items, binding->hosts.n, days,
                                 clock_realtime_us(), on_rows, call);
+        }
         if (r == -EAGAIN)
                 return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many queries at once, try again");

@@ -205,7 +205,7 @@ static int keep(struct config *config, struct app *app) {
                         return 0;
                 }
         }
-        items = reallocarray(config->apps.items, config->apps.n + 1, sizeof(*items));
+        items = reallocarray(config->apps.items, config->apps.n + 1, sizeof(struct app *));
         if (!items)
                 return -ENOMEM;
         items[config->apps.n++] = app;
@@ -228,10 +228,11 @@ static int read_app(struct reader *reader, const yaml_node_t *slug, const yaml_n
                 return complain(reader, slug, CONFIG_APPS ".%s is given twice", reader->slug);
         if (r < 0 || !object)
                 return -ENOMEM;
-        if (node->type != YAML_MAPPING_NODE && !is_nothing(node))
+        if (node->type != YAML_MAPPING_NODE && !is_nothing(node)) {
                 return complain(reader, node,
                                 CONFIG_APPS ".%s is a section: vm_name, hosts … belong below it",
                                 reader->slug);
+        }
         for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
                         node->type == YAML_MAPPING_NODE && pair < node->data.mapping.pairs.top;
                         pair++) {

@@ -107,10 +107,11 @@ static int each_key(struct apps *apps, const struct app *app,
         char key[KEY_MAX];
         int r = 0;
 
-        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
                 for (size_t i = 0; r >= 0 && i < kinds[k].names->n; i++)
                         if (make_key(key, kinds[k].kind, kinds[k].names->items[i], NULL))
                                 r = each(apps, app, key);
+        }
         if (r >= 0 && app->label_names.n > 0 &&
                         make_key(key, 'l', app->label_names.items[0], app->label_values.items[0]))
                 r = each(apps, app, key);
@@ -344,10 +345,11 @@ static const struct app *find(
         struct bucket *bucket = map_get(apps->claims, key);
         const struct claim *claim;
 
-        if (bucket)
+        if (bucket) {
                 list_for_each(claim, &bucket->claims, list)
                         if (!labelled || app_has(claim->app, labelled))
                                 return claim->app;
+        }
         return NULL;
 }
 

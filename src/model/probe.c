@@ -292,11 +292,12 @@ int probe_url(const struct probe_config *config, const char *host, const char *a
                 size = snprintf(target, PROBE_TARGET_MAX + 1, "%s%s", config->url, config->path);
         else if (probe_asks_vm(config, host) && address)
                 size = address_url(config, address, target);
-        else if (!probe_asks_vm(config, host) && n > 0)
+        else if (!probe_asks_vm(config, host) && n > 0) {
                 size = snprintf(target, PROBE_TARGET_MAX + 1, "%s%s%s",
                                 tls ? "https://" : "http://", host, config->path);
-        else
+        } else {
                 return -ENOENT;
+        }
         return size > PROBE_TARGET_MAX ? -ENOSPC : 0;
 }
 
