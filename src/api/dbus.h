@@ -33,6 +33,8 @@ void dbus_workload_removed(struct dbus *dbus, const char *id);
 void dbus_source_changed(struct dbus *dbus, const char *source);
 /** The app of that @slug was bound, bound anew or unbound. */
 void dbus_app_changed(struct dbus *dbus, const char *slug);
+/** The probe of that slug was set, removed, or changed its status. */
+void dbus_probe_changed(struct dbus *dbus, const char *slug);
 /** The samples of the slot at @at_us are complete. */
 void dbus_samples_ready(struct dbus *dbus, uint64_t at_us);
 /** Now and then: look at what changes without anybody telling. */

@@ -4,18 +4,22 @@
 
 #include "api/dbus_internal.h"
 #include "api/view_app.h"
+#include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/map.h"
+#include "engine/analytics.h"
 #include "engine/apps.h"
+#include "model/probe.h"
 #include "store/journal.h"
 #include "virtwatch/virtwatch.h"
 
-#define APP_PREFIX VW_OBJECT_PATH "/app"
+#define ROLLUP_DAYS_MAX 366
 
 char *dbus_app_path(const char *slug) {
         char *path = NULL;
 
-        return sd_bus_path_encode(APP_PREFIX, slug, &path) < 0 ? NULL : path;
+        return sd_bus_path_encode(DBUS_APP_PREFIX, slug, &path) < 0 ? NULL : path;
 }
 
 /* It may be gone, and the bus not told yet. */
@@ -29,7 +33,7 @@ static int find_app(sd_bus *bus, const char *path, const char *interface, void *
         struct dbus *dbus = userdata;
         struct dbus_app *app;
 
-        if (sd_bus_path_decode(path, APP_PREFIX, &slug) <= 0)
+        if (sd_bus_path_decode(path, DBUS_APP_PREFIX, &slug) <= 0)
                 return 0;
         app = map_get(dbus->apps, slug);
         *ret_found = app;
@@ -72,7 +76,7 @@ static size_t list_size(const struct app_list *list) {
 static size_t app_size(struct dbus *dbus, const struct dbus_app *app) {
         const struct app *binding = apps_get(dbus->api->apps, app->slug);
         struct dbus_member *member;
-        size_t size = 256;
+        size_t size = 1024 + PROBE_TARGET_MAX + PROBE_ERROR_MAX; /* and the names of all */
 
         if (binding) {
                 size += list_size(&binding->vms) + list_size(&binding->containers) +
@@ -158,6 +162,71 @@ static int method_get_events(sd_bus_message *message, void *userdata, sd_bus_err
         return dbus_read_events(dbus_of(sd_bus_message_get_bus(message)), message, &query, error);
 }
 
+static int append_row(sd_bus_message *reply, const struct analytics_row *row) {
+        return sd_bus_message_append(reply, "(stttttddt)", row->date, row->requests,
+                        row->status_2xx, row->status_3xx, row->status_4xx, row->status_5xx,
+                        row->p50_ms, row->p95_ms, row->bytes_out);
+}
+
+static int reply_rows(sd_bus_message *message, const struct analytics_row *rows, size_t n) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(stttttddt)");
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = append_row(reply, &rows[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static void on_rows(int error, const struct analytics_row *rows, size_t n, void *userdata) {
+        _cleanup_(dbus_call_freep) struct dbus_call *call = userdata;
+        int r;
+
+        if (!call->dbus)
+                return; /* the bus it was asked on is gone */
+        r = error < 0 ? sd_bus_reply_method_errorf(call->message, SD_BUS_ERROR_FAILED,
+                                        "The rollups cannot be read")
+                      : reply_rows(call->message, rows, n);
+        if (r < 0)
+                log_debug_errno(r, "Cannot answer GetRollups: %m");
+}
+
+static int method_get_rollups(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
+        const struct app *binding = binding_of(sd_bus_message_get_bus(message), userdata);
+        _cleanup_(dbus_call_freep) struct dbus_call *call = NULL;
+        uint32_t days;
+        int r;
+
+        r = sd_bus_message_read(message, "u", &days);
+        if (r < 0)
+                return r;
+        if (days < 1 || days > ROLLUP_DAYS_MAX)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "days is 1 to %d",
+                                ROLLUP_DAYS_MAX);
+        if (!binding || binding->hosts.n == 0 || !dbus->api->analytics)
+                return reply_rows(message, NULL, 0); /* no host, no requests */
+        r = dbus_may_reply(dbus, message, (size_t) days * sizeof(struct analytics_row), error);
+        if (r >= 0)
+                r = dbus_call_new(dbus, message, error, &call);
+        if (r >= 0) {
+                r = analytics_query(dbus->api->analytics,
+                                (const char *const *) binding->hosts.items, binding->hosts.n, days,
+                                clock_realtime_us(), on_rows, call);
+        }
+        if (r == -EAGAIN)
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many queries at once, try again");
+        if (r < 0)
+                return r;
+        call = NULL; /* on_rows() has it */
+        return 1;
+}
+
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
         const struct dbus_app *app = userdata;
@@ -183,7 +252,8 @@ static int append_app(sd_bus_message *reply, struct dbus *dbus, const struct dbu
                 return -ENOMEM;
         r = sd_bus_message_open_container(reply, 'r', "ssso");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "ss", app->slug, binding ? "api" : "label");
+                r = sd_bus_message_append(reply, "ss", app->slug,
+                                binding ? binding->configured ? "config" : "api" : "label");
         if (r >= 0)
                 r = dbus_append_text(
                                 reply, binding && binding->hosts.n ? binding->hosts.items[0] : "");
@@ -226,6 +296,9 @@ static const sd_bus_vtable app_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetEvents", SD_BUS_ARGS("u", limit),
                         SD_BUS_RESULT("a(ttsssssa{sv})", events), method_get_events,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetRollups", SD_BUS_ARGS("u", days),
+                        SD_BUS_RESULT("a(stttttddt)", rollups), method_get_rollups,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
                         method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
@@ -234,9 +307,13 @@ static const sd_bus_vtable app_vtable[] = {
 int dbus_app_export(struct dbus *dbus) {
         int r;
 
-        r = sd_bus_add_fallback_vtable(
-                        dbus->bus, NULL, APP_PREFIX, VW_INTERFACE_APP, app_vtable, find_app, dbus);
+        r = sd_bus_add_fallback_vtable(dbus->bus, NULL, DBUS_APP_PREFIX, VW_INTERFACE_APP,
+                        app_vtable, find_app, dbus);
+        if (r >= 0) {
+                r = sd_bus_add_fallback_vtable(dbus->bus, NULL, DBUS_APP_PREFIX, VW_INTERFACE_PROBE,
+                                dbus_probe_vtable, find_app, dbus);
+        }
         if (r >= 0)
-                r = sd_bus_add_node_enumerator(dbus->bus, NULL, APP_PREFIX, enumerate, dbus);
+                r = sd_bus_add_node_enumerator(dbus->bus, NULL, DBUS_APP_PREFIX, enumerate, dbus);
         return r;
 }

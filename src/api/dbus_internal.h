@@ -3,7 +3,7 @@
  * told of workloads and sources), dbus_told_app.c (and of apps), dbus_caller.c (who asks, and how
  * much), dbus_text.c (texts and events as messages), dbus_json.c (messages as JSON), and the
  * objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c, dbus_workload.c,
- * dbus_samples.c, dbus_node.c, dbus_app.c. */
+ * dbus_samples.c, dbus_node.c, dbus_app.c, dbus_probe.c. */
 
 #include <json-c/json.h>
 #include <systemd/sd-bus.h>
@@ -103,6 +103,8 @@ struct dbus_member {
         const char *id;       /* borrowed */
 };
 
+#define DBUS_PROBE_TOLD 15 /* properties of Probe that emit changes */
+
 /* An app as the bus knows it. It is there while it is bound, or has workloads by their labels. */
 struct dbus_app {
         struct list dirty;
@@ -111,6 +113,7 @@ struct dbus_app {
         size_t n_members;
         bool announced, moved;           /* moved: workloads came or went since the bus was told */
         uint64_t vms, containers, hosts; /* hashes, as announced */
+        uint64_t probe[DBUS_PROBE_TOLD]; /* the same of its probe */
 };
 
 int dbus_apps_init(struct dbus *dbus);
@@ -226,6 +229,12 @@ int dbus_node_export(struct dbus *dbus);
 int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error *error);
 /** Tell what changed of the node. */
 void dbus_node_refresh(struct dbus *dbus);
+/* Where the objects of apps are. */
+#define DBUS_APP_PREFIX "/org/virtwatch1/app"
+extern const sd_bus_vtable dbus_probe_vtable[];
+/** Which properties of its probe differ from what was announced; they count as announced now.
+ * @changed has room for DBUS_PROBE_TOLD. Return: how many. */
+size_t dbus_probe_differs(struct dbus *dbus, struct dbus_app *app, const char **changed);
 int dbus_app_export(struct dbus *dbus);
 int dbus_method_list_apps(sd_bus_message *message, void *userdata, sd_bus_error *error);
 /** Caller frees; NULL: no memory. */

@@ -404,6 +404,11 @@ void dbus_app_changed(struct dbus *dbus, const char *slug) {
         }
 }
 
+void dbus_probe_changed(struct dbus *dbus, const char *slug) {
+        if (dbus->named_us && map_get(dbus->apps, slug))
+                (void) dbus_app_mark(dbus, slug);
+}
+
 void dbus_samples_ready(struct dbus *dbus, uint64_t at_us) {
         struct told *told;
 

@@ -96,7 +96,7 @@ static size_t bindings_differ(
 }
 
 static void tell_gone(struct dbus *dbus, struct dbus_app *app, const char *path) {
-        static const char *const interfaces[] = { VW_INTERFACE_APP, NULL };
+        static const char *const interfaces[] = { VW_INTERFACE_APP, VW_INTERFACE_PROBE, NULL };
 
         (void) map_remove(dbus->apps, app->slug);
         if (app->announced)
@@ -106,8 +106,8 @@ static void tell_gone(struct dbus *dbus, struct dbus_app *app, const char *path)
 
 static void tell(struct dbus *dbus, struct dbus_app *app) {
         _cleanup_(freep) char *path = dbus_app_path(app->slug);
-        const char *changed[5] = {};
-        size_t n;
+        const char *changed[5] = {}, *probe[DBUS_PROBE_TOLD + 1] = {};
+        size_t n, n_probe;
         int r;
 
         if (!path)
@@ -117,6 +117,7 @@ static void tell(struct dbus *dbus, struct dbus_app *app) {
                 return;
         }
         n = bindings_differ(dbus, app, changed);
+        n_probe = dbus_probe_differs(dbus, app, probe);
         if (app->moved)
                 changed[n++] = "Workloads";
         app->moved = false;
@@ -125,9 +126,15 @@ static void tell(struct dbus *dbus, struct dbus_app *app) {
                 r = sd_bus_emit_object_added(dbus->bus, path);
                 if (r < 0)
                         log_debug_errno(r, "Cannot send InterfacesAdded: %m");
-        } else if (n) {
+                return;
+        }
+        if (n) {
                 (void) sd_bus_emit_properties_changed_strv(
                                 dbus->bus, path, VW_INTERFACE_APP, (char **) (uintptr_t) changed);
+        }
+        if (n_probe) {
+                (void) sd_bus_emit_properties_changed_strv(
+                                dbus->bus, path, VW_INTERFACE_PROBE, (char **) (uintptr_t) probe);
         }
 }
 
@@ -151,12 +158,13 @@ static void note_bound(const struct app *app, void *userdata) {
 }
 
 void dbus_apps_begin(struct dbus *dbus) {
-        const char *changed[3];
+        const char *changed[DBUS_PROBE_TOLD];
         struct dbus_app *app;
 
         apps_for_each(dbus->api->apps, note_bound, dbus);
         map_for_each(app, dbus->apps) {
                 (void) bindings_differ(dbus, app, changed);
+                (void) dbus_probe_differs(dbus, app, changed);
                 list_remove(&app->dirty);
                 app->announced = true;
                 app->moved = false;

@@ -74,6 +74,25 @@ static void last_series(struct exposition *exposition, const struct map *all) {
         }
 }
 
+/* By the thresholds, where the others are of one run. */
+static void up_series(struct exposition *exposition, const struct map *all) {
+        static const struct metric_family family = { "virtwatch_probe_up", METRIC_GAUGE, NULL,
+                "Whether it is up by its thresholds; none as long as that is not known" };
+        const struct probe *probe;
+        char label[LABELS_MAX];
+        bool begun = false;
+
+        map_for_each(probe, all) {
+                if (!is_told(probe) || probe->state.status == PROBE_UNKNOWN)
+                        continue;
+                if (!begun)
+                        exposition_family(exposition, &family);
+                begun = true;
+                exposition_scaled(exposition, label_of(probe, label), NULL, NULL,
+                                probe->state.status == PROBE_UP, 0);
+        }
+}
+
 static void phase_series(struct exposition *exposition, const struct map *all) {
         static const struct metric_family family = { "probe_http_duration_seconds", METRIC_GAUGE,
                 "seconds", "How long the phases of the last run took" };
@@ -126,5 +145,6 @@ void metrics_probe(struct exposition *exposition, const struct api_context *api)
                 return;
         last_series(exposition, prober_all(api->prober));
         phase_series(exposition, prober_all(api->prober));
+        up_series(exposition, prober_all(api->prober));
         prober_series(exposition, api->prober);
 }

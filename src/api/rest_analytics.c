@@ -16,6 +16,7 @@
 
 struct analytics_wait {
         struct http_wait wait; /* first */
+        const struct api_context *api;
         char slug[APP_SLUG_MAX + 1];
         uint32_t days;
 };
@@ -38,8 +39,23 @@ static struct json_object *row_to_json(const struct analytics_row *row) {
         return object;
 }
 
-static struct json_object *answer_of(
-                const char *slug, uint32_t days, const struct analytics_row *rows, size_t n) {
+/* While history is read: what the rows do not have yet. */
+static struct json_object *import_of(const struct analytics *analytics) {
+        struct access_stats stats = {};
+        struct json_object *object;
+
+        if (analytics)
+                analytics_get_stats(analytics, &stats);
+        if (!stats.importing)
+                return NULL;
+        object = json_object_new_object();
+        (void) json_add_uint(object, "done_bytes", stats.import_done_bytes);
+        (void) json_add_uint(object, "total_bytes", stats.import_total_bytes);
+        return object;
+}
+
+static struct json_object *answer_of(const struct analytics *analytics, const char *slug,
+                uint32_t days, const struct analytics_row *rows, size_t n) {
         struct json_object *object = json_object_new_object(), *rollups = json_object_new_array();
 
         (void) json_add_string(object, "slug", slug);
@@ -47,6 +63,7 @@ static struct json_object *answer_of(
         (void) json_add(object, "rollups", rollups);
         for (size_t i = 0; i < n; i++)
                 (void) json_object_array_add(rollups, row_to_json(&rows[i]));
+        (void) json_add(object, "import", import_of(analytics));
         return object;
 }
 
@@ -57,7 +74,7 @@ static void rows_done(int error, const struct analytics_row *rows, size_t n, voi
         const char *json;
 
         if (error >= 0)
-                object = answer_of(wait->slug, wait->days, rows, n);
+                object = answer_of(wait->api->analytics, wait->slug, wait->days, rows, n);
         json = object ? json_text(object) : NULL;
         if (!json || buf_append_str(&text, json) < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
@@ -68,7 +85,8 @@ static void rows_done(int error, const struct analytics_row *rows, size_t n, voi
 }
 
 static enum MHD_Result answer_empty(struct http_request *request, const char *slug, uint32_t days) {
-        _cleanup_(json_putp) struct json_object *object = answer_of(slug, days, NULL, 0);
+        _cleanup_(json_putp) struct json_object *object =
+                        answer_of(request->http->api->analytics, slug, days, NULL, 0);
 
         return rest_answer_json(request, MHD_HTTP_OK, object);
 }
@@ -92,6 +110,7 @@ enum MHD_Result rest_analytics(struct http_request *request, const char *slug) {
         wait = calloc(1, sizeof(*wait));
         if (!wait)
                 return MHD_NO;
+        wait->api = api;
         wait->days = (uint32_t) n;
         (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
         r = analytics_query(api->analytics, (const char *const *) app->hosts.items, app->hosts.n,

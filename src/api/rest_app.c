@@ -6,6 +6,7 @@
 #include "api/view.h"
 #include "api/view_app.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "engine/apps.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
@@ -35,32 +36,33 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 struct listing {
         const struct api_context *api;
         struct json_object *array;
+        struct map *seen; /* slugs */
 };
 
-static void list_app(const struct app *app, void *userdata) {
-        struct listing *listing = userdata;
-
-        (void) json_object_array_add(listing->array, view_app(listing->api, app->slug));
+static void list_slug(struct listing *listing, const char *slug) {
+        if (map_put(listing->seen, slug, listing) >= 0)
+                (void) json_object_array_add(listing->array, view_app(listing->api, slug));
 }
 
-static bool is_listed(const struct json_object *array, const char *slug) {
-        for (size_t i = 0; i < json_object_array_length(array); i++)
-                if (strcmp(json_get_string(json_object_array_get_idx(array, i), "slug"), slug) == 0)
-                        return true;
-        return false;
+static void list_app(const struct app *app, void *userdata) {
+        list_slug(userdata, app->slug);
 }
 
 enum MHD_Result rest_apps(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
+        _cleanup_(map_freep) struct map *seen = NULL;
         struct listing listing = { .api = request->http->api, .array = array };
         const struct workload *workload;
 
+        if (map_new(&seen) < 0)
+                return MHD_NO;
+        listing.seen = seen;
         apps_for_each(listing.api->apps, list_app, &listing);
         inventory_for_each(workload, tracker_inventory(listing.api->tracker)) {
                 const char *slug = apps_slug_of(listing.api->apps, workload);
 
-                if (slug && !is_listed(array, slug))
-                        (void) json_object_array_add(array, view_app(listing.api, slug));
+                if (slug)
+                        list_slug(&listing, slug);
         }
         return rest_answer_json(request, MHD_HTTP_OK, array);
 }
@@ -126,6 +128,18 @@ static enum MHD_Result keep(struct http_request *request, const char *slug, stru
         return http_wait(request, &wait->wait);
 }
 
+/* What the configuration binds is changed there. */
+static bool is_configured(const struct api_context *api, const char *slug) {
+        const struct app *app = apps_get(api->apps, slug);
+
+        return app && app->configured;
+}
+
+static enum MHD_Result read_only(struct http_request *request) {
+        return http_error(request, MHD_HTTP_CONFLICT, "configured",
+                        "this app is bound by the configuration (apps:); change it there and reload");
+}
+
 enum MHD_Result rest_app_put(struct http_request *request, const char *slug) {
         const struct api_context *api = request->http->api;
         _cleanup_(json_putp) struct json_object *object = NULL;
@@ -134,6 +148,8 @@ enum MHD_Result rest_app_put(struct http_request *request, const char *slug) {
         struct diag diag = {};
         int r;
 
+        if (is_configured(api, slug))
+                return read_only(request);
         result = http_body_json(request, &object);
         if (!object)
                 return result;
@@ -153,6 +169,8 @@ enum MHD_Result rest_app_put(struct http_request *request, const char *slug) {
 enum MHD_Result rest_app_delete(struct http_request *request, const char *slug) {
         if (!apps_get(request->http->api->apps, slug))
                 return no_such_app(request);
+        if (is_configured(request->http->api, slug))
+                return read_only(request);
         return keep(request, slug, NULL);
 }
 

@@ -134,7 +134,7 @@ static enum MHD_Result refuse(struct http_request *request, int error, const cha
                                 "there are 10000 probes already");
         case -EDESTADDRREQ:
                 return http_error(request, MHD_HTTP_NOT_FOUND, "no_target",
-                                "there is nothing to ask: give the probe a url, or the app a host");
+                                "there is nothing to ask: give the probe a url, or the app a host, or a running VM or container of a known address");
         case -EPERM:
                 return http_error(request, MHD_HTTP_CONFLICT, "switched_off",
                                 "probes are switched off: probes.enabled");

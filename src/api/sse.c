@@ -357,6 +357,9 @@ enum MHD_Result sse_open(struct http_request *request) {
         sse->request = request;
         sse->has_cursor = r > 0;
         sse->out.max = OUT_MAX;
+        if (sse->has_cursor)
+                filter.since_us = 0; /* it says where to begin, and here that is the cursor: a page
+                                        that reconnects asks by the same address again */
         sse->reader.filter = filter;
         (void) buf_append_str(&sse->out, ": virtwatch\n\n");
         feed_reader_init(&sse->reader, http->api->feed, after, on_ready);

@@ -27,7 +27,8 @@ struct json_object *view_app(const struct api_context *api, const char *slug) {
         object = app ? app_to_json(app) : json_object_new_object();
         if (!app)
                 (void) json_add_string(object, "slug", slug);
-        (void) json_add_string(object, "origin", app ? "api" : "label");
+        (void) json_add_string(
+                        object, "origin", app ? app->configured ? "config" : "api" : "label");
         (void) json_add(object, "workloads", workloads);
         return object;
 }

@@ -159,3 +159,29 @@ bool text_starts_with(const char *text, const char *prefix) {
 bool text_equal(const char *a, const char *b) {
         return a && b ? strcmp(a, b) == 0 : a == b;
 }
+
+/* One row at a time. */
+size_t text_distance(const char *a, const char *b) {
+        size_t row[64], n = strlen(b);
+
+        if (n + 1 > ARRAY_SIZE(row))
+                return SIZE_MAX;
+        for (size_t j = 0; j <= n; j++)
+                row[j] = j;
+        for (size_t i = 0; a[i]; i++) {
+                size_t diagonal = row[0];
+
+                row[0] = i + 1;
+                for (size_t j = 1; j <= n; j++) {
+                        size_t best = diagonal + (a[i] != b[j - 1]);
+
+                        diagonal = row[j];
+                        if (row[j] + 1 < best)
+                                best = row[j] + 1;
+                        if (row[j - 1] + 1 < best)
+                                best = row[j - 1] + 1;
+                        row[j] = best;
+                }
+        }
+        return row[n];
+}

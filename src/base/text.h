@@ -27,3 +27,5 @@ bool text_starts_with(const char *text, const char *prefix);
 int text_take_u64(const char **at, uint64_t *ret_value);
 /** strcmp()==0 where NULL equals only NULL. */
 bool text_equal(const char *a, const char *b);
+/** Levenshtein's distance: how many letters one mistyped. SIZE_MAX: @b is longer than 63 bytes. */
+size_t text_distance(const char *a, const char *b);

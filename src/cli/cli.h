@@ -79,6 +79,16 @@ void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads);
 
+/* ---- print_timeline.c ---- */
+
+struct timeline_printer {
+        const struct cli *cli;
+        const char *slug;
+        char day[32]; /* private: the one that rows are below; "": none yet */
+};
+
+void print_timeline(struct timeline_printer *printer, struct json_object *event);
+
 /* ---- print_app.c ---- */
 
 void print_apps(const struct cli *cli, struct json_object *apps);

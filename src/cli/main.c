@@ -231,10 +231,10 @@ static int refused(struct json_object *answer, long status) {
         return -EINVAL;
 }
 
-static int events(struct request *request) {
+/* The newest events that the query asks for, oldest first. */
+static int newest_page(struct request *request, struct json_object **ret_page) {
         _cleanup_(json_putp) struct json_object *page = NULL;
         _cleanup_(freep) char *path = NULL;
-        struct json_object *list;
         long status;
         int r;
 
@@ -252,10 +252,26 @@ static int events(struct request *request) {
         if (status != 200)
                 return refused(page, status);
 
+        *ret_page = TAKE_PTR(page);
+        return 0;
+}
+
+static size_t page_size(struct json_object *page) {
+        struct json_object *list = json_get(page, "events");
+
+        return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+static int events(struct request *request) {
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        struct json_object *list;
+        int r;
+
+        r = newest_page(request, &page);
+        if (r < 0)
+                return r;
         list = json_get(page, "events");
-        for (size_t i = 0; json_object_is_type(list, json_type_array) &&
-                        i < json_object_array_length(list);
-                        i++)
+        for (size_t i = 0; i < page_size(page); i++)
                 print_event(&request->cli, json_object_array_get_idx(list, i));
         if (!request->follow)
                 return 0;
@@ -313,8 +329,20 @@ static int apps(struct request *request) {
         return 0;
 }
 
-/* An app's timeline is made of the same events as everything else. */
+static void print_timeline_row(const char *json, size_t size, void *userdata) {
+        _cleanup_(json_putp) struct json_object *event = NULL;
+
+        if (json_parse(json, size, &event) >= 0)
+                print_timeline(userdata, event);
+}
+
+/* An app's timeline is made of the same events as everything else. Newest first, as on REST; who
+ * follows it has the newest last. */
 static int timeline(struct request *request) {
+        struct timeline_printer printer = { .cli = &request->cli, .slug = request->argument };
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        struct json_object *list;
+        size_t n;
         int r;
 
         if (!request->argument) {
@@ -322,7 +350,22 @@ static int timeline(struct request *request) {
                 return -EINVAL;
         }
         r = add_query(request, "slug", request->argument);
-        return r < 0 ? r : events(request);
+        if (r >= 0)
+                r = newest_page(request, &page);
+        if (r < 0)
+                return r;
+        list = json_get(page, "events");
+        n = page_size(page);
+        for (size_t i = 0; i < n; i++)
+                print_timeline(&printer,
+                                json_object_array_get_idx(list, request->follow ? i : n - 1 - i));
+        if (n == 0 && !request->cli.json)
+                (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n",
+                                request->argument);
+        if (!request->follow)
+                return 0;
+        return client_follow(&request->cli, request->query.data,
+                        (uint64_t) json_get_int(page, "last_seq", 0), print_timeline_row, &printer);
 }
 
 static int probe(struct request *request) {

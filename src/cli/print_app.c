@@ -64,6 +64,18 @@ static void print_number(struct json_object *row, const char *name) {
                 (void) printf("  %8s", "-");
 }
 
+/* "Importing logs: 1200 of 5120 MiB (23 %)": the table below grows meanwhile. */
+static void print_import(struct json_object *import) {
+        const int64_t done = json_get_int(import, "done_bytes", 0),
+                      total = json_get_int(import, "total_bytes", 0);
+
+        if (total > 0 && done >= 0 && done <= total) {
+                (void) printf("Importing logs: %jd of %jd MiB (%.0f %%); what follows is not all yet\n",
+                                (intmax_t) (done >> 20), (intmax_t) (total >> 20),
+                                100 * ((double) done / (double) total));
+        }
+}
+
 void print_analytics(const struct cli *cli, struct json_object *analytics) {
         static const char *const counts[] = { "requests", "status_2xx", "status_3xx", "status_4xx",
                 "status_5xx" };
@@ -73,6 +85,7 @@ void print_analytics(const struct cli *cli, struct json_object *analytics) {
                 print_json(analytics);
                 return;
         }
+        print_import(json_get(analytics, "import"));
         (void) printf("%-10s  %10s  %10s  %10s  %10s  %10s  %8s  %8s  %12s\n", "DATE", "REQUESTS",
                         "2xx", "3xx", "4xx", "5xx", "P50 ms", "P95 ms", "BYTES OUT");
         for (size_t i = 0; i < length(rows); i++) {

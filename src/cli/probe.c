@@ -32,7 +32,8 @@ static const char *status_of(struct json_object *probe) {
 static void print_probe(struct json_object *probe, const char *slug) {
         struct json_object *config = json_get(probe, "config");
         const char *url = json_get_string(config, "url"), *path = json_get_string(config, "path"),
-                   *error = json_get_string(probe, "last_error");
+                   *error = json_get_string(probe, "last_error"),
+                   *address = json_get_string(probe, "last_address");
         _cleanup_(freep) char *target = NULL;
         char text[64];
 
@@ -45,8 +46,11 @@ static void print_probe(struct json_object *probe, const char *slug) {
                         json_object_get_double(json_get(probe, "last_duration_ms")));
         print_cell(json_get(probe, "last_duration_ms") ? text : NULL, 9);
         print_cell(json_get_string(probe, "last_run_at"), 27);
-        if (asprintf(&target, "%s%s%s%s", url ? url : "", path ? path : "", error ? ": " : "",
-                            error ? error : "") < 0)
+        if (asprintf(&target, "%s%s%s%s",
+                            url                       ? url
+                                            : address ? address
+                                                      : "",
+                            path ? path : "", error ? ": " : "", error ? error : "") < 0)
                 target = NULL;
         print_rest(target);
 }
@@ -155,7 +159,7 @@ static struct json_object *value_of(const char *text) {
 int probe_overlay(struct json_object *config, int argc, char **argv, struct json_object **ret_body,
                 const char **ret_bad) {
         _cleanup_(json_putp) struct json_object *body = NULL;
-        bool has_url = false, has_path = false;
+        bool has_url = false, has_path = false, has_target = false;
         int r = 0;
 
         for (int i = 0; i < argc; i++) {
@@ -165,6 +169,8 @@ int probe_overlay(struct json_object *config, int argc, char **argv, struct json
                 }
                 has_url |= text_starts_with(argv[i], "url=");
                 has_path |= text_starts_with(argv[i], "path=");
+                has_target |= text_starts_with(argv[i], "target=") ||
+                                text_starts_with(argv[i], "port=");
         }
         if (config)
                 r = json_object_deep_copy(config, &body, NULL) < 0 ? -ENOMEM : 0;
@@ -174,6 +180,12 @@ int probe_overlay(struct json_object *config, int argc, char **argv, struct json
                 return -ENOMEM;
         if (has_url && !has_path) /* the url may have a path of its own */
                 json_object_object_del(body, "path");
+        if (has_url && !has_target) { /* each says whom to ask: the new one counts */
+                json_object_object_del(body, "target");
+                json_object_object_del(body, "port");
+        }
+        if (has_target && !has_url)
+                json_object_object_del(body, "url");
         for (int i = 0; r >= 0 && i < argc; i++) {
                 const char *equals = strchr(argv[i], '=');
                 _cleanup_(freep) char *name = strndup(argv[i], (size_t) (equals - argv[i]));

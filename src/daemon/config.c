@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "daemon/config_apps.h"
 #include "daemon/config_keys.h"
 #include "model/address.h"
 #include "model/ring.h"
@@ -145,6 +146,7 @@ void config_done(struct config *config) {
         config_list_clear(&config->ignore_disks);
         config_list_clear(&config->analytics.files);
         config_list_clear(&config->analytics.listen);
+        config_apps_clear(config);
         *config = (struct config){};
 }
 

@@ -9,6 +9,8 @@
 #include "model/access_line.h"
 #include "model/exit.h"
 
+struct app;
+
 #define CONFIG_URIS_MAX      16
 #define CONFIG_LISTENERS_MAX 8
 #define CONFIG_PATTERNS_MAX  64
@@ -114,6 +116,11 @@ struct config {
                 enum access_duration duration; /* analytics.duration: auto (default) | s | ms | ns,
                                                   of durations that are integers */
         } analytics;
+
+        struct {
+                struct app **items; /* apps: in files only; one a slug, the last file's wins */
+                size_t n;           /* at most APPS_MAX */
+        } apps;
 
         struct config_list listen; /* http.listen, default [127.0.0.1:9887,
                                       unix:/run/virtwatch/http.sock] */

@@ -6,6 +6,7 @@
 #include <yaml.h>
 
 #include "base/text.h"
+#include "daemon/config_apps.h"
 #include "daemon/config_keys.h"
 
 #define SECTION_DEPTH_MAX 4
@@ -132,6 +133,11 @@ static int step(struct walk *walk) {
         key = config_key_find(path);
         if (key)
                 return set_key(walk, key, name, value);
+        if (strcmp(path, CONFIG_APPS) == 0) {
+                if (given_before(walk, pair, name))
+                        return complain(walk, name, "%s is given twice", path);
+                return config_apps_read(walk->config, walk->document, value, walk->diag);
+        }
         if (!config_key_is_section(path)) {
                 mark(walk, name);
                 return config_unknown_key(path, walk->diag);

@@ -329,38 +329,12 @@ bool config_key_is_section(const char *name) {
         return false;
 }
 
-/* Levenshtein's distance, one row at a time; names longer than the row are far from all of ours. */
-static size_t edits(const char *a, const char *b) {
-        size_t row[64], n = strlen(b);
-
-        if (n + 1 > ARRAY_SIZE(row))
-                return SIZE_MAX;
-        for (size_t j = 0; j <= n; j++)
-                row[j] = j;
-        for (size_t i = 0; a[i]; i++) {
-                size_t diagonal = row[0];
-
-                row[0] = i + 1;
-                for (size_t j = 1; j <= n; j++) {
-                        size_t best = diagonal + (a[i] != b[j - 1]);
-
-                        diagonal = row[j];
-                        if (row[j] + 1 < best)
-                                best = row[j] + 1;
-                        if (row[j - 1] + 1 < best)
-                                best = row[j - 1] + 1;
-                        row[j] = best;
-                }
-        }
-        return row[n];
-}
-
 const char *config_key_suggest(const char *name) {
         const char *found = NULL;
         size_t best = 4, distance;
 
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-                distance = edits(name, keys[i].name);
+                distance = text_distance(name, keys[i].name);
                 if (distance < best) {
                         best = distance;
                         found = keys[i].name;

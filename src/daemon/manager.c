@@ -132,6 +132,7 @@ static int manager_reload(struct manager *manager) {
                 keep_node_name(manager, &config);
                 config_done(&manager->config);
                 manager->config = config;
+                manager_configure_apps(manager);
                 log_info("Configuration reloaded; sources and listeners keep theirs until a restart");
         } else {
                 log_error_errno(r, "Configuration not reloaded, the old one stays");

@@ -1,8 +1,11 @@
 /* Access logs to rows: the reader's thread commits to the store, and what was committed is counted.
  */
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "daemon/manager_internal.h"
 #include "engine/analytics.h"
 #include "source/access_log.h"
@@ -19,6 +22,44 @@ static int on_batch(const struct rollup_set *set, const struct access_position *
                 analytics_add(manager->analytics, set, clock_monotonic_us());
         return r;
 }
+
+/* ---- the hosts of apps, which are counted whatever else is asked for ---- */
+
+/* On the reader's thread. */
+static bool on_is_own(const char *host, void *userdata) {
+        struct manager *manager = userdata;
+        bool is_own;
+
+        (void) pthread_mutex_lock(&manager->own_hosts_lock);
+        is_own = manager->own_hosts && map_get(manager->own_hosts, host);
+        (void) pthread_mutex_unlock(&manager->own_hosts_lock);
+        return is_own;
+}
+
+static void note_hosts(const struct app *app, void *userdata) {
+        char name[ACCESS_HOST_MAX + 1];
+
+        for (size_t i = 0; i < app->hosts.n; i++) {
+                access_host(app->hosts.items[i], strlen(app->hosts.items[i]), name);
+                if (name[0]) /* no memory: it is one of many */
+                        (void) map_put(userdata, name, userdata);
+        }
+}
+
+void manager_note_hosts(struct manager *manager) {
+        struct map *hosts = NULL, *old;
+
+        if (!manager->analytics || map_new(&hosts) < 0)
+                return;
+        apps_for_each(manager->apps, note_hosts, hosts);
+        (void) pthread_mutex_lock(&manager->own_hosts_lock);
+        old = manager->own_hosts;
+        manager->own_hosts = hosts;
+        (void) pthread_mutex_unlock(&manager->own_hosts_lock);
+        map_free(old);
+}
+
+/* ---- the store ---- */
 
 static int on_position(const struct access_position *position, void *userdata) {
         return access_log_restore(userdata, position);
@@ -53,6 +94,8 @@ static int open_rollups(struct manager *manager) {
                                         .path = path,
                                         .retention_days = config->analytics.retention_days,
                                         .hosts_max = config->analytics.hosts_max,
+                                        .is_own = on_is_own,
+                                        .userdata = manager,
                         },
                         manager->event, &manager->rollups);
         if (r == -EUCLEAN) {
@@ -102,10 +145,11 @@ static int open_logs(struct manager *manager) {
 int manager_add_analytics(struct manager *manager) {
         const struct config *config = &manager->config;
         const struct analytics_hooks hooks = {
-                .query = on_query, .stats = on_stats, .userdata = manager
+                .query = on_query, .is_own = on_is_own, .stats = on_stats, .userdata = manager
         };
         int r;
 
+        (void) pthread_mutex_init(&manager->own_hosts_lock, NULL);
         if (!config->analytics.enabled ||
                         config->analytics.files.n + config->analytics.listen.n == 0)
                 return 0;
@@ -117,6 +161,7 @@ int manager_add_analytics(struct manager *manager) {
         r = analytics_new(&hooks, &manager->analytics);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up request analytics: %m");
+        manager_note_hosts(manager);
         manager->api.analytics = manager->analytics;
         manager->api.rollups = manager->rollups;
         return 0;
@@ -132,4 +177,6 @@ void manager_free_analytics(struct manager *manager) {
         manager->api.analytics = NULL;
         manager->api.rollups = NULL;
         manager->analytics = analytics_free(manager->analytics);
+        manager->own_hosts = map_free(manager->own_hosts);
+        (void) pthread_mutex_destroy(&manager->own_hosts_lock);
 }

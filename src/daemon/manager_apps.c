@@ -28,12 +28,32 @@ static int load_app(const char *slug, const char *document, void *userdata) {
         return 0;
 }
 
+static void tell_app(const char *slug, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->dbus)
+                dbus_app_changed(manager->dbus, slug);
+}
+
+void manager_configure_apps(struct manager *manager) {
+        int r;
+
+        r = apps_configure(manager->apps, manager->config.apps.items, manager->config.apps.n,
+                        tell_app, manager);
+        if (r < 0)
+                log_warn_errno(r, "Cannot bind all apps of the configuration: %m");
+        manager->config.apps.n = 0; /* they were taken */
+        manager_note_hosts(manager);
+}
+
 int manager_load_apps(struct manager *manager) {
         int r;
 
         r = apps_new(&manager->apps);
         if (r >= 0)
                 r = journal_load_documents(manager->journal, "app", load_app, manager);
+        if (r >= 0)
+                manager_configure_apps(manager);
         return r < 0 ? r : 0;
 }
 
@@ -79,8 +99,6 @@ int manager_keep(const char *kind, const char *id, const char *document,
 }
 
 void manager_app_changed(const char *slug, void *userdata) {
-        struct manager *manager = userdata;
-
-        if (manager->dbus)
-                dbus_app_changed(manager->dbus, slug);
+        tell_app(slug, userdata);
+        manager_note_hosts(userdata);
 }

@@ -2,6 +2,8 @@
 /* What the manager's files share: manager.c (building and joining) and manager_sources.c (which
  * sources, and what their changes mean to the faces). */
 
+#include <pthread.h>
+
 #include "api/api.h"
 #include "api/http.h"
 #include "daemon/manager.h"
@@ -55,6 +57,8 @@ struct manager {
         struct analytics *analytics;
         struct actions *actions;
         const char *features[MANAGER_FEATURES_MAX + 1];
+        pthread_mutex_t own_hosts_lock;
+        struct map *own_hosts; /* under lock: names that apps are bound to; NULL: not kept */
         struct api_context api;
         struct http *http;
         struct dbus *dbus;
@@ -81,6 +85,8 @@ void manager_meter_workload(struct manager *manager, const struct workload *work
 
 /* manager_apps.c: what people bind and post. */
 int manager_load_apps(struct manager *manager);
+/** Bind what the configuration names, in place of what it named before. */
+void manager_configure_apps(struct manager *manager);
 const char *manager_slug_of(const struct workload *workload, void *userdata);
 int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
                 void *done_userdata, void *userdata);
@@ -104,6 +110,8 @@ void manager_free_prober(struct manager *manager);
 /** Does nothing where none are configured. Logs. Return: 0 or negative errno. */
 int manager_add_analytics(struct manager *manager);
 int manager_start_analytics(struct manager *manager);
+/** The hosts of apps may be others now. */
+void manager_note_hosts(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "api/dbus.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
 
@@ -20,6 +21,42 @@ static int keep_probe(const char *slug, const char *document, struct event *even
                                         .done = done,
                                         .userdata = done_userdata,
                         });
+}
+
+static bool serves(
+                const struct manager *manager, const struct workload *workload, const char *slug) {
+        const char *own;
+
+        if (!workload || workload->n_addresses == 0 || workload->state != STATE_RUNNING)
+                return false;
+        own = apps_slug_of(manager->apps, workload);
+        return own && strcmp(own, slug) == 0;
+}
+
+/* A container serves as long as no VM does; so only a VM is found again without a walk. */
+static const struct workload *find_workload(const char *slug, const char *hint, void *userdata) {
+        struct manager *manager = userdata;
+        const struct inventory *inventory = tracker_inventory(manager->tracker);
+        const struct workload *workload = hint ? inventory_find(inventory, hint) : NULL,
+                              *container = NULL;
+
+        if (workload && workload->kind == WORKLOAD_VM && serves(manager, workload, slug))
+                return workload;
+        inventory_for_each(workload, inventory) {
+                if (!serves(manager, workload, slug))
+                        continue;
+                if (workload->kind == WORKLOAD_VM)
+                        return workload;
+                container = container ? container : workload;
+        }
+        return container;
+}
+
+static void on_changed(const char *slug, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->dbus)
+                dbus_probe_changed(manager->dbus, slug);
 }
 
 static int load_probe(const char *slug, const char *document, void *userdata) {
@@ -65,7 +102,10 @@ int manager_add_prober(struct manager *manager) {
         prober.policy.n_allow = ranges_of(&config->probes.allow, prober.policy.allow);
         prober.policy.n_deny = ranges_of(&config->probes.deny, prober.policy.deny);
         r = prober_new(manager->event, &prober,
-                        &(struct prober_hooks){ .keep = keep_probe, .userdata = manager },
+                        &(struct prober_hooks){ .keep = keep_probe,
+                                        .changed = on_changed,
+                                        .workload = find_workload,
+                                        .userdata = manager },
                         &manager->prober);
         for (size_t i = 0; r >= 0 && http_address(manager->http, i); i++)
                 prober_add_own(manager->prober, http_address(manager->http, i));

@@ -3,7 +3,6 @@
 
 #include "engine/analytics.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
@@ -88,10 +87,15 @@ static void advance(struct host_series *series, uint64_t now_us) {
         series->minute = minute;
 }
 
+static bool is_own(const struct analytics *analytics, const char *name) {
+        return analytics->hooks.is_own && analytics->hooks.is_own(name, analytics->hooks.userdata);
+}
+
 static struct host_series *get_series(struct analytics *analytics, const char *name) {
         struct host_series *series = map_get(analytics->hosts, name);
 
-        if (!series && map_size(analytics->hosts) >= ANALYTICS_SERIES_MAX) {
+        if (!series && map_size(analytics->hosts) >= ANALYTICS_SERIES_MAX &&
+                        !is_own(analytics, name)) {
                 name = ROLLUP_OTHER;
                 series = map_get(analytics->hosts, name);
         }
@@ -226,27 +230,32 @@ static void free_names(char **names) {
         free(names);
 }
 
-static char *lowered(const char *text) {
-        char *copy = strdup(text);
-
-        for (char *c = copy; c && *c; c++)
-                *c = (char) tolower((unsigned char) *c);
-        return copy;
+static bool is_among(char *const *names, size_t n, const char *name) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(names[i], name) == 0)
+                        return true;
+        return false;
 }
 
-static int lower_case(const char *const *hosts, size_t n_hosts, char ***ret_names) {
-        char **names = calloc(n_hosts + 1, sizeof(names[0]));
+/* As rows have them, each once: two ports of a host are one row. */
+static int host_names(const char *const *hosts, size_t n_hosts, char ***ret_names, size_t *ret_n) {
+        char **names = calloc(n_hosts + 1, sizeof(names[0])), name[ACCESS_HOST_MAX + 1];
+        size_t n = 0;
 
         if (!names)
                 return -ENOMEM;
         for (size_t i = 0; i < n_hosts; i++) {
-                names[i] = lowered(hosts[i]);
-                if (!names[i]) {
+                access_host(hosts[i], strlen(hosts[i]), name);
+                if (!name[0] || is_among(names, n, name))
+                        continue;
+                names[n] = strdup(name);
+                if (!names[n++]) {
                         free_names(names);
                         return -ENOMEM;
                 }
         }
         *ret_names = names;
+        *ret_n = n;
         return 0;
 }
 
@@ -264,7 +273,7 @@ int analytics_query(struct analytics *analytics, const char *const *hosts, size_
                 return -ENOMEM;
         question->done = done;
         question->userdata = userdata;
-        r = lower_case(hosts, n_hosts, &names);
+        r = host_names(hosts, n_hosts, &names, &n_hosts);
         if (r < 0)
                 return r;
         r = analytics->hooks.query((const char *const *) names, n_hosts, today - days + 1, days,

@@ -30,6 +30,9 @@ struct analytics_hooks {
                         void (*done)(int error, const struct rollup *rows, size_t n,
                                         void *userdata),
                         void *done_userdata, void *userdata);
+        /** Whether a host has a series of its own however many there are; on the committing thread,
+         * under a lock: it must not call back. NULL: none. */
+        bool (*is_own)(const char *host, void *userdata);
         /** How the reading goes. */
         void (*stats)(struct access_stats *ret_stats, void *userdata);
         void *userdata;
@@ -48,7 +51,7 @@ void analytics_add(struct analytics *analytics, const struct rollup_set *set, ui
  * days without requests left out. @done is called on the loop, never from within; rows are
  * borrowed.
  *
- * @hosts:  names, in whatever case; copied
+ * @hosts:  names, in whatever case, with or without a port (rows have none); copied
  * @now_us: CLOCK_REALTIME
  *
  * Return: 0; -E2BIG too many hosts or days; -EAGAIN too many queries at a time; -ENOMEM.

@@ -194,6 +194,8 @@ static int make_event(const struct probe *probe, const struct probe_state *state
         (void) json_add_string(details, "path", probe->config.path);
         if (probe->config.url[0])
                 (void) json_add_string(details, "url", probe->config.url);
+        if (last->address[0])
+                (void) json_add_string(details, "address", last->address);
         if (last->http_status)
                 (void) json_add_uint(details, "http_status", last->http_status);
         if (last->error[0])
@@ -212,10 +214,16 @@ static int make_event(const struct probe *probe, const struct probe_state *state
                         ret_event);
 }
 
+static void tell_changed(struct prober *prober, const char *slug) {
+        if (prober->hooks.changed)
+                prober->hooks.changed(slug, prober->hooks.userdata);
+}
+
 /* A flip that cannot be stored is none: the counts stay, so that the next run flips again. */
 static void take_result(struct probe *probe, const struct probe_result *result) {
         struct probe_state state = probe->state;
         struct event *event = NULL;
+        bool flipped;
         int r = 0;
 
         if (probe_take(&state, &probe->config, result)) {
@@ -230,7 +238,10 @@ static void take_result(struct probe *probe, const struct probe_result *result) 
         } else {
                 mark_dirty(probe);
         }
+        flipped = state.status != probe->state.status;
         probe->state = state;
+        if (flipped)
+                tell_changed(probe->prober, probe->slug);
         if (result->success)
                 probe->prober->stats.succeeded++;
         else
@@ -272,11 +283,16 @@ static void arm(struct probe *probe) {
 /* A run that could not be begun is one that failed. */
 static void take_unasked(struct probe *probe, int error) {
         struct probe_result result = { .at_us = clock_realtime_us() };
+        const char *reason =
+                        "there is nothing to ask: the probe has no url, and the app no host and no running VM or container of a known address";
 
-        (void) snprintf(result.error, sizeof(result.error), "%s",
-                        error == -EINVAL
-                                        ? "the url cannot be read"
-                                        : "there is nothing to ask: the probe has no url, and the app no host");
+        if (error == -EINVAL)
+                reason = "the url cannot be read";
+        else if (probe->config.target == PROBE_TARGET_VM)
+                reason = "there is nothing to ask: the app has no running VM or container of a known address";
+        else if (probe->config.target == PROBE_TARGET_ROUTE)
+                reason = "there is nothing to ask: the app has no host";
+        (void) snprintf(result.error, sizeof(result.error), "%s", reason);
         take_result(probe, &result);
 }
 
@@ -344,6 +360,7 @@ static struct probe *probe_free(struct probe *probe) {
         stop_run(probe);
         tell_waiters(probe, NULL);
         list_remove(&probe->dirty);
+        free(probe->workload);
         sd_event_source_disable_unref(probe->timer);
         free(probe);
         return NULL;
@@ -440,6 +457,7 @@ int prober_put(struct prober *prober, const char *slug, const struct probe_confi
         probe->config = *config;
         probe->state = state;
         arm(probe);
+        tell_changed(prober, probe->slug);
         return 0;
 }
 
@@ -454,6 +472,7 @@ int prober_remove(struct prober *prober, const char *slug,
         if (r < 0)
                 return r;
         drop(probe);
+        tell_changed(prober, slug);
         return 0;
 }
 

@@ -17,6 +17,7 @@ struct apps;
 struct event;
 struct prober;
 struct prober_run;
+struct workload;
 
 #define PROBER_PROBES_MAX  10000
 #define PROBER_WAITERS_MAX 64 /* for one run */
@@ -33,6 +34,7 @@ struct probe {
         uint64_t kept_us;       /* CLOCK_MONOTONIC of the last time it was stored; 0: never */
         struct list dirty;      /* those whose stored state is old */
         struct prober_run *run; /* under way; NULL: none */
+        char *workload;         /* id of the one whose address was asked last; NULL: none */
         struct list waiters;    /* for the run that is under way */
 };
 
@@ -54,6 +56,17 @@ struct prober_hooks {
         int (*keep)(const char *slug, const char *document, struct event *event,
                         void (*done)(struct event *event, void *userdata), void *done_userdata,
                         void *userdata);
+        /** The probe of that slug was set, removed, or flipped. May be NULL. */
+        void (*changed)(const char *slug, void *userdata);
+        /**
+         * The workload of the app of that slug whose address is asked: one that runs and has
+         * addresses, a VM before a container.
+         *
+         * @hint: the one of the last time, if it still serves; may be NULL
+         *
+         * Return: NULL: there is none. May be NULL itself.
+         */
+        const struct workload *(*workload)(const char *slug, const char *hint, void *userdata);
         void *userdata;
 };
 
@@ -102,7 +115,8 @@ int prober_remove(struct prober *prober, const char *slug,
  * @done: on the loop when it has ended, never from within; @probe NULL: it has been removed
  *        meanwhile
  *
- * Return: 0; -ENOENT; -EDESTADDRREQ nothing to ask: no url, and the app has no host; -EPERM probes
+ * Return: 0; -ENOENT; -EDESTADDRREQ nothing to ask: no url, the app has no
+ * host, and no workload whose address is known; -EPERM probes
  * are switched off; -EBUSY too many wait; -ENOMEM.
  */
 int prober_run(struct prober *prober, const char *slug,

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "engine/apps.h"
 #include "engine/prober_internal.h"
+#include "model/workload.h"
 
 #define BODY_MAX      (64U << 10)
 #define REDIRECTS_MAX 5L
@@ -20,8 +21,9 @@ struct prober_run {
         uint64_t begin_us; /* CLOCK_MONOTONIC */
         uint64_t at_us;    /* CLOCK_REALTIME */
         size_t body_size;
-        int our_fault;       /* what we lacked for a socket; 0 */
-        const char *refusal; /* of the address below; NULL: none was refused */
+        char address[WORKLOAD_ADDRESS_SIZE]; /* of the VM; "": another target */
+        int our_fault;                       /* what we lacked for a socket; 0 */
+        const char *refusal;                 /* of the address below; NULL: none was refused */
         char refused[INET6_ADDRSTRLEN];
         char error[CURL_ERROR_SIZE];
 };
@@ -182,6 +184,7 @@ static void on_done(struct curl_call *call, int error, long status, const char *
                 .http_status = status > 0 && status < 1000 ? (unsigned int) status : 0 };
 
         probe->run = NULL;
+        memcpy(result.address, run->address, sizeof(result.address));
         take_timings(curl_call_easy(call), &result);
         take_certificates(curl_call_easy(call), &result);
         if (error == -EFBIG)
@@ -245,14 +248,50 @@ static const char *host_of(const struct probe *probe) {
         return app && app->hosts.n > 0 ? app->hosts.items[0] : NULL;
 }
 
+/* The first that may be asked; if none may, the first, so that the run says why not. */
+static const char *pick_address(const struct prober *prober, const struct workload *workload) {
+        for (size_t i = 0; i < workload->n_addresses; i++) {
+                const char *text = workload->addresses[i];
+                union own_address address = {};
+
+                if (inet_pton(AF_INET, text, &address.four.sin_addr) == 1)
+                        address.four.sin_family = AF_INET;
+                else if (inet_pton(AF_INET6, text, &address.six.sin6_addr) == 1)
+                        address.six.sin6_family = AF_INET6;
+                if (address.any.sa_family && !address_refusal(&prober->config.policy, &address.any))
+                        return text;
+        }
+        return workload->n_addresses ? workload->addresses[0] : NULL;
+}
+
+/* NULL: none is known. What it was asked of is remembered: looking for it again takes a walk. */
+static const char *address_of(struct probe *probe) {
+        struct prober *prober = probe->prober;
+        const struct workload *workload = NULL;
+
+        if (prober->hooks.workload)
+                workload = prober->hooks.workload(
+                                probe->slug, probe->workload, prober->hooks.userdata);
+        if (!workload || !text_equal(probe->workload, workload->id)) {
+                free(probe->workload);
+                probe->workload = workload ? strdup(workload->id) : NULL;
+        }
+        return workload ? pick_address(prober, workload) : NULL;
+}
+
 int prober_run_start(struct probe *probe) {
         _cleanup_(freep) struct prober_run *run = calloc(1, sizeof(*run));
+        const char *host = host_of(probe), *address = NULL;
         char target[PROBE_TARGET_MAX + 1];
         int r;
 
         if (!run)
                 return -ENOMEM;
-        r = probe_target(&probe->config, host_of(probe), target);
+        if (probe_asks_vm(&probe->config, host))
+                address = address_of(probe);
+        if (address)
+                (void) snprintf(run->address, sizeof(run->address), "%s", address);
+        r = probe_url(&probe->config, host, address, target);
         if (r < 0)
                 return r == -ENOENT ? -EDESTADDRREQ : -EINVAL;
         run->probe = probe;

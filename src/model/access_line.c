@@ -284,7 +284,7 @@ static void copy_lower(const char *text, size_t size, char *to) {
 }
 
 /* Anybody can ask for any host: what could be none becomes "". */
-static void take_host(const char *text, size_t size, char host[static ACCESS_HOST_MAX + 1]) {
+void access_host(const char *text, size_t size, char host[static ACCESS_HOST_MAX + 1]) {
         bool address = size > 0 && *text == '[';
         const char *end;
         size_t n;
@@ -313,13 +313,13 @@ static int read_host(const struct json_piece *piece, struct access_line *line) {
         if (piece->kind != JSON_STRING)
                 return -EINVAL;
         if (!piece->escaped) {
-                take_host(piece->text, piece->size, line->host);
+                access_host(piece->text, piece->size, line->host);
                 return 0;
         }
         r = json_decode(piece->text, piece->size, &decoded);
         if (r < 0)
                 return r;
-        take_host(decoded.data, decoded.size, line->host);
+        access_host(decoded.data, decoded.size, line->host);
         return 0;
 }
 

@@ -51,6 +51,10 @@ struct access_line {
         uint64_t duration_ns;
 };
 
+/** The name in a Host header as rows have it: lower case, without port and brackets; "" where it is
+ * none that could be. */
+void access_host(const char *text, size_t size, char host[static ACCESS_HOST_MAX + 1]);
+
 /** The word of a verdict: "ok" "other_log" "not_json" "time" "status" … */
 const char *access_verdict_to_string(enum access_verdict verdict);
 

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 bool app_slug_is_valid(const char *slug) {
         size_t n = strspn(slug, "abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -122,8 +123,26 @@ static int take_labels(struct app *app, struct json_object *value, struct diag *
         return 0;
 }
 
+const char *app_member_suggest(const char *name) {
+        static const char *const members[] = { "vm_name", "vm_names", "container", "containers",
+                "labels", "hosts" };
+        const char *found = NULL;
+        size_t best = 3, distance;
+
+        for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+                distance = text_distance(name, members[i]);
+                if (distance < best) {
+                        best = distance;
+                        found = members[i];
+                }
+        }
+        return found;
+}
+
 static int take_member(
                 struct app *app, const char *name, struct json_object *value, struct diag *diag) {
+        const char *near;
+
         if (strcmp(name, "slug") == 0) {
                 if (json_object_is_type(value, json_type_string) &&
                                 strcmp(json_object_get_string(value), app->slug) == 0)
@@ -142,9 +161,11 @@ static int take_member(
                 return take_list(&app->hosts, value, name, is_host, diag);
         if (strcmp(name, "labels") == 0)
                 return take_labels(app, value, diag);
-        diag_set(diag, 0, 0,
-                        "%.64s: there is no such member; there are vm_name, vm_names, container, containers, labels and hosts",
-                        name);
+        near = app_member_suggest(name);
+        diag_set(diag, 0, 0, "%.64s: there is no such member; %s%s%s", name,
+                        near ? "did you mean '"
+                             : "there are vm_name, vm_names, container, containers, labels and hosts",
+                        near ? near : "", near ? "'?" : "");
         return -EINVAL;
 }
 

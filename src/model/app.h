@@ -21,6 +21,7 @@ struct app {
         char slug[APP_SLUG_MAX + 1];
         struct app_list vms, containers, hosts;
         struct app_list label_names, label_values; /* pairs: containers with all of them */
+        bool configured;                           /* by the configuration: read-only over REST */
 };
 
 bool app_slug_is_valid(const char *slug);
@@ -33,6 +34,8 @@ bool app_slug_is_valid(const char *slug);
  */
 int app_parse(const char *slug, struct json_object *object, struct diag *diag,
                 struct app **ret_app);
+/** The member of a binding nearest to @name, for who mistyped it; NULL: none is near. */
+const char *app_member_suggest(const char *name);
 struct app *app_free(struct app *app);
 DEFINE_FREEP(struct app, app_free);
 

@@ -9,6 +9,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+const char *probe_target_to_string(enum probe_target target) {
+        static const char *const words[PROBE_TARGET_KINDS_] = { "auto", "route", "vm" };
+
+        return words[target];
+}
+
 const char *probe_status_to_string(enum probe_status status) {
         static const char *const words[PROBE_STATUS_MAX_] = { "unknown", "up", "down" };
 
@@ -43,6 +49,7 @@ static const struct number_member numbers[] = {
         { "interval_s", OF(interval_s), 1, PROBE_INTERVAL_MAX, 60, true },
         { "expected_status", OF(expected_status), 100, 599, 200, true },
         { "timeout_s", OF(timeout_s), 1, PROBE_TIMEOUT_MAX, 5, true },
+        { "port", OF(port), 1, 65535, 0, false },
         { "failures", OF(failures), 1, PROBE_THRESHOLD_MAX, 3, false },
         { "successes", OF(successes), 1, PROBE_THRESHOLD_MAX, 2, false },
 };
@@ -149,6 +156,16 @@ static int take_url(
         return 0;
 }
 
+static int take_target(struct probe_config *config, const char *text, struct diag *diag) {
+        for (size_t i = 0; text && i < PROBE_TARGET_KINDS_; i++) {
+                if (strcmp(text, probe_target_to_string((enum probe_target) i)) == 0) {
+                        config->target = (enum probe_target) i;
+                        return 0;
+                }
+        }
+        return refuse(diag, "target", "is auto, route or vm");
+}
+
 static int take_number(struct probe_config *config, const struct number_member *member,
                 struct json_object *value, struct diag *diag) {
         int64_t number;
@@ -180,6 +197,8 @@ static int take_member(struct probe_config *config, const char *name, struct jso
         }
         if (strcmp(name, "url") == 0)
                 return take_url(config, text, has_path, diag);
+        if (strcmp(name, "target") == 0)
+                return take_target(config, text, diag);
         if (strcmp(name, "path") == 0) {
                 if (!text || !is_path(text))
                         return refuse(diag, name,
@@ -188,7 +207,7 @@ static int take_member(struct probe_config *config, const char *name, struct jso
                 return 0;
         }
         diag_set(diag, 0, 0,
-                        "%.64s: there is no such member; there are path, interval_s, expected_status, timeout_s, enabled, url, failures, successes, follow_redirects and insecure",
+                        "%.64s: there is no such member; there are path, interval_s, expected_status, timeout_s, enabled, url, target, port, failures, successes, follow_redirects and insecure",
                         name);
         return -EINVAL;
 }
@@ -208,6 +227,10 @@ int probe_config_parse(
                 if (r < 0)
                         return r;
         }
+        if (config.url[0] && config.target != PROBE_TARGET_AUTO)
+                return refuse(diag, "target", "says whom to ask, and there is \"url\" beside it");
+        if (config.port && (config.url[0] || config.target == PROBE_TARGET_ROUTE))
+                return refuse(diag, "port", "is one of a VM, and something else is to be asked");
         *ret_config = config;
         return 0;
 }
@@ -231,28 +254,50 @@ struct json_object *probe_config_to_json(const struct probe_config *config) {
         }
         if (config->url[0])
                 (void) json_add_string(object, "url", config->url);
+        if (config->target != PROBE_TARGET_AUTO)
+                (void) json_add_string(object, "target", probe_target_to_string(config->target));
         return object;
 }
 
 bool probe_config_same_target(const struct probe_config *a, const struct probe_config *b) {
         return strcmp(a->path, b->path) == 0 && strcmp(a->url, b->url) == 0 &&
+                        a->target == b->target && a->port == b->port &&
                         a->expected_status == b->expected_status &&
                         a->follow_redirects == b->follow_redirects && a->insecure == b->insecure;
 }
 
-int probe_target(const struct probe_config *config, const char *host,
+bool probe_asks_vm(const struct probe_config *config, const char *host) {
+        return !config->url[0] && config->target != PROBE_TARGET_ROUTE &&
+                        (config->target == PROBE_TARGET_VM || !host);
+}
+
+/* An IPv6 address has brackets round it. */
+static int address_url(const struct probe_config *config, const char *address,
+                char target[static PROBE_TARGET_MAX + 1]) {
+        const bool six = strchr(address, ':');
+        const unsigned int port = config->port ? config->port : 80;
+
+        return snprintf(target, PROBE_TARGET_MAX + 1, "http%s://%s%s%s:%u%s",
+                        port == 443 ? "s" : "", six ? "[" : "", address, six ? "]" : "", port,
+                        config->path);
+}
+
+int probe_url(const struct probe_config *config, const char *host, const char *address,
                 char target[static PROBE_TARGET_MAX + 1]) {
         size_t n = host ? strlen(host) : 0;
         bool tls = n > 4 && strcmp(host + n - 4, ":443") == 0;
         int size;
 
-        if (!config->url[0] && n == 0)
-                return -ENOENT;
         if (config->url[0])
                 size = snprintf(target, PROBE_TARGET_MAX + 1, "%s%s", config->url, config->path);
-        else
+        else if (probe_asks_vm(config, host) && address)
+                size = address_url(config, address, target);
+        else if (!probe_asks_vm(config, host) && n > 0) {
                 size = snprintf(target, PROBE_TARGET_MAX + 1, "%s%s%s",
                                 tls ? "https://" : "http://", host, config->path);
+        } else {
+                return -ENOENT;
+        }
         return size > PROBE_TARGET_MAX ? -ENOSPC : 0;
 }
 
@@ -314,6 +359,8 @@ static void add_details(struct json_object *object, const struct probe_state *st
         for (size_t i = 0; i < PROBE_PHASE_MAX_; i++)
                 add_ms(phases, probe_phase_to_string((enum probe_phase) i), last->phase_us[i]);
         (void) json_add(object, "last_phases_ms", phases);
+        if (last->address[0])
+                (void) json_add_string(object, "last_address", last->address);
         if (last->cert_expiry_s)
                 add_time(object, "certificate_expires_at", last->cert_expiry_s * USEC_PER_SEC);
 }
@@ -370,7 +417,8 @@ int probe_from_json(struct json_object *object, struct probe_config *ret_config,
                 struct probe_state *ret_state) {
         const char *status = json_get_string(object, "status"),
                    *error = json_get_string(object, "last_error"),
-                   *verdict = json_get_string(object, "last_status");
+                   *verdict = json_get_string(object, "last_status"),
+                   *address = json_get_string(object, "last_address");
         struct probe_state state = {};
         struct diag diag;
         char path[32];
@@ -386,6 +434,8 @@ int probe_from_json(struct json_object *object, struct probe_config *ret_config,
         state.last.success = verdict && strcmp(verdict, "up") == 0;
         state.last.http_status = read_count(object, "last_http_status");
         (void) snprintf(state.last.error, sizeof(state.last.error), "%s", error ? error : "");
+        (void) snprintf(state.last.address, sizeof(state.last.address), "%s",
+                        address ? address : "");
         state.last.duration_us = read_ms(object, "last_duration_ms");
         for (size_t i = 0; i < PROBE_PHASE_MAX_; i++) {
                 (void) snprintf(path, sizeof(path), "last_phases_ms/%s",

@@ -15,9 +15,19 @@
 #define PROBE_THRESHOLD_MAX 100
 #define PROBE_ERROR_MAX     240
 
+/* What is asked where there is no url. */
+enum probe_target {
+        PROBE_TARGET_AUTO,  /* the app's first host; without one as PROBE_TARGET_VM */
+        PROBE_TARGET_ROUTE, /* the app's first host */
+        PROBE_TARGET_VM,    /* the address of its VM, or of its container if it has no VM */
+        PROBE_TARGET_KINDS_,
+};
+
 struct probe_config {
         char path[PROBE_PATH_MAX + 1]; /* from '/' on, with the query; default "/" */
-        char url[PROBE_URL_MAX + 1];   /* "http://10.0.0.5:8080"; "": the app's first host */
+        char url[PROBE_URL_MAX + 1];   /* "http://10.0.0.5:8080"; "": see target */
+        enum probe_target target;      /* "auto" (default) | "route" | "vm" */
+        unsigned int port;             /* 1..65535 of the VM's address; 443 is https; 0: 80 */
         unsigned int interval_s;       /* 1..86400, default 60 */
         unsigned int expected_status;  /* 100..599, default 200 */
         unsigned int timeout_s;        /* 1..60 for the whole of a run, default 5 */
@@ -49,6 +59,7 @@ struct probe_result {
         bool success;
         unsigned int http_status;    /* 0: there was no answer */
         char error[PROBE_ERROR_MAX]; /* "": none; UTF-8 */
+        char address[46];            /* of the VM, where that was asked; "" */
         uint64_t duration_us;
         uint64_t phase_us[PROBE_PHASE_MAX_];
         uint64_t cert_expiry_s; /* since 1970, the first of the chain to end; 0: no TLS */
@@ -62,14 +73,16 @@ struct probe_state {
         struct probe_result last; /* if has_run */
 };
 
+/** "auto" "route" "vm". */
+const char *probe_target_to_string(enum probe_target target);
 /** "unknown" "up" "down"; "resolve" "connect" "tls" "processing" "transfer". */
 const char *probe_status_to_string(enum probe_status status);
 const char *probe_phase_to_string(enum probe_phase phase);
 
 /**
  * Read {"path","interval_s","expected_status","timeout_s","enabled"} and the additions {"url",
- * "failures","successes","follow_redirects","insecure"}; what is not there has its default. A url
- * with a path in it is taken apart, if there is no "path".
+ * "target","port","failures","successes","follow_redirects","insecure"}; what is not there has its
+ * default. A url with a path in it is taken apart, if there is no "path".
  *
  * Return: 0; -EINVAL with the member and what is allowed in @diag.
  */
@@ -81,9 +94,12 @@ struct json_object *probe_config_to_json(const struct probe_config *config);
 /** Do both ask the same? Then what is known of one holds for the other. */
 bool probe_config_same_target(const struct probe_config *a, const struct probe_config *b);
 
-/** What is asked for: the url, or @host (of the app; NULL: none) by https if it has port 443.
- * Return: 0; -ENOENT neither; -ENOSPC. */
-int probe_target(const struct probe_config *config, const char *host,
+/** Whether @host (of the app; NULL: none) or else a VM's address is asked. */
+bool probe_asks_vm(const struct probe_config *config, const char *host);
+
+/** What is asked for: the url, or @host (of the app; NULL: none) by https if it has port 443, or
+ * the @address of its VM (NULL: none is known). Return: 0; -ENOENT none of them; -ENOSPC. */
+int probe_url(const struct probe_config *config, const char *host, const char *address,
                 char target[static PROBE_TARGET_MAX + 1]);
 
 /** A run has ended. Return: whether the status changed. */

@@ -21,6 +21,7 @@ struct docker_fact {
         struct json_object *object; /* the parsed text; put with docker_fact_done() */
         struct json_object *labels;
         struct json_object *details;
+        struct json_object *addresses;
         char origin[512];
         char cursor[32];
         char cgroup[256];

@@ -55,6 +55,7 @@ void docker_fact_done(struct docker_fact *fact) {
         (void) json_object_put(fact->object);
         (void) json_object_put(fact->labels);
         (void) json_object_put(fact->details);
+        (void) json_object_put(fact->addresses);
         *fact = (struct docker_fact){};
 }
 

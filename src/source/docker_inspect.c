@@ -49,6 +49,33 @@ static struct json_object *start_error(struct json_object *object) {
         return details;
 }
 
+static void add_address(struct json_object *array, struct json_object *of, const char *name) {
+        const char *text = json_get_string(of, name);
+
+        if (text && text[0])
+                (void) json_object_array_add(array, json_object_new_string(text));
+}
+
+/* Of the default network, then of each; the inventory drops what comes twice. */
+static struct json_object *addresses_of(struct json_object *object) {
+        struct json_object *array = json_object_new_array(),
+                           *settings = json_get(object, "NetworkSettings"),
+                           *networks = json_get(object, "NetworkSettings/Networks");
+
+        if (!array)
+                return NULL;
+        add_address(array, settings, "IPAddress");
+        add_address(array, settings, "GlobalIPv6Address");
+        if (!json_object_is_type(networks, json_type_object))
+                return array;
+        json_object_object_foreach(networks, name, network) {
+                (void) name;
+                add_address(array, network, "IPAddress");
+                add_address(array, network, "GlobalIPv6Address");
+        }
+        return array;
+}
+
 int docker_inspect_parse(const struct docker_flavour *flavour, const char *text, size_t size,
                 struct docker_fact *ret_fact) {
         struct docker_fact out = { .fact = FACT_INIT(FACT_WORKLOAD) };
@@ -90,6 +117,8 @@ int docker_inspect_parse(const struct docker_flavour *flavour, const char *text,
         info->state = state_of(status, info->exit_code);
         info->state_reason = status;
         info->how = EXIT_PROCESS;
+        if (info->state == STATE_RUNNING || info->state == STATE_PAUSED)
+                info->addresses = out.addresses = addresses_of(object);
         out.details = start_error(object);
         out.fact.details = out.details;
         /* A missing command: docker leaves it "created" with a code and an error, and no die ever

@@ -185,7 +185,7 @@ static void post_exit(struct libvirt_source *libvirt, const struct libvirt_lette
         domain->io_error[0] = '\0';
         source_post(&libvirt->source, &fact);
         (void) json_object_put(fact.details);
-        libvirt_link_look(libvirt->link, letter->uuid, true);
+        libvirt_link_look(libvirt->link, letter->uuid, LIBVIRT_LOOK_GONE);
 }
 
 /* What the event changes in what is known of the domain. Return: whether readers are to know. */
@@ -293,7 +293,9 @@ static void post_action(struct libvirt_source *libvirt, const struct libvirt_let
         source_post(&libvirt->source, &fact);
         (void) json_object_put(fact.details);
         if (strcmp(fact.action, "started") == 0)
-                libvirt_link_look(libvirt->link, letter->uuid, false);
+                libvirt_link_look(libvirt->link, letter->uuid, LIBVIRT_LOOK_ALL);
+        else if (letter->event == VIR_DOMAIN_EVENT_DEFINED)
+                libvirt_link_look(libvirt->link, letter->uuid, LIBVIRT_LOOK_METADATA);
         if (fact.type == FACT_REMOVED)
                 domain_forget(libvirt, letter->uuid);
 }

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "model/lifecycle.h"
+#include "source/libvirt_app.h"
 #include "source/libvirt_link.h"
 #include "source/proc.h"
 
@@ -113,6 +114,28 @@ static void post_domain(
                 info->state = STATE_FAILED;
         if (info->domain_id > 0 && strcmp(type, "qemu") == 0)
                 fill_process(info, cgroup, sizeof(cgroup));
+        info->labels = libvirt_app_labels(domain);
+        libvirt_link_post(link, &fact);
+}
+
+/* Nothing but its app: what else it is may be told by events that are under way. */
+static void post_metadata(struct libvirt_link *link, virDomainPtr domain) {
+        struct json_object *labels = libvirt_app_labels(domain);
+        struct fact fact = FACT_INIT(FACT_WORKLOAD);
+        struct workload_info *info = &fact.workload;
+        char uuid[VIR_UUID_STRING_BUFLEN];
+
+        if (!labels || virDomainGetUUIDString(domain, uuid) < 0) {
+                (void) json_object_put(labels);
+                return;
+        }
+        fact.time_us = clock_realtime_us();
+        fact.quiet = true;
+        info->kind = WORKLOAD_VM;
+        info->native_id = uuid;
+        info->name = virDomainGetName(domain);
+        info->transient = virDomainIsPersistent(domain) == 0;
+        info->labels = labels;
         libvirt_link_post(link, &fact);
 }
 
@@ -156,13 +179,15 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
 
         domain = virDomainLookupByUUIDString(connection, wanted->uuid);
         if (domain) {
-                if (!wanted->stopped)
+                if (wanted->what == LIBVIRT_LOOK_METADATA)
+                        post_metadata(link, domain);
+                else if (wanted->what == LIBVIRT_LOOK_ALL)
                         post_domain(link, domain, driver_name(connection, type), true);
                 (void) virDomainFree(domain);
                 return;
         }
         error = virGetLastError();
-        if (!wanted->stopped || !error || error->code != VIR_ERR_NO_DOMAIN)
+        if (wanted->what != LIBVIRT_LOOK_GONE || !error || error->code != VIR_ERR_NO_DOMAIN)
                 return;
         gone.time_us = clock_realtime_us();
         gone.workload.kind = WORKLOAD_VM;

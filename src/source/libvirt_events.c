@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "model/domain_event.h"
 #include "source/libvirt_link.h"
+#include "virtwatch/virtwatch.h"
 
 static void *event_main(void *userdata) {
         while (virEventRunDefaultImpl() >= 0)
@@ -209,7 +211,12 @@ static void on_device_removal_failed(
 
 static void on_metadata_change(virConnectPtr connection, virDomainPtr domain, int type,
                 const char *uri, void *link) {
+        char uuid[VIR_UUID_STRING_BUFLEN];
+
         POST(link, domain, DOMAIN_EVENT_METADATA_CHANGE, .texts = { uri }, .numbers = { type });
+        if (type == VIR_DOMAIN_METADATA_ELEMENT && text_equal(uri, VW_METADATA_NAMESPACE) &&
+                        virDomainGetUUIDString(domain, uuid) == 0)
+                libvirt_link_look(link, uuid, LIBVIRT_LOOK_METADATA);
 }
 
 /* A layer's "vda[2]" comes alone; a disk's topmost layer is told twice, as "vda", then "vda[2]". */

@@ -93,13 +93,14 @@ static void send_fact(struct libvirt_link *link, struct fact *fact, bool folds) 
         send(link, letter);
 }
 
-/* From here on only the copy holds the details: references are not atomic. */
+/* From here on only the copy holds details and labels: references are not atomic. */
 static struct fact *take_copy(const struct fact *fact) {
         struct fact *copy = NULL;
         int r;
 
         r = fact_copy(fact, &copy);
         (void) json_object_put(fact->details);
+        (void) json_object_put(fact->workload.labels);
         return r < 0 ? NULL : copy;
 }
 
@@ -161,13 +162,13 @@ void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, 
         send(link, letter);
 }
 
-void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped) {
+void libvirt_link_look(struct libvirt_link *link, const char *uuid, enum libvirt_look_for what) {
         struct libvirt_look *look = calloc(1, sizeof(*look));
 
         if (!look)
                 return;
         (void) snprintf(look->uuid, sizeof(look->uuid), "%s", uuid);
-        look->stopped = stopped;
+        look->what = what;
         (void) pthread_mutex_lock(&link->lock);
         if (link->n_looks < LOOKS_MAX) {
                 list_append(&link->looks, &look->list);

@@ -27,11 +27,17 @@ struct libvirt_letter {
         char *text;
 };
 
+enum libvirt_look_for {
+        LIBVIRT_LOOK_ALL,      /* its process, and all the rest */
+        LIBVIRT_LOOK_GONE,     /* is it gone (transient)? */
+        LIBVIRT_LOOK_METADATA, /* which app it says it is of */
+};
+
 /* A domain to be looked at by the calls thread. */
 struct libvirt_look {
         struct list list;
         char uuid[VIR_UUID_STRING_BUFLEN];
-        bool stopped; /* is it gone (transient)? else: find its process */
+        enum libvirt_look_for what;
 };
 
 /* Shared by the source and the two threads; the last one frees it. */
@@ -57,7 +63,7 @@ int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link);
 struct libvirt_link *libvirt_link_ref(struct libvirt_link *link);
 void libvirt_link_unref(struct libvirt_link *link);
-/** Any thread. @fact is copied, but for fact->details, which is taken. */
+/** Any thread. @fact is copied, but for its details and the workload's labels, which are taken. */
 void libvirt_link_post(struct libvirt_link *link, const struct fact *fact);
 /** The same for an event that may come very often: told, or held for a summary (model/fold.h). */
 void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact, const char *key,
@@ -67,7 +73,7 @@ void libvirt_link_count(struct libvirt_link *link);
 void libvirt_link_post_lifecycle(
                 struct libvirt_link *link, virDomainPtr domain, int event, int detail);
 void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, const char *text);
-void libvirt_link_look(struct libvirt_link *link, const char *uuid, bool stopped);
+void libvirt_link_look(struct libvirt_link *link, const char *uuid, enum libvirt_look_for what);
 void libvirt_letter_free(struct libvirt_letter *letter);
 
 /** libvirt_calls.c: the calls thread, of a link; holds a reference. */

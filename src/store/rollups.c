@@ -270,6 +270,12 @@ static int day_rows(struct rollups *rollups, uint32_t day, uint64_t **ret_rows) 
         return 0;
 }
 
+static bool is_own(const struct rollups *rollups, const char *host) {
+        return strcmp(host, ROLLUP_OTHER) == 0 ||
+                        (rollups->config.is_own &&
+                                        rollups->config.is_own(host, rollups->config.userdata));
+}
+
 static int add_day(struct rollups *rollups, const char *host, const struct rollup *day,
                 uint64_t *overflow) {
         struct rollup row = {};
@@ -281,7 +287,7 @@ static int add_day(struct rollups *rollups, const char *host, const struct rollu
                 return r;
         assert(rows);
         found = read_row(rollups, host, day->day, &row);
-        if (found == 0 && *rows >= rollups->config.hosts_max && strcmp(host, ROLLUP_OTHER) != 0) {
+        if (found == 0 && *rows >= rollups->config.hosts_max && !is_own(rollups, host)) {
                 *overflow += day->requests;
                 host = ROLLUP_OTHER;
                 found = read_row(rollups, host, day->day, &row);

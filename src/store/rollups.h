@@ -19,6 +19,9 @@ struct rollups_config {
         const char *path;            /* its folder must exist */
         unsigned int retention_days; /* rows of days before are removed; 0: keep */
         size_t hosts_max;            /* rows of one day; further hosts are ROLLUP_OTHER */
+        /* Whether a host has its row whatever the maximum; on the committing thread. NULL: none. */
+        bool (*is_own)(const char *host, void *userdata);
+        void *userdata;
 };
 
 /**

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         again = probe_config_to_json(&config_again);
         assert(strcmp(json_text(written), json_text(again)) == 0);
         assert(config.interval_s >= 1 && config.timeout_s >= 1 && config.failures >= 1);
-        assert(probe_target(&config, "x", target) == 0);
+        assert(probe_url(&config, "x", "2001:db8::1", target) == 0);
         for (const char *c = target; *c; c++)
                 assert(*c > ' ' && *c < 0x7f);
         return 0;

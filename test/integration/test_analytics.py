@@ -17,6 +17,7 @@ import time
 import pytest
 
 from conftest import BUILD, end, spawn, wait_for
+from test_apps import send
 
 CLASSES = ("status_none", "status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx")
 
@@ -324,3 +325,32 @@ def test_another_hosts_address_is_refused(tmp_path):
     args = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     ended = subprocess.run([BUILD / "src/virtwatchd", *args], capture_output=True, text=True, timeout=20)
     assert ended.returncode != 0 and "loopback addresses and sockets only, not from 0.0.0.0:0" in ended.stderr
+
+
+def test_an_import_shows_how_far_it_is(daemon, tmp_path):
+    line = json.dumps({"level": "info", "ts": time.time() - 3600, "logger": "http.log.access", "msg": "handled request",
+                       "request": {"remote_ip": "127.0.0.1", "proto": "HTTP/1.1", "method": "GET", "host": "shop.example", "uri": "/"},
+                       "duration": 0.01, "size": 5, "status": 200}) + "\n"
+    n = (120 << 20) // len(line)
+    with open(tmp_path / "access.log", "w") as log:
+        for _ in range(100):
+            log.write(line * (n // 100))
+    one = daemon({"analytics.files": tmp_path / "access.log"})
+    assert send(one, "PUT", "/api/app-gateway/apps/shop", {"hosts": ["shop.example"]})[0] == 201
+    seen, shown = [], ""
+
+    def finished():
+        nonlocal shown
+        answer = one.json("/api/app-gateway/analytics/shop")
+        if "import" in answer:
+            seen.append(answer["import"])
+            if len(seen) == 1:
+                shown = subprocess.run([BUILD / "src/virtwatch", "analytics", "shop", "--host", f"unix:{one.folder}/http.sock"],
+                                       capture_output=True, text=True).stdout
+        return "import" not in answer and sum(row["requests"] for row in answer["rollups"]) == n // 100 * 100
+
+    wait_for(finished, 60, "the import's end")
+    assert seen and all(0 <= step["done_bytes"] <= step["total_bytes"] for step in seen)
+    done = [step["done_bytes"] for step in seen]
+    assert done == sorted(done) and abs(seen[-1]["total_bytes"] - (tmp_path / "access.log").stat().st_size) < 1 << 20
+    assert re.match(r"Importing logs: \d+ of \d+ MiB \(\d+ %\); what follows is not all yet\nDATE", shown), shown

@@ -11,7 +11,7 @@ from conftest import BUILD, ROOT, Daemon, wait_for
 from dbus_peers import LOG, MANAGER, NAME, PROPERTIES, Bus, Client, Engine, Error
 from test_apps import send
 
-OWN = ["Manager", "Workload", "VirtualMachine", "Container", "Node", "App"]
+OWN = ["Manager", "Workload", "VirtualMachine", "Container", "Node", "App", "Probe"]
 NODE = "/org/virtwatch1/node/testnode"
 APP = "/org/virtwatch1/app/shop"
 

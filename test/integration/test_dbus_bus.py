@@ -320,8 +320,9 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0"),
                  "GetSamples": ("t", "0"), "Scale": ("ut", "1", "0"), "AddEvent": ("ssssa{sv}", "shop", "walk_completed", "info", "", "0")}
     places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode",
-              f"{NAME}.App": "/org/virtwatch1/app/shop"}
-    writes = {"Reload", "AddEvent", "Stop", "Destroy", "Scale"}
+              f"{NAME}.App": "/org/virtwatch1/app/shop", f"{NAME}.Probe": "/org/virtwatch1/app/shop"}
+    arguments.update({"GetRollups": ("u", "1"), "Configure": ("a{sv}", "0")})
+    writes = {"Reload", "AddEvent", "Stop", "Destroy", "Scale", "Configure", "RunNow", "Remove"}
     assert send(one, "PUT", "/api/app-gateway/apps/shop", {})[0] == 201
     n = 0
     for file in (ROOT / "packaging/dbus").glob("*.xml"):

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import ROOT, Daemon, end, spawn, wait_for
 from test_containers import OOM
+from test_probes import Target, certificates, context, put  # noqa: F401
 from tiny_guest import TinyGuest, ide_disk, qcow2
 
 MIXIN = ROOT / "packaging/mixin"
@@ -77,15 +78,18 @@ def told(text):
 
 
 @pytest.fixture(scope="module")
-def world(scratch, docker, libvirt):
-    """A daemon with a guest, a container and an OOM kill to tell of, and a Prometheus that scrapes it."""
+def world(scratch, docker, libvirt, certificates):  # noqa: F811
+    """A daemon with a guest, a container, an OOM kill and a probe to tell of, and a Prometheus that scrapes it."""
     folder = scratch / "mixin"
     folder.mkdir()
     guest = TinyGuest(libvirt, "mixin-guest", balloon="virtio", devices=ide_disk(qcow2(libvirt.folder / "mixin-guest.qcow2"))).start()
     daemon = Daemon(folder, {"sources.libvirt.enabled": "true", "sources.libvirt.uris": libvirt.uri,
-                             "sources.docker.enabled": "true", "sources.docker.socket": docker.socket, "metrics.compat": "off"})
-    prometheus = None
+                             "sources.docker.enabled": "true", "sources.docker.socket": docker.socket, "metrics.compat": "off",
+                             "probes.allow": "127.0.0.1", "probes.ca_file": certificates / "ca.pem"})
+    prometheus, shop = None, Target(tls=context(certificates, "good"))
     try:
+        put(daemon, url=shop.url, interval_s=1)
+        wait_for(lambda: 'virtwatch_probe_up{slug="shop"} 1' in daemon.get("/metrics")[1], 20, "a probe")
         prometheus = Prometheus(folder, f"127.0.0.1:{daemon.port()}")
         daemon.up("docker")
         daemon.up(f"libvirt:{libvirt.uri}")
@@ -104,6 +108,7 @@ def world(scratch, docker, libvirt):
         if prometheus:
             prometheus.stop()
         daemon.stop()
+        shop.stop()
         docker("rm", "-f", "mixin-worker", "mixin-oomed", check=False)
         guest.gone()
 

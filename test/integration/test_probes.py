@@ -236,6 +236,9 @@ def test_https_is_verified_and_its_end_is_told(daemon, target, certificates):
     text = subprocess.check_output(["openssl", "x509", "-in", certificates / "good.pem", "-noout", "-enddate"], text=True)
     ends = calendar.timegm(time.strptime(text.strip().split("=")[1], "%b %d %H:%M:%S %Y %Z"))
     assert f'probe_ssl_earliest_cert_expiry{{slug="shop"}} {ends}\n' in one.get("/metrics")[1]
+    assert "virtwatch_probe_up{" not in one.get("/metrics")[1]  # one success is not enough to tell
+    run(one)
+    assert 'virtwatch_probe_up{slug="shop"} 1\n' in one.get("/metrics")[1]
     assert calendar.timegm(time.strptime(probe["certificate_expires_at"], "%Y-%m-%dT%H:%M:%SZ")) == ends
 
 

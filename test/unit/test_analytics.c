@@ -50,13 +50,18 @@ static void on_rows(int error, const struct analytics_row *rows, size_t n, void 
                 f->rows[i] = rows[i];
 }
 
+static bool is_own(const char *host, void *userdata) {
+        return strcmp(host, "own") == 0;
+}
+
 static int setup(void **state) {
         struct fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        assert_int_equal(
-                        analytics_new(&(struct analytics_hooks){ .query = on_query, .userdata = f },
-                                        &f->analytics),
+        assert_int_equal(analytics_new(&(struct analytics_hooks){ .query = on_query,
+                                                       .is_own = is_own,
+                                                       .userdata = f },
+                                         &f->analytics),
                         0);
         *state = f;
         return 0;
@@ -158,10 +163,13 @@ static void hosts_past_the_cap_share_one_series(void **state) {
         assert_int_equal(see(f, ROLLUP_OTHER, MINUTE_US).requests, 5);
         assert_int_equal(see(f, "h0", MINUTE_US).requests, 2);
         assert_int_equal(see(f, "h0", MINUTE_US).n, ANALYTICS_SERIES_MAX + 1);
+        add(f, "own", 200, 3, 1, MINUTE_US); /* an app's */
+        assert_int_equal(see(f, "own", MINUTE_US).requests, 3);
+        assert_int_equal(see(f, ROLLUP_OTHER, MINUTE_US).requests, 5);
 }
 
 static void rows_are_of_the_days_up_to_today(void **state) {
-        const char *const hosts[] = { "A.test", "b.TEST" };
+        const char *const hosts[] = { "A.test:8080", "b.TEST", "a.test", "[::1]:80", "b.test:1" };
         struct rollup days[2] = {
                 { .day = DAY - 6, .requests = 7, .classes = { 1, 0, 2, 1, 1, 2 }, .bytes_out = 99 },
                 { .day = DAY, .requests = 1 }
@@ -171,11 +179,13 @@ static void rows_are_of_the_days_up_to_today(void **state) {
         assert_int_equal(latency_add(&days[0].latency, 20000000), 0);
         f->rollups = days;
         f->n_rollups = 2;
-        assert_int_equal(analytics_query(f->analytics, hosts, 2, 7, NOW_US, on_rows, f), 0);
+        assert_int_equal(analytics_query(f->analytics, hosts, 5, 7, NOW_US, on_rows, f), 0);
         assert_int_equal(f->from_day, DAY - 6);
         assert_int_equal(f->days, 7);
         assert_string_equal(f->hosts[0], "a.test");
         assert_string_equal(f->hosts[1], "b.test");
+        assert_string_equal(f->hosts[2], "::1");
+        assert_int_equal(f->n_hosts, 3); /* each once, whatever its ports */
         assert_int_equal(f->answer, 0);
         assert_int_equal(f->n_rows, 2);
         assert_string_equal(f->rows[0].date, "2026-11-15");

@@ -112,6 +112,124 @@ static void an_empty_set_of_labels_matches_nothing(void **state) {
         assert_false(app_has(app, &one));
 }
 
+static void several_apps_that_name_one_take_turns(void **state) {
+        _cleanup_(json_putp) struct json_object *labels =
+                        object_of("{\"tier\":\"web\",\"a\":\"b\"}");
+        char web[] = "web";
+        struct workload one = container(web, labels), vm = container(web, NULL);
+        _cleanup_(apps_freep) struct apps *apps = NULL;
+
+        vm.kind = WORKLOAD_VM;
+        assert_int_equal(apps_new(&apps), 0);
+        assert_int_equal(apps_put(apps, app_of("c", "{\"containers\":[\"web\",\"web\"]}")), 0);
+        assert_int_equal(apps_put(apps, app_of("b", "{\"labels\":{\"a\":\"b\",\"x\":\"y\"}}")), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "c"); /* b wants a label more */
+        assert_int_equal(apps_put(apps, app_of("b", "{\"labels\":{\"a\":\"b\",\"tier\":\"web\"}}")),
+                        0);
+        assert_string_equal(apps_slug_of(apps, &one), "b");
+        assert_int_equal(
+                        apps_put(apps, app_of("a", "{\"container\":\"0123\",\"vm_name\":\"web\"}")),
+                        0);
+        assert_string_equal(apps_slug_of(apps, &one), "a");
+        assert_string_equal(apps_slug_of(apps, &vm), "a");
+        assert_int_equal(apps_remove(apps, apps_get(apps, "a")->slug), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "b");
+        assert_int_equal(apps_remove(apps, "b"), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "c");
+        assert_null(apps_slug_of(apps, &vm));
+        assert_int_equal(apps_remove(apps, "c"), 0);
+        assert_null(apps_slug_of(apps, &one));
+}
+
+static void note_slug(const char *slug, void *userdata) {
+        char *told = userdata;
+
+        (void) snprintf(told + strlen(told), 64 - strlen(told), "%s ", slug);
+}
+
+static void configure(struct apps *apps, struct app *a, struct app *b, char told[static 64]) {
+        struct app *items[2] = { a, b };
+
+        told[0] = '\0';
+        assert_int_equal(apps_configure(apps, items, (size_t) (a != NULL) + (b != NULL), note_slug,
+                                         told),
+                        0);
+        assert_null(items[0]);
+        assert_null(items[1]);
+}
+
+static void what_is_configured_hides_what_was_bound(void **state) {
+        char web[] = "web", told[64];
+        struct workload one = container(web, NULL);
+        _cleanup_(apps_freep) struct apps *apps = NULL;
+
+        assert_int_equal(apps_new(&apps), 0);
+        assert_int_equal(apps_put(apps, app_of("a", "{\"containers\":[\"web\"]}")), 0);
+        assert_int_equal(apps_put(apps, app_of("z", "{\"containers\":[\"other\"]}")), 0);
+        configure(apps, app_of("z", "{\"container\":\"web\"}"), app_of("y", "{}"), told);
+        assert_string_equal(told, "z y ");
+        assert_string_equal(apps_slug_of(apps, &one), "z"); /* though a comes first */
+        assert_true(apps_get(apps, "z")->configured);
+        assert_int_equal(apps_size(apps), 3);
+
+        configure(apps, app_of("z", "{\"container\":\"web\"}"), app_of("y", "{}"), told);
+        assert_string_equal(told, ""); /* nothing is another */
+
+        configure(apps, app_of("z", "{\"hosts\":[\"z.example\"]}"), NULL, told);
+        assert_string_equal(told, "y z ");
+        assert_string_equal(apps_slug_of(apps, &one), "a");
+        assert_null(apps_get(apps, "y"));
+
+        assert_int_equal(apps_remove(apps, "y"), -ENOENT);
+        configure(apps, NULL, NULL, told);
+        assert_string_equal(told, "z ");
+        assert_false(apps_get(apps, "z")->configured); /* what was hidden is back */
+        assert_int_equal(apps_size(apps), 2);
+}
+
+static void as_many_as_there_may_be_are_found_by_hash(void **state) {
+        _cleanup_(apps_freep) struct apps *apps = NULL;
+        char slug[16], text[64], name[16];
+        struct workload one = container(name, NULL);
+        struct app *more;
+
+        assert_int_equal(apps_new(&apps), 0);
+        for (int i = 0; i < APPS_MAX; i++) {
+                (void) snprintf(slug, sizeof(slug), "a%d", i);
+                (void) snprintf(text, sizeof(text), "{\"containers\":[\"web-%d\",\"all\"]}", i);
+                assert_int_equal(apps_put(apps, app_of(slug, text)), 0);
+        }
+        more = app_of("more", "{}");
+        assert_int_equal(apps_put(apps, more), -ENOSPC);
+        app_free(more);
+        for (int round = 0; round < 200; round++) {
+                for (int i = 0; i < APPS_MAX; i++) {
+                        (void) snprintf(name, sizeof(name), "web-%d", i);
+                        (void) snprintf(slug, sizeof(slug), "a%d", i);
+                        assert_string_equal(apps_slug_of(apps, &one), slug);
+                }
+        }
+        (void) snprintf(name, sizeof(name), "all");
+        assert_string_equal(apps_slug_of(apps, &one), "a0");
+}
+
+static void a_mistyped_member_has_a_suggestion(void **state) {
+        static const struct {
+                const char *name, *near;
+        } cases[] = { { "vm_name", "vm_name" }, { "vmname", "vm_name" }, { "host", "hosts" },
+                { "lables", "labels" }, { "container_", "container" }, { "colour", NULL },
+                { "", NULL } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const char *near = app_member_suggest(cases[i].name);
+
+                if (!cases[i].near)
+                        assert_null(near);
+                else
+                        assert_string_equal(near, cases[i].near);
+        }
+}
+
 static void rows_have_the_frozen_shape(void **state) {
         static const struct {
                 const char *action, *kind;
@@ -167,6 +285,10 @@ int main(void) {
                 cmocka_unit_test(hosts_match_with_and_without_a_port),
                 cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
                 cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
+                cmocka_unit_test(several_apps_that_name_one_take_turns),
+                cmocka_unit_test(what_is_configured_hides_what_was_bound),
+                cmocka_unit_test(as_many_as_there_may_be_are_found_by_hash),
+                cmocka_unit_test(a_mistyped_member_has_a_suggestion),
                 cmocka_unit_test(rows_have_the_frozen_shape),
                 cmocka_unit_test(a_posted_event_is_its_row),
         };

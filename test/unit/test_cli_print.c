@@ -226,6 +226,77 @@ static void answers_of_the_wrong_shape_are_empty(void **state) {
         }
 }
 
+/* ---- timelines and analytics ---- */
+
+static void timeline(const struct cli *cli, struct json_object *const *objects) {
+        struct timeline_printer printer = { .cli = cli, .slug = "shop" };
+
+        for (size_t i = 0; i < 4 && objects[i]; i++)
+                print_timeline(&printer, objects[i]);
+}
+
+static void analytics(const struct cli *cli, struct json_object *const *objects) {
+        print_analytics(cli, objects[0]);
+}
+
+static void a_timeline_has_a_line_a_day_and_aligned_rows(void **state) {
+        static const char *const events[4] = {
+                "{\"timestamp\":\"2026-06-26T02:58:03.5Z\",\"severity\":\"warning\",\"action\":\"probe_down\",\"name\":\"shop\","
+                "\"message\":\"shop is down, 3 failures in a row\"}",
+                "{\"timestamp\":\"2026-06-26T02:58:01Z\",\"severity\":\"error\",\"action\":\"OOMKilled\",\"name\":\"web-1\","
+                "\"message\":\"exit code 137\",\"synthetic\":true}",
+                "{\"timestamp\":\"2026-06-25T23:59:59Z\",\"severity\":\"info\",\"action\":\"deploy_succeeded\","
+                "\"name\":\"shop\",\"message\":\"commit a58e5a0\"}",
+                "{\"warning\":\"missed 5 events\"}",
+        };
+
+        capture(&plain, timeline, events);
+        assert_string_equal(text,
+                        "Fri 2026-06-26\n"
+                        "  02:58:03  warning  probe_down                            "
+                        "shop is down, 3 failures in a row\n"
+                        "  02:58:01  error    OOMKilled           web-1             "
+                        "exit code 137 [made up for the time away]\n"
+                        "\n"
+                        "Thu 2026-06-25\n"
+                        "  23:59:59  info     deploy_succeeded                      "
+                        "commit a58e5a0\n"
+                        "-- missed 5 events --\n");
+        capture(&json, timeline, events);
+        assert_non_null(strstr(text, "\"action\":\"probe_down\""));
+}
+
+static void a_hostile_timeline_is_harmless(void **state) {
+        static const char *const events[4] = {
+                "{\"timestamp\":\"2026-06-26T02:58:03Z\",\"severity\":\"" HOSTILE
+                "\",\"action\":\"" HOSTILE "\",\"name\":\"" HOSTILE "\",\"message\":\"" HOSTILE
+                "\"}",
+                "{\"warning\":\"" HOSTILE "\"}",
+                "{\"timestamp\":5,\"severity\":[],\"action\":{},\"name\":null,\"message\":1e308}",
+                "{\"timestamp\":\"9999-12-31T23:59:59Z\"}",
+        };
+
+        capture(&plain, timeline, events);
+        expect_harmless(6); /* day, row, warning, blank, day, row */
+}
+
+static void an_import_that_goes_on_is_said_before_the_table(void **state) {
+        static const char *const going
+                        [4] = { "{\"slug\":\"shop\",\"days\":7,\"rollups\":[],\"import\":{\"done_bytes\":1258291200,"
+                                "\"total_bytes\":5368709120}}" },
+                   *const none[4] = { "{\"slug\":\"shop\",\"days\":7,\"rollups\":[]}" },
+                   *const bad[4] = {
+                           "{\"rollups\":[],\"import\":{\"done_bytes\":\"x\",\"total_bytes\":-5}}"
+                   };
+
+        capture(&plain, analytics, going);
+        assert_ptr_equal(strstr(text, "Importing logs: 1200 of 5120 MiB (23 %);"), text);
+        capture(&plain, analytics, none);
+        assert_ptr_equal(strstr(text, "DATE"), text);
+        capture(&plain, analytics, bad);
+        assert_ptr_equal(strstr(text, "DATE"), text);
+}
+
 static int utc(void **state) {
         (void) setenv("TZ", "UTC", 1);
         return 0;
@@ -242,6 +313,9 @@ int main(void) {
                 cmocka_unit_test(an_event_with_a_detail_called_warning_is_an_event),
                 cmocka_unit_test(hostile_exits_and_hosts_are_harmless),
                 cmocka_unit_test(answers_of_the_wrong_shape_are_empty),
+                cmocka_unit_test(a_timeline_has_a_line_a_day_and_aligned_rows),
+                cmocka_unit_test(a_hostile_timeline_is_harmless),
+                cmocka_unit_test(an_import_that_goes_on_is_said_before_the_table),
         };
 
         return cmocka_run_group_tests(tests, utc, NULL);

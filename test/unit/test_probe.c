@@ -53,7 +53,8 @@ static void numbers_are_whole_and_within_their_bounds(void **state) {
                 const char *name;
                 unsigned int min, max;
         } members[] = { { "interval_s", 1, 86400 }, { "expected_status", 100, 599 },
-                { "timeout_s", 1, 60 }, { "failures", 1, 100 }, { "successes", 1, 100 } };
+                { "timeout_s", 1, 60 }, { "failures", 1, 100 }, { "successes", 1, 100 },
+                { "port", 1, 65535 } };
         static const char *const bad[] = { "-1", "1e308", "-1e308", "1.5", "60.0", "6e1", "\"60\"",
                 "null", "true", "[]", "{}", "18446744073709551615", "18446744073709551617",
                 "-9223372036854775809", "4294967356", "0.0", "-0.0" };
@@ -96,6 +97,20 @@ static void flags_are_true_or_false(void **state) {
         check_refused("{\"insecure\":\"no\"}", "insecure");
         assert_false(config_of("{\"enabled\":false}").enabled);
         assert_true(config_of("{\"insecure\":true}").insecure);
+}
+
+static void a_target_is_said_once(void **state) {
+        check_refused("{\"target\":\"VM\"}", "target");
+        check_refused("{\"target\":\"\"}", "target");
+        check_refused("{\"target\":5}", "target");
+        check_refused("{\"target\":\"vm\\u0000\"}", "target");
+        check_refused("{\"target\":\"vm\",\"url\":\"http://x\"}", "target");
+        check_refused("{\"target\":\"route\",\"url\":\"http://x\"}", "target");
+        check_refused("{\"port\":80,\"url\":\"http://x\"}", "port");
+        check_refused("{\"port\":80,\"target\":\"route\"}", "port");
+        assert_int_equal(config_of("{\"target\":\"vm\",\"port\":8080}").target, PROBE_TARGET_VM);
+        assert_int_equal(config_of("{\"target\":\"auto\",\"url\":\"http://x\"}").target,
+                        PROBE_TARGET_AUTO);
 }
 
 static void paths_cannot_carry_a_second_request(void **state) {
@@ -159,16 +174,42 @@ static void the_target_is_the_url_or_the_first_host(void **state) {
         struct probe_config config = config_of("{\"path\":\"/healthz\"}");
         char target[PROBE_TARGET_MAX + 1];
 
-        assert_int_equal(probe_target(&config, NULL, target), -ENOENT);
-        assert_int_equal(probe_target(&config, "shop.example", target), 0);
+        assert_int_equal(probe_url(&config, NULL, NULL, target), -ENOENT);
+        assert_int_equal(probe_url(&config, "shop.example", NULL, target), 0);
         assert_string_equal(target, "http://shop.example/healthz");
-        assert_int_equal(probe_target(&config, "shop.example:443", target), 0);
+        assert_int_equal(probe_url(&config, "shop.example:443", NULL, target), 0);
         assert_string_equal(target, "https://shop.example:443/healthz");
-        assert_int_equal(probe_target(&config, "shop.example:8443", target), 0);
+        assert_int_equal(probe_url(&config, "shop.example:8443", "10.0.0.5", target), 0);
         assert_string_equal(target, "http://shop.example:8443/healthz");
         config = config_of("{\"url\":\"http://10.0.0.5:80\",\"path\":\"/x\"}");
-        assert_int_equal(probe_target(&config, "shop.example", target), 0);
+        assert_int_equal(probe_url(&config, "shop.example", NULL, target), 0);
         assert_string_equal(target, "http://10.0.0.5:80/x");
+}
+
+static void a_vm_is_asked_by_its_address(void **state) {
+        static const struct {
+                const char *config, *host, *address, *target;
+        } cases[] = {
+                { "{}", NULL, "10.0.0.5", "http://10.0.0.5:80/" },
+                { "{}", NULL, NULL, NULL },
+                { "{\"port\":8080,\"path\":\"/x\"}", NULL, "10.0.0.5", "http://10.0.0.5:8080/x" },
+                { "{\"port\":443}", NULL, "2001:db8::7", "https://[2001:db8::7]:443/" },
+                { "{\"target\":\"vm\"}", "shop.example", "10.0.0.5", "http://10.0.0.5:80/" },
+                { "{\"target\":\"vm\"}", "shop.example", NULL, NULL },
+                { "{\"target\":\"route\"}", "shop.example", "10.0.0.5", "http://shop.example/" },
+                { "{\"target\":\"route\"}", NULL, "10.0.0.5", NULL },
+                { "{\"target\":\"auto\"}", "shop.example", "10.0.0.5", "http://shop.example/" },
+        };
+        char target[PROBE_TARGET_MAX + 1];
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct probe_config config = config_of(cases[i].config);
+                int r = probe_url(&config, cases[i].host, cases[i].address, target);
+
+                assert_int_equal(r, cases[i].target ? 0 : -ENOENT);
+                if (cases[i].target)
+                        assert_string_equal(target, cases[i].target);
+        }
 }
 
 static bool run(struct probe_state *state, const struct probe_config *config, bool success,
@@ -337,6 +378,8 @@ int main(void) {
                 cmocka_unit_test(numbers_are_whole_and_within_their_bounds),
                 cmocka_unit_test(not_a_number_is_no_json),
                 cmocka_unit_test(flags_are_true_or_false),
+                cmocka_unit_test(a_target_is_said_once),
+                cmocka_unit_test(a_vm_is_asked_by_its_address),
                 cmocka_unit_test(paths_cannot_carry_a_second_request),
                 cmocka_unit_test(urls_are_http_and_have_no_user),
                 cmocka_unit_test(unknown_members_are_named),

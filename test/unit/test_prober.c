@@ -12,6 +12,7 @@
 #include "engine/apps.h"
 #include "engine/prober.h"
 #include "model/event.h"
+#include "model/workload.h"
 #include "test.h"
 
 #define PEERS_MAX 1024
@@ -32,6 +33,8 @@ struct fixture {
         unsigned int n_kept, n_events;
         char last_action[32], document[4096];
         unsigned int n_done;
+        const struct workload *workload;
+        char hint[64];
 };
 
 /* Answers what comes first, and goes when the peer does. */
@@ -83,10 +86,19 @@ static int keep(const char *slug, const char *document, struct event *event,
         return 0;
 }
 
+static const struct workload *find_workload(const char *slug, const char *hint, void *userdata) {
+        struct fixture *f = userdata;
+
+        (void) snprintf(f->hint, sizeof(f->hint), "%s", hint ? hint : "");
+        return f->workload;
+}
+
 static void start(struct fixture *f) {
         f->prober = prober_free(f->prober);
         assert_int_equal(prober_new(f->event, &f->config,
-                                         &(struct prober_hooks){ .keep = keep, .userdata = f },
+                                         &(struct prober_hooks){ .keep = keep,
+                                                         .workload = find_workload,
+                                                         .userdata = f },
                                          &f->prober),
                         0);
 }
@@ -454,6 +466,41 @@ static void the_apps_first_host_is_asked(void **state) {
         assert_true(run(f, "shop")->last.success);
 }
 
+static void a_vm_is_asked_at_the_first_address_that_may_be(void **state) {
+        char addresses[3][WORKLOAD_ADDRESS_SIZE] = { "fe80::1", "169.254.169.254", "127.0.0.1" },
+             id[] = "vm-1", config[64];
+        struct workload workload = { .id = id, .addresses = addresses, .n_addresses = 3 };
+        struct fixture *f = *state;
+        const struct probe_state *told;
+
+        allow(f, "127.0.0.0/8");
+        (void) snprintf(config, sizeof(config), "{\"target\":\"vm\",\"port\":%u}", f->port);
+        assert_int_equal(put(f, "shop", config), 0);
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), -EDESTADDRREQ);
+        assert_string_equal(f->hint, "");
+
+        f->workload = &workload;
+        told = run(f, "shop");
+        assert_true(told->last.success);
+        assert_string_equal(told->last.address, "127.0.0.1");
+        assert_true(run(f, "shop")->last.success);
+        assert_string_equal(f->hint, "vm-1"); /* found again without a search */
+        assert_int_equal(f->n_connections, 2);
+
+        workload.n_addresses = 2; /* none of which may be asked */
+        told = run(f, "shop");
+        assert_false(told->last.success);
+        assert_non_null(strstr(told->last.error, "fe80::1 is not to be asked"));
+        assert_int_equal(f->n_connections, 2);
+
+        workload.n_addresses = 0;
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), -EDESTADDRREQ);
+        f->workload = NULL;
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), -EDESTADDRREQ);
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), -EDESTADDRREQ);
+        assert_string_equal(f->hint, "");
+}
+
 static void it_runs_at_its_turns_and_its_state_is_stored_within_the_minute(void **state) {
         struct fixture *f = *state;
         uint64_t end_us = clock_monotonic_us() + 2500 * USEC_PER_MSEC;
@@ -518,6 +565,7 @@ int main(void) {
                 TEST(a_long_body_is_not_read_and_does_no_harm),
                 TEST(a_probe_without_a_target_says_so),
                 TEST(the_apps_first_host_is_asked),
+                TEST(a_vm_is_asked_at_the_first_address_that_may_be),
                 TEST(it_runs_at_its_turns_and_its_state_is_stored_within_the_minute),
                 TEST(what_was_stored_is_known_after_a_restart),
                 TEST(another_target_begins_anew),

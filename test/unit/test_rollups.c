@@ -46,12 +46,17 @@ static int teardown(void **state) {
         return 0;
 }
 
+static bool is_own(const char *host, void *userdata) {
+        return strcmp(host, "own") == 0;
+}
+
 static int reopen(struct fixture *f, unsigned int retention_days, size_t hosts_max) {
         f->rollups = rollups_close(f->rollups);
         return rollups_open(
                         &(struct rollups_config){ .path = folder_path(f->folder, "analytics.db"),
                                         .retention_days = retention_days,
-                                        .hosts_max = hosts_max },
+                                        .hosts_max = hosts_max,
+                                        .is_own = is_own },
                         f->event, &f->rollups);
 }
 
@@ -228,6 +233,9 @@ static void hosts_past_the_cap_are_other_and_known_ones_are_not(void **state) {
         assert_int_equal(ask(f, f->today, 1, ROLLUP_OTHER, NULL).rows[0].requests, 8);
         rollups_get_stats(f->rollups, &stats);
         assert_int_equal(stats.overflow, 8);
+        assert_int_equal(commit(f, set_of("own", f->today, 2, 1), NULL), 0); /* an app's */
+        assert_int_equal(ask(f, f->today, 1, "own", NULL).rows[0].requests, 2);
+        assert_int_equal(ask(f, f->today, 1, ROLLUP_OTHER, NULL).rows[0].requests, 8);
         assert_int_equal(commit(f, set_of("h3", f->today - 1, 2, 1), NULL), 0); /* by the day */
         assert_int_equal(ask(f, f->today - 1, 1, "h3", NULL).n, 1);
 }
