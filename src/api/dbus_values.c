@@ -98,6 +98,14 @@ static uint64_t value_disks(const struct dbus_shown *shown) {
         return hash;
 }
 
+static uint64_t value_addresses(const struct dbus_shown *shown) {
+        uint64_t hash = HASH_BEGIN;
+
+        for (size_t i = 0; i < shown->workload->n_addresses; i++)
+                hash = hash_text(hash, shown->workload->addresses[i]);
+        return hash;
+}
+
 static uint64_t value_app(const struct dbus_shown *shown) {
         return hash_text(HASH_BEGIN, shown->slug ? shown->slug : "");
 }
@@ -117,6 +125,7 @@ static const struct {
         { "Runtime", value_runtime, WORKLOAD_KIND_MAX_ },
         { "Job", value_job, WORKLOAD_KIND_MAX_ },
         { "App", value_app, WORKLOAD_KIND_MAX_ },
+        { "Addresses", value_addresses, WORKLOAD_KIND_MAX_ },
         { "VCpus", value_vcpus, WORKLOAD_KIND_MAX_ },
         { "MemoryBytes", value_memory, WORKLOAD_KIND_MAX_ },
         { "Disks", value_disks, WORKLOAD_KIND_MAX_ },

@@ -28,6 +28,7 @@ size_t dbus_workload_size(const struct workload *workload, bool whole) {
                 return size;
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
                 size += strlen(texts[i]);
+        size += workload->n_addresses * (WORKLOAD_ADDRESS_SIZE + 8);
         return size + 2048; /* names of interfaces and properties, and the numbers */
 }
 
@@ -136,6 +137,16 @@ DBUS_PROPERTY(restarts) {
 
         return sd_bus_message_append(
                         reply, "u", (uint32_t) (workload->restarts > 0 ? workload->restarts : 0));
+}
+
+DBUS_PROPERTY(addresses) {
+        const struct workload *workload = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t i = 0; r >= 0 && i < workload->n_addresses; i++)
+                r = sd_bus_message_append(reply, "s", workload->addresses[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 /* ---- what it was given, and what it uses ---- */
@@ -247,6 +258,7 @@ static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_PROPERTY("Restarts", "u", property_restarts, 0, CHANGES),
         NUMBER("StartedUSec", "t", started_us),
         SD_BUS_PROPERTY("App", "o", property_app, 0, CHANGES),
+        SD_BUS_PROPERTY("Addresses", "as", property_addresses, 0, CHANGES),
         SD_BUS_PROPERTY("CpuPercent", "d", property_cpu_percent, 0, 0),
         SD_BUS_PROPERTY("MemoryPercent", "d", property_memory_percent, 0, 0),
         SD_BUS_PROPERTY("DiskPercent", "d", property_disk_percent, 0, 0),

@@ -23,6 +23,7 @@ struct fact *fact_free(struct fact *fact) {
 #undef FREE
         (void) json_object_put(fact->details);
         (void) json_object_put(fact->workload.labels);
+        (void) json_object_put(fact->workload.addresses);
         free(fact);
         return NULL;
 }
@@ -38,6 +39,7 @@ int fact_copy(const struct fact *fact, struct fact **ret_fact) {
         *copy = *fact;
         copy->details = json_object_get(fact->details);
         copy->workload.labels = json_object_get(fact->workload.labels);
+        copy->workload.addresses = json_object_get(fact->workload.addresses);
 #define COPY(field)                                             \
         copy->field = fact->field ? strdup(fact->field) : NULL; \
         failed = failed || (fact->field && !copy->field);

@@ -1,5 +1,6 @@
 /* The inventory's look-ups: by public id, by source and native id, by pid, by cgroup. */
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ static void workload_free(struct workload *workload) {
         free(workload->state_reason);
         free(workload->lifecycle_event);
         free(workload->lifecycle_detail);
+        free(workload->addresses);
         (void) json_object_put(workload->labels);
         free(workload);
 }
@@ -296,6 +298,60 @@ static int take_text(char **field, const char *text, size_t max) {
         return 0;
 }
 
+static bool canonical_address(const char *text, char to[static WORKLOAD_ADDRESS_SIZE]) {
+        unsigned char bytes[sizeof(struct in6_addr)];
+        int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+
+        return inet_pton(family, text, bytes) == 1 &&
+                        inet_ntop(family, bytes, to, WORKLOAD_ADDRESS_SIZE);
+}
+
+static bool has_address(char (*addresses)[WORKLOAD_ADDRESS_SIZE], size_t n, const char *address) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(addresses[i], address) == 0)
+                        return true;
+        return false;
+}
+
+int workload_set_addresses(struct workload *workload, const char *const *addresses, size_t n) {
+        char wanted[WORKLOAD_ADDRESSES_MAX][WORKLOAD_ADDRESS_SIZE] = {},
+             address[WORKLOAD_ADDRESS_SIZE], (*copy)[WORKLOAD_ADDRESS_SIZE] = NULL;
+        size_t n_wanted = 0;
+
+        for (size_t i = 0; i < n && n_wanted < WORKLOAD_ADDRESSES_MAX; i++) {
+                if (!addresses[i] || !canonical_address(addresses[i], address) ||
+                                has_address(wanted, n_wanted, address))
+                        continue;
+                memcpy(wanted[n_wanted++], address, strlen(address) + 1);
+        }
+        if (n_wanted == workload->n_addresses &&
+                        (n_wanted == 0 ||
+                                        memcmp(wanted, workload->addresses,
+                                                        n_wanted * sizeof(address)) == 0))
+                return 0;
+        if (n_wanted) {
+                copy = calloc(n_wanted, sizeof(address));
+                if (!copy)
+                        return -ENOMEM;
+                memcpy(copy, wanted, n_wanted * sizeof(address));
+        }
+        free(workload->addresses);
+        workload->addresses = copy;
+        workload->n_addresses = n_wanted;
+        return 1;
+}
+
+static int take_addresses(struct workload *workload, struct json_object *array) {
+        const char *texts[WORKLOAD_ADDRESSES_MAX];
+        size_t n = 0;
+
+        if (!json_object_is_type(array, json_type_array))
+                return 0;
+        for (size_t i = 0; i < json_object_array_length(array) && n < ARRAY_SIZE(texts); i++)
+                texts[n++] = json_object_get_string(json_object_array_get_idx(array, i));
+        return workload_set_addresses(workload, texts, n);
+}
+
 static int take_info(struct inventory *inventory, struct workload *workload,
                 const struct workload_info *info) {
         int r;
@@ -317,6 +373,8 @@ static int take_info(struct inventory *inventory, struct workload *workload,
                 r = take_text(&workload->lifecycle_event, info->lifecycle_event, NAME_MAX_BYTES);
         if (r >= 0)
                 r = take_text(&workload->lifecycle_detail, info->lifecycle_detail, NAME_MAX_BYTES);
+        if (r >= 0)
+                r = take_addresses(workload, info->addresses);
         if (r < 0)
                 return r;
 
@@ -441,6 +499,8 @@ bool workload_set_state(struct workload *workload, enum workload_state state, co
                 (void) take_text(&workload->state_reason, reason, NAME_MAX_BYTES);
         if (workload->last_known != state || workload->since_us == 0)
                 workload->since_us = now_us;
+        if (state == STATE_STOPPED || state == STATE_FAILED || state == STATE_CREATED)
+                (void) workload_set_addresses(workload, NULL, 0);
         workload->state = state;
         workload->last_known = state;
         return changed;

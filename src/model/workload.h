@@ -23,7 +23,8 @@ struct workload_info {
         const char *cgroup;         /* path below the hierarchy's mount, e.g. "/docker/<id>" */
         const char *job;            /* compose service, slice, … */
         struct json_object *labels; /* borrowed; name to text */
-        enum workload_state state;  /* WORKLOAD_STATE_MAX_: not said */
+        struct json_object *addresses; /* borrowed; array of texts: all that it has now */
+        enum workload_state state;     /* WORKLOAD_STATE_MAX_: not said */
         const char *state_reason;
         const char *lifecycle_event, *lifecycle_detail; /* VMs: the last one's words */
         int domain_id;                                  /* VMs: -1 not said */
@@ -45,6 +46,10 @@ struct workload_info {
                 .restarts = -1, .transient = -1                                                   \
         }
 
+/* More are cut: a guest that runs containers may have any number. */
+#define WORKLOAD_ADDRESSES_MAX 16
+#define WORKLOAD_ADDRESS_SIZE  46 /* INET6_ADDRSTRLEN */
+
 struct workload {
         struct list by_age; /* private */
         char *id;     /* public: the native id; "NATIVE@SOURCE" where another source has the same */
@@ -53,6 +58,10 @@ struct workload {
         char *lifecycle_event,
                         *lifecycle_detail; /* VMs, as lifecycle.h words them; "": none seen */
         struct json_object *labels;        /* owned, may be NULL */
+        /* Its own IP addresses while it lives, as inet_ntop(3) writes them, those first that its
+         * guest or its network names first. NULL where n_addresses is 0: none are known. */
+        char (*addresses)[WORKLOAD_ADDRESS_SIZE];
+        size_t n_addresses;
         enum workload_kind kind;
         enum workload_state state;
         enum workload_state last_known; /* equals state while the source is up; the state before it
@@ -114,9 +123,21 @@ int inventory_rename(struct inventory *inventory, struct workload *workload, con
 /** Take it out and free it. */
 void inventory_remove(struct inventory *inventory, struct workload *workload);
 
-/** Set state, last_known and since. Return: whether state changed. */
+/**
+ * Set state, last_known and since. A life that ended had its addresses: they are forgotten.
+ *
+ * Return: whether state changed.
+ */
 bool workload_set_state(struct workload *workload, enum workload_state state, const char *reason,
                 uint64_t now_us);
+
+/**
+ * Take @n texts over as its addresses: IPv4 and IPv6 addresses without prefix length, others and
+ * repeats are passed over, and what comes after WORKLOAD_ADDRESSES_MAX.
+ *
+ * Return: 1 they changed; 0 they are the same; -ENOMEM (the old ones stay).
+ */
+int workload_set_addresses(struct workload *workload, const char *const *addresses, size_t n);
 
 size_t inventory_size(const struct inventory *inventory);
 uint64_t inventory_refused(const struct inventory *inventory);

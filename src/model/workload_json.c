@@ -48,6 +48,17 @@ static struct json_object *lifecycle_to_json(const struct workload *workload) {
         return object;
 }
 
+static struct json_object *addresses_to_json(const struct workload *workload) {
+        struct json_object *array;
+
+        if (!workload->n_addresses)
+                return NULL;
+        array = json_object_new_array();
+        for (size_t i = 0; array && i < workload->n_addresses; i++)
+                (void) json_object_array_add(array, json_object_new_string(workload->addresses[i]));
+        return array;
+}
+
 struct json_object *workload_to_json(const struct workload *workload) {
         struct json_object *object = json_object_new_object();
 
@@ -71,6 +82,7 @@ struct json_object *workload_to_json(const struct workload *workload) {
         (void) json_add_int(object, "restarts", workload->restarts);
         (void) json_add_uint(object, "oom_kills", workload->oom_kills);
         (void) json_add(object, "labels", json_object_get(workload->labels));
+        (void) json_add(object, "addresses", addresses_to_json(workload));
         (void) json_add(object, "last_lifecycle", lifecycle_to_json(workload));
         (void) json_object_object_add(object, "last_exit", last_exit_to_json(workload));
         return object;
@@ -149,6 +161,7 @@ int inventory_thaw(struct inventory *inventory, struct json_object *frozen,
         info.cgroup = json_get_string(frozen, "cgroup");
         info.job = json_get_string(frozen, "job");
         info.labels = json_get(frozen, "labels");
+        info.addresses = json_get(frozen, "addresses");
         info.lifecycle_event = json_get_string(frozen, "last_lifecycle/event");
         info.lifecycle_detail = json_get_string(frozen, "last_lifecycle/detail");
         info.domain_id = (int) json_get_int(frozen, "domain_id", -1);

@@ -35,6 +35,34 @@ static void say_pid(struct inventory *inventory, struct workload *workload, uint
         assert_int_equal(inventory_update(inventory, workload->source, &info, &workload), 0);
 }
 
+static void addresses_are_clean_bounded_and_of_one_life(void **state) {
+        static const char *const told[] = { "192.0.2.7", "2001:DB8:0::7", "not one", NULL,
+                "192.0.2.7", "192.0.2.0/24", "fe80::1%eth0" };
+        _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
+        struct workload *workload = add(inventory, "libvirt", "one", "one");
+        char texts[WORKLOAD_ADDRESSES_MAX + 5][16];
+        const char *many[WORKLOAD_ADDRESSES_MAX + 5];
+
+        assert_int_equal(workload_set_addresses(workload, told, ARRAY_SIZE(told)), 1);
+        assert_int_equal(workload->n_addresses, 2);
+        assert_string_equal(workload->addresses[0], "192.0.2.7");
+        assert_string_equal(workload->addresses[1], "2001:db8::7");
+        assert_int_equal(workload_set_addresses(workload, told, ARRAY_SIZE(told)), 0);
+
+        for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+                (void) snprintf(texts[i], sizeof(texts[i]), "10.0.0.%zu", i);
+                many[i] = texts[i];
+        }
+        assert_int_equal(workload_set_addresses(workload, many, ARRAY_SIZE(many)), 1);
+        assert_int_equal(workload->n_addresses, WORKLOAD_ADDRESSES_MAX);
+
+        (void) workload_set_state(workload, STATE_PAUSED, NULL, 1);
+        assert_int_equal(workload->n_addresses, WORKLOAD_ADDRESSES_MAX);
+        (void) workload_set_state(workload, STATE_STOPPED, NULL, 2);
+        assert_int_equal(workload->n_addresses, 0);
+        assert_null(workload->addresses);
+}
+
 static void what_a_source_says_is_taken_over(void **state) {
         _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
         struct json_object *labels = json_object_new_object();
@@ -371,6 +399,22 @@ static struct json_object *through_the_store(const struct workload *workload) {
         return read;
 }
 
+static void addresses_outlive_the_daemon(void **state) {
+        static const char *const told[] = { "192.0.2.7", "2001:db8::7" };
+        _cleanup_(inventory_freep) struct inventory *before = inventory_of(10),
+                                                    *after = inventory_of(10);
+        struct workload *a = add(before, "libvirt", "one", "one"), *b = NULL;
+        struct json_object *frozen;
+
+        (void) workload_set_state(a, STATE_RUNNING, NULL, 1);
+        assert_int_equal(workload_set_addresses(a, told, ARRAY_SIZE(told)), 1);
+        frozen = through_the_store(a);
+        assert_int_equal(inventory_thaw(after, frozen, &b), 0);
+        json_object_put(frozen);
+        assert_int_equal(b->n_addresses, 2);
+        assert_string_equal(b->addresses[1], "2001:db8::7");
+}
+
 static void a_workload_is_the_same_after_the_store(void **state) {
         _cleanup_(inventory_freep) struct inventory *before = inventory_of(10),
                                                     *after = inventory_of(10);
@@ -502,6 +546,8 @@ static void people_see_the_last_exit_where_there_was_one(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(addresses_are_clean_bounded_and_of_one_life),
+                cmocka_unit_test(addresses_outlive_the_daemon),
                 cmocka_unit_test(what_a_source_says_is_taken_over),
                 cmocka_unit_test(what_is_not_said_stays),
                 cmocka_unit_test(
