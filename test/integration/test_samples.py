@@ -81,7 +81,7 @@ def test_a_guest_that_spins_one_of_two_cpus_reads_as_half(vms, libvirt):
 
 def test_allocation_is_what_was_given_and_follows_changes(vms, libvirt):
     define(libvirt, "given")
-    answer = wait_for(lambda: (lambda a: a if a["samples"] and a["allocation"]["disks"][0]["capacity_gb"] else None)(
+    answer = wait_for(lambda: (lambda a: a if a["samples"] and ((a["allocation"] or {}).get("disks") or [{}])[0].get("capacity_gb") else None)(
         vms.json("/api/app-gateway/metrics/shop?vm_name=given")), 20, "its allocation")
     assert answer["allocation"]["vcpus"] == 1
     assert answer["allocation"]["memory_mb"] == 64
