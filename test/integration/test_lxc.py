@@ -130,6 +130,7 @@ def test_a_container_of_libvirt_is_measured(boxes, lxc, root):
         wait_for(lambda: (samples(boxes, "boxed")[-1]["cpu_pct"] or 100) < 20, 15, "it sleeps")
         lxc("suspend", "boxed")
         boxes.wait_event(name="boxed", action="paused")
+        lxc("resume", "boxed")  # what is frozen cannot be killed
     finally:
         lxc("destroy", "boxed", check=False)
         (root / "tmp/stop").unlink(missing_ok=True)
