@@ -26,6 +26,8 @@ static const struct metrics_row rows[] = {
         { { GAUGE("memory_cache_bytes", "bytes"), "File cache that can be given back" }, METRICS_OF_WORKLOAD, OF(stats, memory_cache_bytes) },
         { { GAUGE("guest_memory_available_bytes", "bytes"), "Memory the guest sees" }, METRICS_OF_WORKLOAD, OF(stats, balloon.available) },
         { { GAUGE("guest_memory_usable_bytes", "bytes"), "Memory the guest could take without swapping" }, METRICS_OF_WORKLOAD, OF(stats, balloon.usable) },
+        { { GAUGE("guest_filesystem_used_bytes", "bytes"), "Bytes used in the guest's own file systems" }, METRICS_OF_WORKLOAD, OF(stats, fs_used_bytes) },
+        { { GAUGE("guest_filesystem_size_bytes", "bytes"), "Size of the guest's own file systems" }, METRICS_OF_WORKLOAD, OF(stats, fs_total_bytes) },
         { { GAUGE("processes", NULL), "Processes in its control group" }, METRICS_OF_WORKLOAD, OF(stats, pids) },
         { { COUNTER("vcpu_seconds", "seconds"), "CPU time of a virtual CPU" }, METRICS_OF_VCPU, OF_NS(stats_vcpu, time_ns) },
         { { COUNTER("vcpu_steal_seconds", "seconds"), "Time a virtual CPU was runnable and the host did not run it" }, METRICS_OF_VCPU, OF_NS(stats_vcpu, delay_ns) },
@@ -44,6 +46,7 @@ static const struct metrics_row rows[] = {
         { { COUNTER("disk_read_seconds", "seconds"), "Time spent reading" }, METRICS_OF_BLOCK, OF_NS(stats_block, read_ns) },
         { { COUNTER("disk_write_seconds", "seconds"), "Time spent writing" }, METRICS_OF_BLOCK, OF_NS(stats_block, write_ns) },
         { { GAUGE("disk_capacity_bytes", "bytes"), "Size of the disk as the guest sees it" }, METRICS_OF_BLOCK, OF(stats_block, capacity_bytes) },
+        { { GAUGE("disk_file_bytes", "bytes"), "Bytes the host's file system gave its image" }, METRICS_OF_BLOCK, OF(stats_block, file_bytes) },
         { { GAUGE("disk_physical_bytes", "bytes"), "Bytes its image takes on the host" }, METRICS_OF_BLOCK, OF(stats_block, physical_bytes) },
 };
 /* clang-format on */

@@ -113,6 +113,7 @@ static struct json_object *view_usage(const struct series *series) {
         (void) json_add_string(object, "mem_source", usage_source_to_string(usage->memory_source));
         (void) json_add_string(object, "disk_source", usage_source_to_string(usage->disk_source));
         view_add_number(object, "cpu_raw_pct", usage->cpu_raw_percent);
+        view_add_number(object, "disk_fullest_pct", usage->disk_fullest_percent);
         view_add_number(object, "steal_pct", usage->steal_percent);
         return object;
 }
@@ -169,6 +170,7 @@ static struct json_object *view_blocks(const struct stats *before, const struct 
                 view_add_count(object, "allocation_bytes", block->allocation_bytes);
                 view_add_count(object, "capacity_bytes", block->capacity_bytes);
                 view_add_count(object, "physical_bytes", block->physical_bytes);
+                view_add_count(object, "file_bytes", block->file_bytes);
                 add_rate(object, "read_bytes_per_s", old ? &old->read_bytes : NULL,
                                 block->read_bytes, elapsed_us);
                 add_rate(object, "write_bytes_per_s", old ? &old->write_bytes : NULL,
@@ -203,6 +205,23 @@ static struct json_object *view_vcpus(const struct stats *before, const struct s
         return vcpus;
 }
 
+static struct json_object *view_file_systems(const struct stats *now) {
+        struct json_object *array = json_object_new_array();
+
+        for (size_t i = 0; i < now->n_fs; i++) {
+                const struct stats_fs *fs = &now->fs[i];
+                struct json_object *object = json_object_new_object();
+
+                (void) json_add_string(object, "mountpoint", fs->mountpoint);
+                (void) json_add_string(object, "device", fs->device);
+                (void) json_add_string(object, "type", fs->type);
+                view_add_count(object, "used_bytes", fs->used_bytes);
+                view_add_count(object, "total_bytes", fs->total_bytes);
+                (void) json_object_array_add(array, object);
+        }
+        return array;
+}
+
 static void add_detail(struct json_object *object, const struct series *series) {
         const struct stats *now = series_stats(series), *before = series_stats_before(series);
 
@@ -212,6 +231,8 @@ static void add_detail(struct json_object *object, const struct series *series) 
         (void) json_add(object, "vcpus", view_vcpus(before, now));
         (void) json_add(object, "interfaces", view_nets(before, now));
         (void) json_add(object, "disks", view_blocks(before, now));
+        if (now->n_fs)
+                (void) json_add(object, "file_systems", view_file_systems(now));
 }
 
 /* What may be asked for it now, and why not the rest. */

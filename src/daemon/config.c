@@ -66,6 +66,7 @@ int config_init(struct config *config) {
                 .sample_ring_us = 30 * USEC_PER_SEC,
                 .compat = API_COMPAT_BOTH,
                 .balloon_us = 5 * USEC_PER_SEC,
+                .guest_us = 30 * USEC_PER_SEC,
                 .retention_age_us = UINT64_C(30) * 86400 * USEC_PER_SEC,
                 .retention_bytes = UINT64_C(1) << 30,
                 .libvirt = { .enabled = true },

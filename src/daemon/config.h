@@ -98,6 +98,9 @@ struct config {
                                         intervals */
         uint64_t balloon_us; /* sampler.balloon_period: how often guests report their memory;
                                 1s..1h, default 5s; set where sources.libvirt.write */
+        uint64_t guest_us;   /* sampler.guest_period: how often guest agents are asked for file
+                                systems   and addresses, and images looked at; 1s..1h, default 30s;
+                                agents where   sources.libvirt.write */
 
         enum api_compat compat; /* metrics.compat: both (default) | inovex | tinkoff | off */
 

@@ -280,6 +280,7 @@ static const struct config_key keys[] = {
         KEY("actions.timeout", parse_span, actions.timeout_us, USEC_PER_SEC, 600 * USEC_PER_SEC, false),
         KEY("sampler.interval", parse_span, sample_interval_us, 100 * USEC_PER_MSEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.ring", parse_span, sample_ring_us, 100 * USEC_PER_MSEC, 30 * UINT64_C(86400) * USEC_PER_SEC, false),
+        KEY("sampler.guest_period", parse_span, guest_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("metrics.compat", parse_compat, compat, 0, 0, false),
         KEY("analytics.enabled", parse_bool, analytics.enabled, 0, 0, false),

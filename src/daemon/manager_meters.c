@@ -19,6 +19,11 @@ static struct workload *workload_of(
                       : inventory_find(inventory, native_id);
 }
 
+static bool is_living(const struct workload *workload) {
+        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
+                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
+}
+
 static void on_reading(
                 const char *source, const char *native_id, struct stats *stats, void *userdata) {
         struct manager *manager = userdata;
@@ -56,6 +61,22 @@ static void on_hung(const char *source, const char *native_id, bool hung, uint64
         tracker_post(manager->tracker, workload->source, &fact);
 }
 
+/* Stored and told as any change of a workload. */
+static void on_addresses(const char *source, const char *native_id, const char *const *addresses,
+                size_t n, void *userdata) {
+        struct manager *manager = userdata;
+        struct workload *workload = workload_of(manager, source, native_id);
+        struct fact fact = FACT_INIT(FACT_WORKLOAD);
+
+        if (!workload || !is_living(workload) ||
+                        workload_set_addresses(workload, addresses, n) <= 0)
+                return;
+        fact.quiet = true;
+        fact.workload.kind = workload->kind;
+        fact.workload.native_id = workload->native_id;
+        tracker_post(manager->tracker, workload->source, &fact);
+}
+
 static void on_round(uint64_t at_us, uint64_t missed, void *userdata) {
         struct manager *manager = userdata;
 
@@ -80,11 +101,6 @@ static void on_read(void *userdata) {
         for (size_t i = 0; i < manager->n_meters; i++)
                 manager->meters[i]->ops->read(manager->meters[i]);
         manager_read_node(manager);
-}
-
-static bool is_living(const struct workload *workload) {
-        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
-                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
 }
 
 void manager_meter_workload(struct manager *manager, const struct workload *workload, bool gone) {
@@ -124,6 +140,7 @@ int manager_add_meters(struct manager *manager) {
         const struct config *config = &manager->config;
         struct meter_config meter = { .interval_us = config->sample_interval_us,
                 .balloon_us = config->balloon_us,
+                .guest_us = config->guest_us,
                 .write = config->libvirt.write };
         char source[256];
         int r;
@@ -149,6 +166,7 @@ int manager_add_meters(struct manager *manager) {
                 .event = manager->event,
                 .post = on_reading,
                 .hung = on_hung,
+                .addresses = on_addresses,
                 .userdata = manager,
         };
         r = manager_add_node(manager);

@@ -124,7 +124,7 @@ void sampler_take(struct sampler *sampler, const char *id, struct stats *stats) 
                                         sampler->host_cpus, sampler->host_memory_bytes) == 1 &&
                         sampler->hooks.allocation)
                 sampler->hooks.allocation(series, sampler->hooks.userdata);
-        if (!series->running) {
+        if (!series->running || stats->given_only) {
                 stats_free(stats);
                 return;
         }

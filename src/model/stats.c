@@ -35,6 +35,7 @@ struct stats *stats_new(enum stats_origin origin) {
         stats->memory_events_high = stats->memory_events_max = stats->oom_kills = STATS_UNKNOWN;
         stats->pids = STATS_UNKNOWN;
         stats->fs_used_bytes = stats->fs_total_bytes = STATS_UNKNOWN;
+        stats->fs_fullest_percent = STATS_NAN;
         stats->balloon = (struct stats_balloon){
                 .current = STATS_UNKNOWN,
                 .maximum = STATS_UNKNOWN,
@@ -57,6 +58,7 @@ struct stats *stats_free(struct stats *stats) {
         free(stats->vcpus);
         free(stats->nets);
         free(stats->blocks);
+        free(stats->fs);
         free(stats);
         return NULL;
 }
@@ -96,6 +98,60 @@ struct stats_block *stats_add_block(struct stats *stats, const char *name) {
                         sizeof(*block) - offsetof(struct stats_block, read_requests));
         (void) snprintf(block->name, sizeof(block->name), "%s", name);
         return block;
+}
+
+struct stats_fs *stats_add_fs(struct stats *stats, const char *mountpoint) {
+        struct stats_fs *fs = add((void **) &stats->fs, &stats->n_fs, STATS_FS_MAX, sizeof(*fs),
+                        &stats->devices_refused);
+
+        if (!fs)
+                return NULL;
+        fs->used_bytes = fs->total_bytes = STATS_UNKNOWN;
+        (void) snprintf(fs->mountpoint, sizeof(fs->mountpoint), "%s", mountpoint);
+        return fs;
+}
+
+/* Held in memory, put together of others, or full by nature. */
+static bool is_no_disk(const struct stats_fs *fs) {
+        static const char *const types[] = { "iso9660", "udf", "squashfs", "erofs", "cramfs",
+                "tmpfs", "ramfs", "devtmpfs", "overlay", "fuse.snapfuse", "CDFS" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+                if (strcmp(fs->type, types[i]) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_repeat(const struct stats *stats, size_t index) {
+        const struct stats_fs *fs = &stats->fs[index];
+
+        for (size_t i = 0; i < index; i++)
+                if (fs->device[0] && strcmp(stats->fs[i].device, fs->device) == 0)
+                        return true;
+        return false;
+}
+
+void stats_sum_fs(struct stats *stats) {
+        uint64_t used = 0, total = 0;
+        double fullest = -1, percent;
+
+        for (size_t i = 0; i < stats->n_fs; i++) {
+                const struct stats_fs *fs = &stats->fs[i];
+
+                if (fs->total_bytes == 0 || fs->total_bytes > INT64_MAX / STATS_FS_MAX ||
+                                fs->used_bytes > fs->total_bytes || is_no_disk(fs) ||
+                                is_repeat(stats, i))
+                        continue;
+                used += fs->used_bytes;
+                total += fs->total_bytes;
+                percent = 100.0 * (double) fs->used_bytes / (double) fs->total_bytes;
+                fullest = percent > fullest ? percent : fullest;
+        }
+        if (!total)
+                return;
+        stats->fs_used_bytes = used;
+        stats->fs_total_bytes = total;
+        stats->fs_fullest_percent = fullest;
 }
 
 const struct stats_net *stats_find_net(const struct stats *stats, const char *name) {

@@ -12,6 +12,7 @@
 
 #define STATS_VCPUS_MAX   512
 #define STATS_DEVICES_MAX 128 /* of each kind; more are counted in devices_refused */
+#define STATS_FS_MAX      32
 
 struct stats_vcpu {
         unsigned int number;
@@ -32,6 +33,13 @@ struct stats_block {
         uint64_t write_requests, write_bytes, write_ns;
         uint64_t flush_requests, flush_ns;
         uint64_t allocation_bytes, capacity_bytes, physical_bytes;
+        uint64_t file_bytes; /* of an image that is a file here: what the file system gave it */
+};
+
+/* A file system of the guest, as its agent tells it. */
+struct stats_fs {
+        char mountpoint[128], device[64], type[16];
+        uint64_t used_bytes, total_bytes;
 };
 
 /* The guest's own memory numbers (virtio balloon), bytes. */
@@ -56,6 +64,7 @@ struct stats {
         uint64_t life;    /* differs where the counters began anew: domain id, start time */
         bool paused;
         bool has_devices; /* blocks and nets are all there are */
+        bool given_only;  /* says what was given, nothing of what is used */
 
         uint64_t cpu_ns, user_ns, system_ns;
         double cpus; /* what 100 % is: vCPUs, quota/period, or the host's CPUs; 0: not told */
@@ -74,6 +83,7 @@ struct stats {
 
         struct stats_balloon balloon;
         uint64_t fs_used_bytes, fs_total_bytes; /* the guest's own file systems, summed */
+        double fs_fullest_percent;              /* of the fullest of them; NaN: not told */
 
         struct stats_vcpu *vcpus;
         size_t n_vcpus;
@@ -81,6 +91,8 @@ struct stats {
         size_t n_nets;
         struct stats_block *blocks;
         size_t n_blocks;
+        struct stats_fs *fs;
+        size_t n_fs;
         uint64_t devices_refused;
 };
 
@@ -93,6 +105,14 @@ DEFINE_FREEP(struct stats, stats_free);
 struct stats_vcpu *stats_add_vcpu(struct stats *stats, unsigned int number);
 struct stats_net *stats_add_net(struct stats *stats, const char *name);
 struct stats_block *stats_add_block(struct stats *stats, const char *name);
+struct stats_fs *stats_add_fs(struct stats *stats, const char *mountpoint);
+
+/**
+ * Sum @stats->fs up to fs_used_bytes, fs_total_bytes and fs_fullest_percent: each device once, and
+ * none that is no disk of its own or cannot be written (iso9660, squashfs, tmpfs, overlay, …).
+ * Those with absurd numbers are passed over. FACTS 6.6.
+ */
+void stats_sum_fs(struct stats *stats);
 
 const struct stats_net *stats_find_net(const struct stats *stats, const char *name);
 const struct stats_block *stats_find_block(const struct stats *stats, const char *name);

@@ -15,6 +15,7 @@ const char *usage_source_to_string(enum usage_source source) {
                 [USAGE_BALLOON] = "balloon",
                 [USAGE_HOST_RSS] = "host-rss",
                 [USAGE_PHYSICAL] = "physical",
+                [USAGE_BLOCKS] = "blocks",
                 [USAGE_ALLOCATION] = "allocation",
         };
 
@@ -122,38 +123,53 @@ static void usage_group_memory(const struct stats *now, uint64_t host_bytes, str
         usage->memory_source = USAGE_CGROUP;
 }
 
-/* Of all disks together. A raw image says nothing about what is used in it: libvirt 9 tells its
- * length as its physical size (measured, also of sparse files). */
+/* What one disk adds to the sums. Return: the word for it; USAGE_UNKNOWN: it says nothing. */
+static enum usage_source block_use(
+                const struct stats_block *block, uint64_t *used, uint64_t *capacity) {
+        if (!known(block->capacity_bytes) || !block->capacity_bytes ||
+                        !known(block->physical_bytes))
+                return USAGE_UNKNOWN;
+        if (strncmp(block->path, "/dev/", 5) == 0) {
+                if (!known(block->allocation_bytes) || !block->physical_bytes ||
+                                block->allocation_bytes == 0)
+                        return USAGE_UNKNOWN;
+                *used += block->allocation_bytes;
+                *capacity += block->physical_bytes;
+                return USAGE_ALLOCATION;
+        }
+        *capacity += block->capacity_bytes;
+        if (block->physical_bytes != block->capacity_bytes) {
+                *used += block->physical_bytes;
+                return USAGE_PHYSICAL;
+        }
+        /* Where QEMU says that a raw image takes nothing, libvirt 9 tells its length instead
+         * (measured): all of it and nothing of it look the same, unless the file is looked at. */
+        if (known(block->file_bytes)) {
+                *used += block->file_bytes;
+                return USAGE_BLOCKS;
+        }
+        *capacity -= block->capacity_bytes;
+        return USAGE_UNKNOWN;
+}
+
+/* Of all disks together; the word is that of most weight among them. */
 static void usage_disk(const struct stats *now, struct usage *usage) {
+        static const enum usage_source by_weight[] = { USAGE_PHYSICAL, USAGE_BLOCKS,
+                USAGE_ALLOCATION };
+        bool seen[USAGE_SOURCE_MAX_] = {};
         uint64_t used = 0, capacity = 0;
         enum usage_source source = USAGE_UNKNOWN;
 
         if (known(now->fs_total_bytes) && now->fs_total_bytes && known(now->fs_used_bytes)) {
                 usage->disk_percent = clamp(percent(now->fs_used_bytes, now->fs_total_bytes));
+                usage->disk_fullest_percent = now->fs_fullest_percent;
                 usage->disk_source = USAGE_GUEST;
                 return;
         }
-        for (size_t i = 0; i < now->n_blocks; i++) {
-                const struct stats_block *block = &now->blocks[i];
-
-                if (!known(block->capacity_bytes) || !block->capacity_bytes ||
-                                !known(block->physical_bytes))
-                        continue;
-                if (strncmp(block->path, "/dev/", 5) == 0) {
-                        if (!known(block->allocation_bytes) || !block->physical_bytes ||
-                                        block->allocation_bytes == 0)
-                                continue;
-                        used += block->allocation_bytes;
-                        capacity += block->physical_bytes;
-                        source = source == USAGE_UNKNOWN ? USAGE_ALLOCATION : source;
-                        continue;
-                }
-                if (block->physical_bytes == block->capacity_bytes)
-                        continue;
-                used += block->physical_bytes;
-                capacity += block->capacity_bytes;
-                source = USAGE_PHYSICAL;
-        }
+        for (size_t i = 0; i < now->n_blocks; i++)
+                seen[block_use(&now->blocks[i], &used, &capacity)] = true;
+        for (size_t i = ARRAY_SIZE(by_weight); i > 0; i--)
+                source = seen[by_weight[i - 1]] ? by_weight[i - 1] : source;
         if (capacity) {
                 usage->disk_percent = clamp(percent(used, capacity));
                 usage->disk_source = source;
@@ -170,9 +186,9 @@ void usage_compute(const struct stats *before, const struct stats *now, enum wor
                                 : kind == WORKLOAD_VM                ? USAGE_PROC
                                                                      : USAGE_CGROUP;
         }
-        if (kind == WORKLOAD_VM)
+        if (kind == WORKLOAD_VM && !known(now->memory_limit_bytes))
                 usage_vm_memory(now, balloon_period_us, &usage);
-        else
+        else /* a domain of libvirt's LXC driver is a control group too */
                 usage_group_memory(now, host_memory_bytes, &usage);
         usage_disk(now, &usage);
         *ret_usage = usage;

@@ -14,6 +14,7 @@ enum usage_source {
         USAGE_BALLOON,    /* "balloon": available minus unused: counts the page cache as used */
         USAGE_HOST_RSS,   /* "host-rss": resident set of QEMU; does not fall when the guest frees */
         USAGE_PHYSICAL,   /* "physical": bytes the image takes on the host */
+        USAGE_BLOCKS,     /* "blocks": bytes a raw image takes on the host, by stat(2) */
         USAGE_ALLOCATION, /* "allocation": how full the volume under a qcow2 is */
         USAGE_SOURCE_MAX_,
 };
@@ -24,15 +25,17 @@ struct usage {
         /* Per cent; NaN: unknown. cpu_percent is shown from 0 to 100, the raw value beside it may
          * pass 100 (emulator and I/O threads). */
         double cpu_percent, cpu_raw_percent, memory_percent, disk_percent;
+        double disk_fullest_percent; /* of the guest's fullest file system */
         double steal_percent; /* of its vCPUs' time: runnable, and the host did not run them */
         enum usage_source cpu_source, memory_source, disk_source;
         bool reset; /* a counter went backwards or began anew: nothing can be said this time */
 };
 
-#define USAGE_NONE                                                                                 \
-        {                                                                                          \
-                .cpu_percent = STATS_NAN, .cpu_raw_percent = STATS_NAN,                            \
-                .memory_percent = STATS_NAN, .disk_percent = STATS_NAN, .steal_percent = STATS_NAN \
+#define USAGE_NONE                                                            \
+        {                                                                     \
+                .cpu_percent = STATS_NAN, .cpu_raw_percent = STATS_NAN,       \
+                .memory_percent = STATS_NAN, .disk_percent = STATS_NAN,       \
+                .disk_fullest_percent = STATS_NAN, .steal_percent = STATS_NAN \
         }
 
 /**

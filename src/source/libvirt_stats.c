@@ -168,6 +168,52 @@ static void take_vcpu(struct stats *stats, uint64_t number, const char *rest,
                 (void) take(vcpu_fields, ARRAY_SIZE(vcpu_fields), vcpu, rest, param);
 }
 
+static const struct field fs_fields[] = {
+        { "used-bytes", offsetof(struct stats_fs, used_bytes), 1 },
+        { "total-bytes", offsetof(struct stats_fs, total_bytes), 1 },
+};
+
+static void take_fs(struct stats *stats, uint64_t number, uint64_t *current, const char *rest,
+                const virTypedParameter *param) {
+        const char *text = param->type == VIR_TYPED_PARAM_STRING ? param->value.s : NULL;
+        struct stats_fs *fs;
+
+        if (number >= STATS_FS_MAX) {
+                stats->devices_refused += strcmp(rest, "mountpoint") == 0;
+                return;
+        }
+        if (*current != number)
+                *current = stats_add_fs(stats, "") ? number : STATS_UNKNOWN;
+        if (*current != number)
+                return;
+        fs = &stats->fs[stats->n_fs - 1];
+        if (strcmp(rest, "mountpoint") == 0 && text)
+                (void) snprintf(fs->mountpoint, sizeof(fs->mountpoint), "%s", text);
+        else if (strcmp(rest, "name") == 0 && text)
+                (void) snprintf(fs->device, sizeof(fs->device), "%s", text);
+        else if (strcmp(rest, "fstype") == 0 && text)
+                (void) snprintf(fs->type, sizeof(fs->type), "%s", text);
+        else
+                (void) take(fs_fields, ARRAY_SIZE(fs_fields), fs, rest, param);
+}
+
+void libvirt_stats_parse_guest(const virTypedParameter *params, int n_params, struct stats *stats) {
+        uint64_t number, current = STATS_UNKNOWN;
+        const char *rest;
+        size_t kept = 0;
+
+        for (int i = 0; i < n_params; i++)
+                if (split(params[i].field, "fs", &number, &rest))
+                        take_fs(stats, number, &current, rest, &params[i]);
+        for (size_t i = 0; i < stats->n_fs; i++) {
+                if (stats->fs[i].used_bytes != STATS_UNKNOWN &&
+                                stats->fs[i].total_bytes != STATS_UNKNOWN)
+                        stats->fs[kept++] = stats->fs[i];
+        }
+        stats->n_fs = kept;
+        stats_sum_fs(stats);
+}
+
 void libvirt_stats_parse(const virTypedParameter *params, int n_params, struct stats *stats) {
         struct places nets = {}, blocks = {};
         uint64_t number;

@@ -11,3 +11,9 @@
  * names and units: libvirt-domain.c, virConnectGetAllDomainStats().
  */
 void libvirt_stats_parse(const virTypedParameter *params, int n_params, struct stats *stats);
+
+/**
+ * Take the file systems of virDomainGetGuestInfo() over into @stats, and sum them up. One whose
+ * usage the agent does not tell (QEMU's before 5.0) is left out.
+ */
+void libvirt_stats_parse_guest(const virTypedParameter *params, int n_params, struct stats *stats);

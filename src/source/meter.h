@@ -21,15 +21,19 @@ struct meter_env {
          */
         void (*hung)(const char *source, const char *native_id, bool hung, uint64_t since_us,
                         void *userdata);
+        /** The addresses of a VM are these @n now. */
+        void (*addresses)(const char *source, const char *native_id, const char *const *addresses,
+                        size_t n, void *userdata);
         void *userdata;
 };
 
 struct meter_config {
         const char *source;   /* the source whose workloads it reads; NULL: any */
         const char *address;  /* libvirt: the URI */
-        bool write;           /* libvirt: may set the balloon's period */
+        bool write;           /* libvirt: may set the balloon's period and ask agents */
         uint64_t interval_us; /* how often it will be asked */
         uint64_t balloon_us;  /* libvirt: period to set; 0: leave it */
+        uint64_t guest_us;    /* libvirt: how often guests and images are asked */
         const char *root;     /* cgroup: where the hierarchies are; NULL: /sys/fs/cgroup */
 };
 

@@ -86,9 +86,35 @@ static void what_makes_no_sense_is_passed_over(void **state) {
         assert_false(stats->has_devices);
 }
 
+static void file_systems_of_a_guest_are_read(void **state) {
+        const virTypedParameter params[] = { number("fs.count", 4), string("fs.0.name", "vda1"),
+                string("fs.0.mountpoint", "/"), string("fs.0.fstype", "ext4"),
+                number("fs.0.total-bytes", 1000), number("fs.0.used-bytes", 250),
+                number("fs.0.disk.count", 1), string("fs.0.disk.0.alias", "vda"),
+                string("fs.1.name", "vda1"), string("fs.1.mountpoint", "/var/lib/docker"),
+                string("fs.1.fstype", "ext4"), number("fs.1.total-bytes", 1000),
+                number("fs.1.used-bytes", 250), string("fs.2.name", "vdb"),
+                string("fs.2.mountpoint", "/old"), string("fs.2.fstype", "xfs"),
+                string("fs.3.mountpoint", "/srv"), string("fs.3.fstype", "xfs"),
+                number("fs.3.total-bytes", 1000), number("fs.3.used-bytes", 950),
+                string("fs.x.name", "?"), string("hostname", "guest") };
+        _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_RUNTIME);
+
+        assert_non_null(stats);
+        libvirt_stats_parse_guest(params, (int) ARRAY_SIZE(params), stats);
+        assert_int_equal(stats->n_fs, 3); /* one has no numbers */
+        assert_string_equal(stats->fs[0].mountpoint, "/");
+        assert_string_equal(stats->fs[0].device, "vda1");
+        assert_string_equal(stats->fs[2].type, "xfs");
+        assert_int_equal(stats->fs_total_bytes, 2000);
+        assert_int_equal(stats->fs_used_bytes, 1200);
+        assert_true(stats->fs_fullest_percent > 94.9 && stats->fs_fullest_percent < 95.1);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_domain_is_read_whole),
+                cmocka_unit_test(file_systems_of_a_guest_are_read),
                 cmocka_unit_test(what_makes_no_sense_is_passed_over),
         };
 

@@ -230,6 +230,76 @@ static void disks_are_summed_and_the_guests_word_wins(void **state) {
         assert_int_equal(usage.disk_source, USAGE_GUEST);
 }
 
+static void a_raw_image_is_what_its_file_takes(void **state) {
+        _cleanup_(stats_freep) struct stats *now = reading(0, 0, 1);
+        struct usage usage;
+
+        add_disk(now, "/a.raw", 0, 3 * GIB, 3 * GIB);
+        now->blocks[0].file_bytes = GIB;
+        usage_compute(NULL, now, WORKLOAD_VM, 0, 0, &usage);
+        assert_near(usage.disk_percent, 100.0 / 3);
+        assert_int_equal(usage.disk_source, USAGE_BLOCKS);
+        add_disk(now, "/b.raw", 0, GIB, GIB); /* nobody can tell: it is left out of both sums */
+        add_disk(now, "/c.qcow2", 0, GIB, GIB / 2);
+        usage_compute(NULL, now, WORKLOAD_VM, 0, 0, &usage);
+        assert_near(usage.disk_percent, 37.5);
+        assert_int_equal(usage.disk_source, USAGE_PHYSICAL);
+        assert_true(isnan(usage.disk_fullest_percent));
+}
+
+static void add_fs(struct stats *stats, const char *mountpoint, const char *device,
+                const char *type, uint64_t used, uint64_t total) {
+        struct stats_fs *fs = stats_add_fs(stats, mountpoint);
+
+        if (!fs)
+                return;
+        (void) snprintf(fs->device, sizeof(fs->device), "%s", device);
+        (void) snprintf(fs->type, sizeof(fs->type), "%s", type);
+        fs->used_bytes = used;
+        fs->total_bytes = total;
+}
+
+static void file_systems_are_summed_each_device_once(void **state) {
+        _cleanup_(stats_freep) struct stats *now = reading(0, 0, 1);
+        struct usage usage;
+
+        stats_sum_fs(now);
+        assert_int_equal(now->fs_total_bytes, STATS_UNKNOWN);
+        add_fs(now, "/media/cdrom", "sr0", "iso9660", GIB, GIB);
+        add_fs(now, "/run", "", "tmpfs", GIB, GIB);
+        add_fs(now, "/boot/efi", "vda1", "vfat", STATS_UNKNOWN, STATS_UNKNOWN);
+        add_fs(now, "/odd", "vdz", "ext4", 2 * GIB, GIB);
+        add_fs(now, "/vast", "vdy", "ext4", 1, UINT64_MAX - 1);
+        stats_sum_fs(now);
+        assert_int_equal(now->fs_total_bytes, STATS_UNKNOWN);
+
+        add_fs(now, "/", "vda2", "ext4", GIB, 3 * GIB);
+        add_fs(now, "/var/lib/docker", "vda2", "ext4", GIB, 3 * GIB); /* mounted twice */
+        add_fs(now, "/srv", "vdb", "xfs", GIB / 2, GIB);
+        stats_sum_fs(now);
+        assert_int_equal(now->fs_used_bytes, GIB + GIB / 2);
+        assert_int_equal(now->fs_total_bytes, 4 * GIB);
+        usage_compute(NULL, now, WORKLOAD_VM, 0, 0, &usage);
+        assert_near(usage.disk_percent, 37.5);
+        assert_near(usage.disk_fullest_percent, 50);
+
+        for (size_t i = now->n_fs; i < STATS_FS_MAX + 3; i++)
+                add_fs(now, "/more", "", "ext4", 0, 1);
+        assert_int_equal(now->n_fs, STATS_FS_MAX);
+        assert_int_equal(now->devices_refused, 3);
+}
+
+static void a_domain_that_is_a_control_group_is_measured_as_one(void **state) {
+        _cleanup_(stats_freep) struct stats *now = reading(0, 0, 1);
+        struct usage usage;
+
+        now->memory_bytes = GIB;
+        now->memory_limit_bytes = 4 * GIB;
+        usage_compute(NULL, now, WORKLOAD_VM, 0, 0, &usage);
+        assert_near(usage.memory_percent, 25);
+        assert_int_equal(usage.memory_source, USAGE_CGROUP);
+}
+
 static void rates_are_never_negative(void **state) {
         assert_near(stats_rate(0, 100, 2000000), 50);
         assert_near(stats_rate(5, 5, 1), 0);
@@ -255,6 +325,9 @@ int main(void) {
                 cmocka_unit_test(memory_of_a_group_is_its_working_set),
                 cmocka_unit_test(disk_is_what_the_images_take),
                 cmocka_unit_test(disks_are_summed_and_the_guests_word_wins),
+                cmocka_unit_test(a_raw_image_is_what_its_file_takes),
+                cmocka_unit_test(file_systems_are_summed_each_device_once),
+                cmocka_unit_test(a_domain_that_is_a_control_group_is_measured_as_one),
                 cmocka_unit_test(rates_are_never_negative),
                 cmocka_unit_test(every_source_has_a_word),
         };
