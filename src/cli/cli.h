@@ -92,6 +92,13 @@ int probe_command(const struct cli *cli, int argc, char **argv);
 int probe_overlay(struct json_object *config, int argc, char **argv, struct json_object **ret_body,
                 const char **ret_bad);
 
+/* ---- config.c ---- */
+
+/** config show. Says on stderr what went wrong. Return: 0; negative errno. */
+int config_command(const struct cli *cli, int argc, char **argv, bool origin);
+/** @config: as GET /api/v1/config answers. */
+void print_config(const struct cli *cli, struct json_object *config, bool origin);
+
 /* ---- print_node.c ---- */
 
 void print_nodes(const struct cli *cli, struct json_object *nodes);

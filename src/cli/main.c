@@ -17,7 +17,7 @@
 
 struct request {
         struct cli cli;
-        bool follow, batch;
+        bool follow, batch, origin;
         int sort;         /* enum rows_key; negative: as the daemon has them */
         uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
@@ -39,6 +39,7 @@ static void help(void) {
                       "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
                       "  analytics SLUG [--days N]                                   its requests, day by day\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
+                      "  config show [--origin]                                      the daemon's configuration, and where each value is from\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
                       "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
@@ -46,6 +47,7 @@ static void help(void) {
                       "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
                       "      --batch             print N frames, two seconds apart (default 1), and end\n"
                       "      --days=N            of analytics, up to today (default 7, at most 366)\n"
+                      "      --origin            with config show: file, line and column, variable, credential or option\n"
                       "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
@@ -140,6 +142,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 OPT_SORT,
                 OPT_BATCH,
                 OPT_DAYS,
+                OPT_ORIGIN,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -152,6 +155,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "filter", required_argument, NULL, OPT_FILTER },
                 { "batch", no_argument, NULL, OPT_BATCH },
                 { "days", required_argument, NULL, OPT_DAYS },
+                { "origin", no_argument, NULL, OPT_ORIGIN },
                 { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
@@ -176,6 +180,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = add_filter(request, optarg);
                 else if (c == OPT_BATCH)
                         request->batch = true;
+                else if (c == OPT_ORIGIN)
+                        request->origin = true;
                 else if (c == OPT_DAYS)
                         r = set_days(request, optarg);
                 else if (c == OPT_SORT)
@@ -306,6 +312,11 @@ static int probe(struct request *request) {
         return probe_command(&request->cli, request->n_arguments, request->arguments);
 }
 
+static int config(struct request *request) {
+        return config_command(
+                        &request->cli, request->n_arguments, request->arguments, request->origin);
+}
+
 static int analytics(struct request *request) {
         _cleanup_(json_putp) struct json_object *object = NULL;
         _cleanup_(freep) char *path = NULL, *slug = NULL;
@@ -382,8 +393,8 @@ int main(int argc, char **argv) {
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "nodes", nodes },
                 { "apps", apps }, { "analytics", analytics }, { "probe", probe },
-                { "timeline", timeline }, { "top", run_top }, { "status", status },
-                { "complete", complete } };
+                { "config", config }, { "timeline", timeline }, { "top", run_top },
+                { "status", status }, { "complete", complete } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
