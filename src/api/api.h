@@ -10,9 +10,11 @@ struct actions;
 struct analytics;
 struct apps;
 struct counters;
+struct diag;
 struct event;
 struct feed;
 struct journal;
+struct json_object;
 struct node;
 struct prober;
 struct rollups;
@@ -51,7 +53,16 @@ struct api_context {
                                 */
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
-        int (*reload)(void *userdata);
+        /** Build a new configuration and go over to it. Return: 0; negative errno, with all as it
+         * was and @diag->text what is wrong with the new one. */
+        int (*reload)(struct diag *diag, void *userdata);
+        /** The configuration as people may see it; caller puts; NULL: no memory. May be NULL. */
+        struct json_object *(*config)(void *userdata);
+        struct {
+                uint64_t at_us, good_us; /* CLOCK_REALTIME of the last one, and of the last that
+                                            was good; reading it at the start is the first */
+                bool good;               /* the last one was */
+        } loaded;                        /* the configuration */
         /**
          * Take in an event that somebody posted (borrowed). @done: on the loop, once it is
          * durable and published.

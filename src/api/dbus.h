@@ -31,6 +31,8 @@ void dbus_workload_changed(struct dbus *dbus, const struct workload *workload);
 void dbus_workload_removed(struct dbus *dbus, const char *id);
 /** The state of @source has changed, and with it perhaps that of its workloads. */
 void dbus_source_changed(struct dbus *dbus, const char *source);
+/** Another configuration is in force: other sources, other slots of samples. */
+void dbus_configuration_changed(struct dbus *dbus);
 /** The app of that @slug was bound, bound anew or unbound. */
 void dbus_app_changed(struct dbus *dbus, const char *slug);
 /** The probe of that slug was set, removed, or changed its status. */

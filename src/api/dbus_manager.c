@@ -4,6 +4,8 @@
 
 #include "api/dbus_internal.h"
 #include "base/clock.h"
+#include "base/diag.h"
+#include "base/text.h"
 #include "engine/sampler.h"
 #include "model/workload.h"
 #include "store/journal.h"
@@ -177,15 +179,19 @@ static int method_get_workload_by_pid(
 
 static int then_reload(
                 struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error) {
+        struct diag diag = {};
         int r;
 
         r = dbus_check_owner(uid, error);
         if (r < 0)
                 return r;
-        r = dbus->api->reload(dbus->api->userdata);
+        r = dbus->api->reload(&diag, dbus->api->userdata);
         if (r < 0)
-                return sd_bus_error_set(error, VW_ERROR_BAD_CONFIGURATION,
-                                "The old configuration stays; the log says what is wrong with the new one");
+                return sd_bus_error_setf(error, VW_ERROR_BAD_CONFIGURATION,
+                                "The old configuration stays: %s",
+                                text_is_utf8(diag.text, strlen(diag.text))
+                                                ? diag.text
+                                                : "the log says what is wrong with the new one");
         return sd_bus_reply_method_return(message, "");
 }
 
@@ -197,7 +203,8 @@ const sd_bus_vtable dbus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("NodeName", "s", property_node_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Features", "as", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Features", "as", property_features, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Health", "s", property_health, 0, 0),
         SD_BUS_PROPERTY("Ready", "b", property_ready, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Sources", "a(sss)", property_sources, 0,
@@ -208,8 +215,8 @@ const sd_bus_vtable dbus_manager_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("EventSequence", "t", property_event_sequence, 0, 0),
         SD_BUS_PROPERTY("SampleIntervalUSec", "t", property_sample_interval, 0,
-                        SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("RingUSec", "t", property_ring, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("RingUSec", "t", property_ring, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("ListWorkloads", SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("a(ssssto)", workloads), method_list_workloads,
                         SD_BUS_VTABLE_UNPRIVILEGED),

@@ -435,6 +435,14 @@ const char *dbus_told_next_sample(struct dbus *dbus) {
         return told->id;
 }
 
+void dbus_configuration_changed(struct dbus *dbus) {
+        if (!dbus->named_us || !dbus_may_send(dbus))
+                return;
+        flush_manager(dbus);
+        (void) sd_bus_emit_properties_changed(dbus->bus, VW_OBJECT_PATH, VW_INTERFACE_MANAGER,
+                        "Features", "Sources", "SampleIntervalUSec", "RingUSec", NULL);
+}
+
 void dbus_source_changed(struct dbus *dbus, const char *source) {
         struct workload *workload;
 

@@ -23,6 +23,7 @@
 #include "base/text.h"
 
 #define CONNECTION_MEMORY (32 * 1024)
+#define CONNECTIONS_MAX   (1U << 17) /* libmicrohttpd's; ours is kept where they are accepted */
 #define ACCEPTS_PER_TURN  64
 #define REST_US           (100 * USEC_PER_MSEC)
 #define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
@@ -44,11 +45,38 @@ static void listener_arm(struct http_listener *listener) {
         (void) sd_event_source_set_enabled(listener->timer, SD_EVENT_ONESHOT);
 }
 
+/* It takes nothing new. */
+static void listener_close(struct http_listener *listener) {
+        listener->accept = sd_event_source_disable_unref(listener->accept);
+        listener->rest = sd_event_source_disable_unref(listener->rest);
+        http_gate_free(listener->gate);
+        listener->gate = NULL;
+        if (listener->fd >= 0 && listener->is_unix)
+                (void) unlink(listener->address + strlen("unix:"));
+        listener->fd = fd_close(listener->fd);
+}
+
 static void listener_run(struct http_listener *listener) {
         if (MHD_run(listener->daemon) != MHD_YES)
                 log_warn("The HTTP listener on %s has failed", listener->address);
         listener_arm(listener);
 }
+
+static struct http_listener *listener_free(struct http_listener *listener) {
+        if (!listener)
+                return NULL;
+        list_remove(&listener->list);
+        listener_close(listener);
+        sd_event_source_disable_unref(listener->io);
+        sd_event_source_disable_unref(listener->timer);
+        if (listener->daemon)
+                MHD_stop_daemon(listener->daemon);
+        free(listener->configured);
+        free(listener);
+        return NULL;
+}
+
+DEFINE_FREEP(struct http_listener, listener_free);
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         listener_run(userdata);
@@ -60,11 +88,23 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata) {
         return 0;
 }
 
+/* The last that was open on it has ended, or it has not. Not from within libmicrohttpd. */
+static void run_closing(struct http *http) {
+        struct http_listener *listener, *next;
+
+        list_for_each_safe(listener, next, &http->closing_listeners, list) {
+                listener_run(listener);
+                if (listener->n_connections == 0)
+                        listener_free(listener);
+        }
+}
+
 static int on_pump(sd_event_source *source, void *userdata) {
         struct http *http = userdata;
 
         for (size_t i = 0; i < http->n_listeners; i++)
-                listener_run(&http->listeners[i]);
+                listener_run(http->listeners[i]);
+        run_closing(http);
         return 0;
 }
 
@@ -209,6 +249,8 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
                 listener->n_connections++;
         else
                 listener->n_connections--;
+        if (listener->closing && listener->n_connections == 0)
+                http_pump(listener->http);
 }
 
 /* MHD's own timeout starts anew with every byte, this one does not. */
@@ -238,8 +280,8 @@ static int listener_open_daemon(struct http *http, struct http_listener *listene
         listener->daemon = MHD_start_daemon(
                         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
                         NULL, NULL, on_request, listener, MHD_OPTION_CONNECTION_LIMIT,
-                        http->config.connections_max, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-                        listener, MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
+                        CONNECTIONS_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
+                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_CONNECTION_TIMEOUT,
                         (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC),
@@ -262,15 +304,25 @@ static int listener_open_daemon(struct http *http, struct http_listener *listene
         return 0;
 }
 
-static int listener_open(struct http *http, struct http_listener *listener, const char *address) {
-        const struct http_gate_config gate = { .body_max = http->config.body_max,
+static int listener_open(
+                struct http *http, const char *address, struct http_listener **ret_listener) {
+        _cleanup_(listener_freep) struct http_listener *listener = NULL;
+        struct http_gate_config gate = { .body_max = http->config.body_max,
                 .timeout_us = http->config.header_timeout_us,
                 .pass = on_passed,
-                .refused = on_refused,
-                .userdata = listener };
+                .refused = on_refused };
         int r;
 
+        listener = calloc(1, sizeof(*listener));
+        if (!listener)
+                return -ENOMEM;
+        gate.userdata = listener;
+        list_init(&listener->list);
         listener->http = http;
+        listener->fd = -EBADF;
+        listener->configured = strdup(address);
+        if (!listener->configured)
+                return -ENOMEM;
         /* everybody may connect; who may ask is decided by SO_PEERCRED, see http_request.c */
         listener->fd = listen_open(
                         address, &(struct listen_options){ .mode = 0666 }, listener->address);
@@ -286,9 +338,11 @@ static int listener_open(struct http *http, struct http_listener *listener, cons
         if (r >= 0)
                 r = sd_event_add_time(http->api->event, &listener->rest, CLOCK_MONOTONIC,
                                 USEC_INFINITY, 1000, on_rested, listener);
-        if (r >= 0)
-                (void) sd_event_source_set_description(listener->accept, "http-accept");
-        return r;
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(listener->accept, "http-accept");
+        *ret_listener = TAKE_PTR(listener);
+        return 0;
 }
 
 static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata) {
@@ -300,6 +354,125 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         (void) sd_event_source_set_time_relative(source, http->config.sse_heartbeat_us);
         (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
+}
+
+/* ---- going over to another configuration ---- */
+
+static struct http_staged *staged_free(struct http_staged *staged) {
+        if (!staged)
+                return NULL;
+        for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
+                if (staged->is_new[i])
+                        listener_free(staged->listeners[i]);
+        for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++)
+                free(staged->cors_origins[i]);
+        free(staged->token);
+        free(staged);
+        return NULL;
+}
+DEFINE_FREEP(struct http_staged, staged_free);
+
+/* One of the present listeners that has that address and is not taken yet. */
+static struct http_listener *find_present(
+                const struct http *http, const struct http_staged *staged, const char *address) {
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                struct http_listener *listener = http->listeners[i];
+                bool taken = false;
+
+                for (size_t j = 0; j < HTTP_LISTENERS_MAX; j++)
+                        taken = taken || staged->listeners[j] == listener;
+                if (!taken && strcmp(listener->configured, address) == 0)
+                        return listener;
+        }
+        return NULL;
+}
+
+static int stage_listeners(struct http *http, struct http_staged *staged,
+                const struct http_config *config, const char **ret_address) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
+                staged->listeners[i] = find_present(http, staged, config->addresses[i]);
+                if (staged->listeners[i])
+                        continue;
+                *ret_address = config->addresses[i];
+                r = listener_open(http, config->addresses[i], &staged->listeners[i]);
+                staged->is_new[i] = r >= 0;
+                if (r >= 0)
+                        (void) sd_event_source_set_enabled(
+                                        staged->listeners[i]->accept, SD_EVENT_OFF);
+        }
+        return r;
+}
+
+int http_stage(struct http *http, const struct http_config *config, const char **ret_address) {
+        _cleanup_(staged_freep) struct http_staged *staged = calloc(1, sizeof(*staged));
+        int r;
+
+        if (!staged)
+                return -ENOMEM;
+        http_unstage(http);
+        staged->config = *config;
+        staged->token = config->token ? strdup(config->token) : NULL;
+        if (config->token && !staged->token)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_cors_origins; i++) {
+                staged->cors_origins[i] = strdup(config->cors_origins[i]);
+                if (!staged->cors_origins[i])
+                        return -ENOMEM;
+        }
+        r = stage_listeners(http, staged, config, ret_address);
+        if (r < 0)
+                return r;
+        http->staged = TAKE_PTR(staged);
+        return 0;
+}
+
+void http_unstage(struct http *http) {
+        http->staged = staged_free(http->staged);
+}
+
+/* Whoever waits for an answer on it gets it; a stream would never end. */
+static void retire(struct http *http, struct http_listener *listener) {
+        struct http_request *request;
+
+        listener->closing = true;
+        listener_close(listener);
+        list_append(&http->closing_listeners, &listener->list);
+        list_for_each(request, &http->requests, list)
+                if (request->listener == listener && request->is_stream)
+                        http_resume(request);
+        http_pump(http);
+}
+
+void http_commit(struct http *http) {
+        struct http_staged *staged = http->staged;
+
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                bool stays = false;
+
+                for (size_t j = 0; j < staged->config.n_addresses; j++)
+                        stays = stays || staged->listeners[j] == http->listeners[i];
+                if (!stays)
+                        retire(http, http->listeners[i]);
+        }
+        http->n_listeners = staged->config.n_addresses;
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                http->listeners[i] = staged->listeners[i];
+                if (staged->is_new[i])
+                        (void) sd_event_source_set_enabled(http->listeners[i]->accept, SD_EVENT_ON);
+                staged->is_new[i] = false;
+                staged->config.addresses[i] = NULL; /* the caller's */
+        }
+        http->config = staged->config;
+        free(http->token);
+        http->token = TAKE_PTR(staged->token);
+        for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++) {
+                free(http->cors_origins[i]);
+                http->cors_origins[i] = TAKE_PTR(staged->cors_origins[i]);
+                http->config.cors_origins[i] = http->cors_origins[i];
+        }
+        http_unstage(http);
 }
 
 int http_new(const struct http_config *config, const struct api_context *api,
@@ -318,14 +491,7 @@ int http_new(const struct http_config *config, const struct api_context *api,
         list_init(&http->requests);
         list_init(&http->sse);
         list_init(&http->sample_streams);
-        http->token = config->token ? strdup(config->token) : NULL;
-        if (config->token && !http->token)
-                return -ENOMEM;
-        for (size_t i = 0; i < config->n_cors_origins; i++) {
-                http->cors_origins[i] = strdup(config->cors_origins[i]);
-                if (!http->cors_origins[i])
-                        return -ENOMEM;
-        }
+        list_init(&http->closing_listeners);
         r = http_metrics_new(&http->metrics);
         if (r >= 0)
                 r = sd_event_add_defer(api->event, &http->pump, on_pump, http);
@@ -334,18 +500,17 @@ int http_new(const struct http_config *config, const struct api_context *api,
         if (r >= 0)
                 r = sd_event_add_time_relative(api->event, &http->heartbeat, CLOCK_MONOTONIC,
                                 config->sse_heartbeat_us, 0, on_heartbeat, http);
-        for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
-                *ret_address = config->addresses[i];
-                r = listener_open(http, &http->listeners[i], config->addresses[i]);
-                http->n_listeners++;
-        }
+        if (r >= 0)
+                r = http_stage(http, config, ret_address);
         if (r < 0)
                 return r;
+        http_commit(http);
         *ret_http = TAKE_PTR(http);
         return 0;
 }
 
 struct http *http_free(struct http *http) {
+        struct http_listener *listener;
         struct http_request *request;
 
         if (!http)
@@ -354,18 +519,11 @@ struct http *http_free(struct http *http) {
         http->closing = true;
         list_for_each(request, &http->requests, list)
                 http_resume(request); /* MHD wants none suspended when it stops */
-        for (size_t i = 0; i < http->n_listeners; i++) {
-                sd_event_source_disable_unref(http->listeners[i].accept);
-                sd_event_source_disable_unref(http->listeners[i].rest);
-                http_gate_free(http->listeners[i].gate);
-                fd_close(http->listeners[i].fd);
-                sd_event_source_disable_unref(http->listeners[i].io);
-                sd_event_source_disable_unref(http->listeners[i].timer);
-                if (http->listeners[i].daemon)
-                        MHD_stop_daemon(http->listeners[i].daemon);
-                if (http->listeners[i].is_unix)
-                        (void) unlink(http->listeners[i].address + strlen("unix:"));
-        }
+        http_unstage(http);
+        for (size_t i = 0; i < http->n_listeners; i++)
+                listener_free(http->listeners[i]);
+        while ((listener = list_first(&http->closing_listeners, struct http_listener, list)))
+                listener_free(listener);
         sd_event_source_disable_unref(http->pump);
         sd_event_source_disable_unref(http->heartbeat);
         http_metrics_free(http->metrics);
@@ -377,5 +535,5 @@ struct http *http_free(struct http *http) {
 }
 
 const char *http_address(const struct http *http, size_t i) {
-        return i < http->n_listeners ? http->listeners[i].address : NULL;
+        return i < http->n_listeners ? http->listeners[i]->address : NULL;
 }

@@ -30,6 +30,20 @@ struct http;
 int http_new(const struct http_config *config, const struct api_context *api,
                 struct http **ret_http, const char **ret_address);
 struct http *http_free(struct http *http);
+
+/**
+ * Make ready for another configuration: listeners that are new are opened (and take connections
+ * from http_commit() on), those of the same address stay as they are, with all that is open on
+ * them.
+ *
+ * Return: 0; as http_new(), and then all is as it was.
+ */
+int http_stage(struct http *http, const struct http_config *config, const char **ret_address);
+/** Go over to it. Listeners that are no longer wanted are closed; requests that are open on them
+ * are answered, streams end. */
+void http_commit(struct http *http);
+/** Forget it. */
+void http_unstage(struct http *http);
 /** A round of samples is complete: those of the slot at @at_us go to who streams them. */
 void sse_samples_ready(struct http *http, uint64_t at_us);
 DEFINE_FREEP(struct http, http_free);

@@ -16,6 +16,8 @@ struct json_object;
 struct http_gate;
 
 struct http_listener {
+        struct list list; /* of those that only end what is open, once they are closed */
+        char *configured; /* the address as it was asked for */
         struct http *http;
         struct MHD_Daemon *daemon; /* gets connections from the gate; has no listening socket */
         struct http_gate *gate;
@@ -23,6 +25,7 @@ struct http_listener {
         size_t n_connections; /* behind the gate */
         sd_event_source *accept, *rest, *io, *timer;
         bool is_unix;
+        bool closing; /* takes nothing new, its streams end */
         char address[LISTEN_NAME_MAX];
 };
 
@@ -54,14 +57,25 @@ struct http_wait {
         struct http_request *request; /* NULL: the client is gone */
 };
 
+/* A configuration that can be gone over to without fail. */
+struct http_staged {
+        struct http_config config;
+        char *token;
+        char *cors_origins[HTTP_ORIGINS_MAX];
+        struct http_listener *listeners[HTTP_LISTENERS_MAX];
+        bool is_new[HTTP_LISTENERS_MAX]; /* else it is one of the present ones */
+};
+
 struct http {
         struct http_config config;
         const struct api_context *api;
         char *token;
         char *cors_origins[HTTP_ORIGINS_MAX];
         gid_t group; /* whose members need none on the unix socket; -1: there is no such group */
-        struct http_listener listeners[HTTP_LISTENERS_MAX];
+        struct http_listener *listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
+        struct list closing_listeners; /* of struct http_listener */
+        struct http_staged *staged;    /* NULL: nothing */
         struct list requests;
         struct list sse;            /* of struct sse */
         struct list sample_streams; /* of struct sample_stream */
@@ -125,6 +139,7 @@ enum MHD_Result rest_answer_json(
 enum MHD_Result rest_health(struct http_request *request, const char *id);
 enum MHD_Result rest_ready(struct http_request *request, const char *id);
 enum MHD_Result rest_version(struct http_request *request, const char *id);
+enum MHD_Result rest_config(struct http_request *request, const char *id);
 enum MHD_Result rest_workloads(struct http_request *request, const char *id);
 enum MHD_Result rest_workload(struct http_request *request, const char *id);
 enum MHD_Result rest_events(struct http_request *request, const char *id);

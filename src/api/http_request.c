@@ -37,6 +37,7 @@ static const struct http_route routes[] = {
         { "/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
         { "/v1/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
         { "/api/v1/version", true, SCOPE_READ, { [ON_GET] = rest_version } },
+        { "/api/v1/config", false, SCOPE_ADMIN, { [ON_GET] = rest_config } },
         { "/api/v1/events", false, SCOPE_READ, { [ON_GET] = rest_events } },
         { "/api/v1/workloads", false, SCOPE_READ, { [ON_GET] = rest_workloads } },
         { "/api/v1/workloads/{id}/stop", false, SCOPE_ACTIONS, { [ON_POST] = rest_workload_stop } },

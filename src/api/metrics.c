@@ -158,6 +158,18 @@ static void daemon_series(struct exposition *exposition, const struct api_contex
         exposition_sample(exposition, &(struct metric_labels){ names, values, 1 }, 1);
 }
 
+static void config_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family
+                        good = { "virtwatch_config_last_reload_successful", METRIC_GAUGE, NULL,
+                                "Whether the configuration was good when last read" },
+                        when = { "virtwatch_config_last_reload_success_timestamp_seconds",
+                                METRIC_GAUGE, "seconds",
+                                "When a good configuration was last read" };
+
+        exposition_one(exposition, &good, api->loaded.good);
+        exposition_one(exposition, &when, api->loaded.good_us / USEC_PER_SEC);
+}
+
 static void journal_series(struct exposition *exposition, const struct journal *journal) {
         struct journal_stats stats;
 
@@ -228,6 +240,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         exposition.openmetrics = http_accepts_openmetrics(
                         http_header_list(request, MHD_HTTP_HEADER_ACCEPT, accept));
         daemon_series(&exposition, api);
+        config_series(&exposition, api);
         journal_series(&exposition, api->journal);
         engine_series(&exposition, request->http);
         event_series(&exposition, api->counters);

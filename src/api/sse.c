@@ -224,7 +224,7 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
         struct sse *sse = userdata;
         size_t n = sse->out.size - sse->sent;
 
-        if (sse->http->closing || sse->http->api->stopping)
+        if (sse->http->closing || sse->http->api->stopping || sse->request->listener->closing)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (n > 0) {
                 n = n < max ? n : max;

@@ -130,7 +130,8 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
         char text[80];
         size_t n;
 
-        if (stream->http->closing || stream->http->api->stopping)
+        if (stream->http->closing || stream->http->api->stopping ||
+                        stream->request->listener->closing)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (max < sizeof(text))
                 return 0;

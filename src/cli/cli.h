@@ -115,6 +115,12 @@ struct workload_options {
 /** workload stop|destroy|scale NAME. Says on stderr what went wrong. Return: 0; negative errno. */
 int workload_command(const struct cli *cli, int argc, char **argv,
                 const struct workload_options *options);
+/* ---- config.c ---- */
+
+/** config show. Says on stderr what went wrong. Return: 0; negative errno. */
+int config_command(const struct cli *cli, int argc, char **argv, bool origin);
+/** @config: as GET /api/v1/config answers. */
+void print_config(const struct cli *cli, struct json_object *config, bool origin);
 
 /* ---- print_node.c ---- */
 

@@ -17,7 +17,7 @@
 
 struct request {
         struct cli cli;
-        bool follow, batch;
+        bool follow, batch, origin;
         int sort;         /* enum rows_key; negative: as the daemon has them */
         uint64_t lines;   /* 0: not given */
         struct buf query; /* "kind=vm&" … */
@@ -42,6 +42,7 @@ static void help(void) {
                       "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
                       "  analytics SLUG [--days N]                                   its requests, day by day\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
+                      "  config show [--origin]                                      the daemon's configuration, and where each value is from\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
                       "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
@@ -50,6 +51,7 @@ static void help(void) {
                       "      --batch             print N frames, two seconds apart (default 1), and end\n"
                       "      --days=N            of analytics, up to today (default 7, at most 366)\n"
                       "      --yes-i-mean=NAME   of workload: its name, which is asked for otherwise\n"
+                      "      --origin            with config show: file, line and column, variable, credential or option\n"
                       "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
@@ -154,6 +156,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 OPT_VCPUS,
                 OPT_MEMORY,
                 OPT_YES,
+                OPT_ORIGIN,
                 OPT_JSON,
                 OPT_HOST,
                 OPT_TOKEN,
@@ -169,6 +172,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 { "vcpus", required_argument, NULL, OPT_VCPUS },
                 { "memory", required_argument, NULL, OPT_MEMORY },
                 { "yes-i-mean", required_argument, NULL, OPT_YES },
+                { "origin", no_argument, NULL, OPT_ORIGIN },
                 { "sort", required_argument, NULL, OPT_SORT },
                 { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
                 { "host", required_argument, NULL, OPT_HOST },
@@ -193,6 +197,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = add_filter(request, optarg);
                 else if (c == OPT_BATCH)
                         request->batch = true;
+                else if (c == OPT_ORIGIN)
+                        request->origin = true;
                 else if (c == OPT_DAYS)
                         r = set_days(request, optarg);
                 else if (c == OPT_SORT)
@@ -377,6 +383,11 @@ static int workload(struct request *request) {
                         &request->workload);
 }
 
+static int config(struct request *request) {
+        return config_command(
+                        &request->cli, request->n_arguments, request->arguments, request->origin);
+}
+
 static int analytics(struct request *request) {
         _cleanup_(json_putp) struct json_object *object = NULL;
         _cleanup_(freep) char *path = NULL, *slug = NULL;
@@ -453,8 +464,8 @@ int main(int argc, char **argv) {
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "workload", workload },
                 { "nodes", nodes }, { "apps", apps }, { "analytics", analytics },
-                { "probe", probe }, { "timeline", timeline }, { "top", run_top },
-                { "status", status }, { "complete", complete } };
+                { "probe", probe }, { "config", config }, { "timeline", timeline },
+                { "top", run_top }, { "status", status }, { "complete", complete } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;

@@ -2,20 +2,15 @@
 
 #include "daemon/config.h"
 
-#include <fcntl.h>
 #include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/fs.h"
 #include "base/text.h"
 #include "daemon/config_apps.h"
 #include "daemon/config_keys.h"
-#include "model/address.h"
-#include "model/ring.h"
+#include "daemon/config_secret.h"
 #include "virtwatch/virtwatch.h"
-
-#define TOKEN_MAX 4096
 
 static int list_of(struct config_list *list, const char *a, const char *b) {
         list->items[0] = strdup(a);
@@ -57,6 +52,13 @@ static int init_node(struct config *config) {
         return r;
 }
 
+const char *config_host_name(char host[static CONFIG_HOST_MAX]) {
+        memset(host, 0, CONFIG_HOST_MAX);
+        if (gethostname(host, CONFIG_HOST_MAX - 1) < 0 || !host[0])
+                (void) snprintf(host, CONFIG_HOST_MAX, "localhost");
+        return host;
+}
+
 int config_init(struct config *config) {
         _cleanup_(config_done) struct config new = {
                 .oom_rule = OOM_RULE_EXIT_137,
@@ -87,10 +89,10 @@ int config_init(struct config *config) {
                 .log_level = LOG_LEVEL_INFO,
                 .log_target = LOG_TARGET_AUTO,
         };
-        char host[256] = "localhost";
+        char host[CONFIG_HOST_MAX];
 
-        (void) gethostname(host, sizeof(host) - 1);
-        new.node_name = strdup(host);
+        new.origins = calloc(config_key_count(), sizeof(new.origins[0]));
+        new.node_name = strdup(config_host_name(host));
         new.state_dir = strdup(VW_STATE_DIR_DEFAULT);
         new.docker.socket = strdup("/run/docker.sock");
         new.podman.socket = strdup("/run/podman/podman.sock");
@@ -101,12 +103,13 @@ int config_init(struct config *config) {
         new.units.address = strdup("");
         new.machined.address = strdup("");
         new.oomd.address = strdup("");
-        new.probes.user_agent = strdup("virtwatch/" VIRTWATCH_VERSION);
+        new.probes.user_agent = strdup(CONFIG_USER_AGENT);
         new.probes.ca_file = strdup("");
-        if (!new.node_name || !new.state_dir || !new.docker.socket || !new.podman.socket ||
-                        !new.containerd.socket || !new.bus || !new.kernel.from ||
-                        !new.kernel.journal_dir || !new.units.address || !new.machined.address ||
-                        !new.oomd.address || !new.probes.user_agent || !new.probes.ca_file)
+        if (!new.origins || !new.node_name || !new.state_dir || !new.docker.socket ||
+                        !new.podman.socket || !new.containerd.socket || !new.bus ||
+                        !new.kernel.from || !new.kernel.journal_dir || !new.units.address ||
+                        !new.machined.address || !new.oomd.address || !new.probes.user_agent ||
+                        !new.probes.ca_file)
                 return -ENOMEM;
         if (list_of(&new.libvirt.uris, "qemu:///system", NULL) < 0 ||
                         list_of(&new.listen, VW_HTTP_ADDRESS_DEFAULT,
@@ -120,6 +123,9 @@ int config_init(struct config *config) {
 }
 
 void config_done(struct config *config) {
+        for (size_t i = 0; config->origins && i < config_key_count(); i++)
+                free(config->origins[i].path);
+        free(config->origins);
         free(config->node_name);
         free(config->state_dir);
         free(config->docker.socket);
@@ -159,34 +165,42 @@ int config_set(struct config *config, const char *key, const char *value, struct
         return config_key_set(config, found, value, diag);
 }
 
+/* ---- layers ---- */
+
 /* A file with a secret in it that others may read is refused (RELIABILITY B, secrets). */
-static int check_mode(const char *path, struct diag *diag) {
+static int check_mode(const char *path, const char *key, struct config_faults *faults) {
+        struct diag diag = {};
         struct stat st;
 
+        (void) snprintf(diag.path, sizeof(diag.path), "%s", path);
         if (stat(path, &st) < 0)
-                return -errno;
+                return config_faults_add(faults, -errno, &diag);
         if ((st.st_mode & 0037) == 0)
                 return 0;
-        diag_set(diag, 0, 0,
-                        "it holds http.token and others may read it; chmod 0640 or less, or use a credential");
-        return -EACCES;
+        diag_set(&diag, 0, 0,
+                        "it holds %s and others may read it; chmod 0640 or less, or use a credential",
+                        key);
+        return config_faults_add(faults, -EACCES, &diag);
 }
 
-/* One file, whose token, if it has one, is kept from others. */
-static int load_file(struct config *config, const char *path, struct diag *diag) {
-        char *before = TAKE_PTR(config->token);
+/* One file, which, if it holds a secret, must be kept from others. */
+static int load_file(struct config *config, const char *path, struct config_faults *faults) {
         int r;
 
-        r = config_file_load(config, path, diag);
-        if (!config->token) {
-                config->token = before;
-                return r;
+        config->layer = CONFIG_FILE;
+        r = config_file_read(config, path, faults);
+        for (size_t i = 0; r >= 0 && i < config_key_count(); i++) {
+                const struct config_key *key = config_key_at(i);
+                const struct config_origin *origin = config_key_origin(config, key);
+
+                if (key->flags & CONFIG_KEY_SECRET && origin->layer == CONFIG_FILE &&
+                                !origin->secret && text_equal(origin->path, path))
+                        r = check_mode(path, key->name, faults);
         }
-        free(before);
-        return r < 0 ? r : check_mode(path, diag);
+        return r;
 }
 
-static int load_conf_d(struct config *config, const char *path, struct diag *diag) {
+static int load_conf_d(struct config *config, const char *path, struct config_faults *faults) {
         _cleanup_(freep) char *pattern = NULL;
         const char *slash = strrchr(path, '/');
         glob_t found = {};
@@ -201,17 +215,66 @@ static int load_conf_d(struct config *config, const char *path, struct diag *dia
                 return -ENOMEM;
         r = 0;
         for (size_t i = 0; r >= 0 && i < found.gl_pathc; i++)
-                r = load_file(config, found.gl_pathv[i], diag);
+                r = load_file(config, found.gl_pathv[i], faults);
         globfree(&found);
         return r;
 }
 
+/* "events.oom_rule" as a variable: VIRTWATCH_EVENTS__OOM_RULE. @dot: what stands for a dot. */
+static const char *variable_of(const char *key, const char *dot, char *text, size_t size) {
+        size_t n = (size_t) snprintf(text, size, "VIRTWATCH_");
+
+        for (; *key && n + strlen(dot) + 1 < size; key++) {
+                if (*key == '.') {
+                        n += (size_t) snprintf(text + n, size - n, "%s", dot);
+                        continue;
+                }
+                text[n++] = (char) (*key >= 'a' && *key <= 'z' ? *key - 'a' + 'A' : *key);
+        }
+        text[n] = '\0';
+        return text;
+}
+
+/* With one underscore where two should be it would be passed over as somebody else's. */
+static int check_near_variable(const char *variable, struct diag *diag) {
+        const size_t n = strcspn(variable, "=");
+        char text[192];
+
+        for (size_t i = 0; i < config_key_count(); i++) {
+                const char *name = config_key_at(i)->name;
+
+                (void) variable_of(name, "_", text, sizeof(text));
+                if (strlen(text) != n || strncmp(text, variable, n) != 0)
+                        continue;
+                diag_set(diag, 0, 0, "two underscores stand for the dot of '%s'; did you mean %s?",
+                                name, variable_of(name, "__", text, sizeof(text)));
+                return -EINVAL;
+        }
+        return 0; /* VIRTWATCH_HOST, VIRTWATCH_TOKEN: the client's */
+}
+
+static int unknown_variable(const char *key, struct diag *diag) {
+        const char *near = config_key_suggest(key);
+        char text[192];
+
+        if (near) {
+                diag_set(diag, 0, 0, "there is no key '%s'; did you mean %s?", key,
+                                variable_of(near, "__", text, sizeof(text)));
+        } else {
+                diag_set(diag, 0, 0, "there is no key '%s'", key);
+        }
+        return -EINVAL;
+}
+
 /* VIRTWATCH_EVENTS__OOM_RULE is events.oom_rule: two underscores are a dot. */
 static int load_variable(struct config *config, const char *variable, struct diag *diag) {
+        const struct config_key *found;
         char key[128];
         const char *c = variable + strlen("VIRTWATCH_");
         size_t n = 0;
 
+        (void) snprintf(diag->path, sizeof(diag->path), "%.*s", (int) strcspn(variable, "="),
+                        variable);
         for (; *c && *c != '=' && n + 1 < sizeof(key); c++) {
                 if (c[0] == '_' && c[1] == '_') {
                         key[n++] = '.';
@@ -222,116 +285,69 @@ static int load_variable(struct config *config, const char *variable, struct dia
         }
         key[n] = '\0';
         if (!strchr(key, '.'))
-                return 0; /* VIRTWATCH_HOST, VIRTWATCH_TOKEN: the client's */
-
-        (void) snprintf(diag->path, sizeof(diag->path), "environment");
-        if (*c != '=')
-                return config_unknown_key(key, diag); /* longer than any of ours */
-        return config_set(config, key, c + 1, diag);
+                return check_near_variable(variable, diag);
+        found = *c == '=' ? config_key_find(key) : NULL; /* else longer than any of ours */
+        return found ? config_key_set(config, found, c + 1, diag) : unknown_variable(key, diag);
 }
 
-static int load_credential(struct config *config, struct diag *diag) {
-        _cleanup_(freep) char *path = NULL, *text = NULL;
-        const char *dir = getenv("CREDENTIALS_DIRECTORY");
-        size_t size;
+static int load_environment(struct config *config, struct config_faults *faults) {
+        int r = 0;
+
+        config->layer = CONFIG_ENVIRONMENT;
+        for (char **variable = environ; r >= 0 && *variable; variable++) {
+                struct diag diag = {};
+
+                if (!text_starts_with(*variable, "VIRTWATCH_"))
+                        continue;
+                r = load_variable(config, *variable, &diag);
+                if (r == -EINVAL)
+                        r = config_faults_add(faults, r, &diag);
+        }
+        return r;
+}
+
+static int load_credential(struct config *config, struct config_faults *faults) {
+        _cleanup_(freep) char *text = NULL;
+        struct diag diag = {};
         int r;
 
-        if (!dir)
-                return 0;
-        if (asprintf(&path, "%s/virtwatch.token", dir) < 0)
-                return -ENOMEM;
-
-        r = fs_read_text(AT_FDCWD, path, TOKEN_MAX, &text, &size);
+        config->layer = CONFIG_CREDENTIAL;
+        r = config_secret_read("virtwatch.token", &text, &diag);
         if (r == -ENOENT)
                 return 0;
-        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
-        if (r < 0)
-                return r;
-        if (strlen(text) != size) {
-                diag_set(diag, 0, 0, "it has a NUL in it");
-                return -EINVAL;
+        if (r >= 0) {
+                (void) snprintf(diag.path, sizeof(diag.path), "%s/virtwatch.token",
+                                getenv("CREDENTIALS_DIRECTORY"));
+                r = config_key_set_raw(config, config_key_find("http.token"), text, &diag);
         }
-        text[strcspn(text, "\r\n")] = '\0';
-        return config_set(config, "http.token", text, diag);
+        return r < 0 && r != -ENOMEM ? config_faults_add(faults, r, &diag) : r;
 }
 
-static int check_ranges(const char *key, const struct config_list *list, struct diag *diag) {
-        struct address_range range;
-
-        for (size_t i = 0; i < list->n; i++) {
-                if (address_range_parse(list->items[i], &range) >= 0)
-                        continue;
-                diag_set(diag, 0, 0,
-                                "%s has addresses and ranges such as 127.0.0.0/8 or fd00::/8, not '%s'",
-                                key, list->items[i]);
-                return -EINVAL;
-        }
-        return 0;
-}
-
-static int check_probes(const struct config *config, struct diag *diag) {
-        int r;
-
-        if (config->probes.ca_file[0] && config->probes.ca_file[0] != '/') {
-                diag_set(diag, 0, 0, "probes.ca_file must be absolute, not '%s'",
-                                config->probes.ca_file);
-                return -EINVAL;
-        }
-        r = check_ranges("probes.allow", &config->probes.allow, diag);
-        return r < 0 ? r : check_ranges("probes.deny", &config->probes.deny, diag);
-}
-
-static int config_check(const struct config *config, struct diag *diag) {
-        if (config->libvirt.enabled && config->libvirt.uris.n == 0) {
-                diag_set(diag, 0, 0,
-                                "sources.libvirt.uris is empty; set sources.libvirt.enabled to false instead");
-                return -EINVAL;
-        }
-        if (config->kernel.journal_dir[0] && config->kernel.journal_dir[0] != '/') {
-                diag_set(diag, 0, 0, "sources.kernel.journal_dir must be absolute, not '%s'",
-                                config->kernel.journal_dir);
-                return -EINVAL;
-        }
-        if (config->token && strlen(config->token) < 16) {
-                diag_set(diag, 0, 0, "http.token is shorter than 16 characters");
-                return -EINVAL;
-        }
-        if (config->sample_ring_us < config->sample_interval_us ||
-                        config->sample_ring_us / config->sample_interval_us > RING_SLOTS_MAX) {
-                diag_set(diag, 0, 0, "sampler.ring must be from 1 to %d times sampler.interval",
-                                RING_SLOTS_MAX);
-                return -EINVAL;
-        }
-        for (size_t i = 0; i < config->analytics.files.n; i++) {
-                if (config->analytics.files.items[i][0] != '/') {
-                        diag_set(diag, 0, 0, "analytics.files must be absolute, not '%s'",
-                                        config->analytics.files.items[i]);
-                        return -EINVAL;
-                }
-        }
-        if (config->state_dir[0] != '/') {
-                diag_set(diag, 0, 0, "store.path must be absolute, not '%s'", config->state_dir);
-                return -EINVAL;
-        }
-        return check_probes(config, diag);
-}
-
-int config_load(struct config *config, const char *path, struct diag *diag) {
+int config_read(struct config *config, const char *path, struct config_faults *faults) {
         int r = 0;
 
         if (path) {
-                r = load_file(config, path, diag);
+                r = load_file(config, path, faults);
                 if (r >= 0)
-                        r = load_conf_d(config, path, diag);
+                        r = load_conf_d(config, path, faults);
         }
-        for (char **variable = environ; r >= 0 && *variable; variable++)
-                if (text_starts_with(*variable, "VIRTWATCH_"))
-                        r = load_variable(config, *variable, diag);
         if (r >= 0)
-                r = load_credential(config, diag);
-        if (r >= 0) {
-                diag->path[0] = '\0';
-                r = config_check(config, diag);
-        }
+                r = load_environment(config, faults);
+        if (r >= 0)
+                r = load_credential(config, faults);
+        config->layer = CONFIG_OPTION; /* what comes now, by config_set() */
         return r < 0 ? r : 0;
+}
+
+int config_load(struct config *config, const char *path, struct diag *diag) {
+        _cleanup_(config_faults_done) struct config_faults faults = {};
+        int r;
+
+        r = config_read(config, path, &faults);
+        if (r >= 0)
+                r = config_check(config, &faults);
+        if (r < 0 || faults.n == 0)
+                return r;
+        *diag = faults.items[0].diag;
+        return faults.items[0].error;
 }

@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "daemon/config_faults.h"
 #include "model/access_line.h"
 #include "model/exit.h"
 
@@ -35,8 +36,30 @@ struct config_peer {
         char *address; /* of the bus; "" (default): the system bus */
 };
 
+/* Where a value came from; the later ones win. */
+enum config_layer {
+        CONFIG_DEFAULT,
+        CONFIG_FILE, /* with conf.d */
+        CONFIG_ENVIRONMENT,
+        CONFIG_CREDENTIAL,
+        CONFIG_OPTION, /* the command line */
+        CONFIG_LAYER_MAX_
+};
+
+struct config_origin {
+        enum config_layer layer;
+        bool secret; /* one went into the value: it is not to be shown */
+        char *path;  /* of the file or credential; or the variable, or the option; NULL: default */
+        unsigned int line, column; /* of files */
+};
+
+struct json_object;
+
 struct config {
-        char *node_name; /* node.name; default: the host's name */
+        struct config_origin *origins; /* private: by index of the key; see config_key_origin() */
+        enum config_layer layer;       /* private: what is being read */
+
+        char *node_name; /* node.name; default, also for "": the host's name */
         /* Patterns of glob(7), a list each. */
         struct config_list file_systems; /* node.file_systems: types that are looked at; default:
                                             those of local disks */
@@ -82,7 +105,8 @@ struct config {
                 struct config_list allow; /* probes.allow: ranges of addresses that are opened:
                                              loopback, metadata services; default none */
                 struct config_list deny;  /* probes.deny: ranges that are closed; default none */
-                char *user_agent;         /* probes.user_agent */
+                char *user_agent;         /* probes.user_agent; default, also for "":
+                                             virtwatch/VERSION */
                 char *ca_file; /* probes.ca_file: certificates to trust; "" (default): the
                                   system's */
         } probes;
@@ -127,14 +151,15 @@ struct config {
 
         struct config_list listen; /* http.listen, default [127.0.0.1:9887,
                                       unix:/run/virtwatch/http.sock] */
-        char *token;               /* http.token, or credential virtwatch.token; NULL: none */
+        char *token;               /* http.token, or credential virtwatch.token; NULL, set by "":
+                                      none */
         struct config_list
                         cors_origins; /* http.cors_origins, default none: "https://panel.example" */
         unsigned int connections_max; /* http.connections_max: 16..65536, default 4096 */
         unsigned int sse_readers_max; /* http.sse_readers_max: 1..65536, default 2048 */
 
         char *bus;         /* dbus.bus: system (default) | user | none */
-        char *bus_address; /* dbus.address; wins over bus */
+        char *bus_address; /* dbus.address; wins over bus; NULL, set by "": none */
 
         enum log_level log_level;   /* logging.level */
         enum log_target log_target; /* logging.format: auto | text | json | journal */
@@ -146,9 +171,18 @@ void config_done(struct config *config);
 
 /**
  * Read @path, then PATH's folder's conf.d/ *.yaml in order of name, then VIRTWATCH_SECTION__KEY of
- * the environment, then $CREDENTIALS_DIRECTORY/virtwatch.token; check the whole.
+ * the environment, then $CREDENTIALS_DIRECTORY/virtwatch.token.
  *
- * @path: NULL: only environment and credentials; a file that is not there is -ENOENT
+ * @path:   NULL: only environment and credentials; a file that is not there is -ENOENT
+ * @faults: all that is wrong with it; one fault does not end the reading
+ *
+ * Return: 0, also if there are faults; -ENOMEM.
+ */
+int config_read(struct config *config, const char *path, struct config_faults *faults);
+/** What keys mean together, to be called when all is read. Errors as config_read(). */
+int config_check(const struct config *config, struct config_faults *faults);
+/**
+ * Both of these, where the first fault will do.
  *
  * Return: 0; -EINVAL with @diag (unknown and duplicate keys, values out of range, with a suggestion
  * for a near miss); -ENOENT, -EACCES … with diag->path set.
@@ -158,3 +192,7 @@ int config_load(struct config *config, const char *path, struct diag *diag);
 /** Set one key from text, as the environment and --set KEY=VALUE do. Return: 0; -EINVAL with @diag.
  */
 int config_set(struct config *config, const char *key, const char *value, struct diag *diag);
+
+/** Every key as people see it: an array of {"key","value","default","origin":{…},"secret",
+ * "reload"}, in the table's order; no secret in it. Caller puts; NULL: no memory. */
+struct json_object *config_to_json(const struct config *config);

@@ -15,7 +15,8 @@
 struct walk {
         yaml_document_t *document;
         struct config *config;
-        struct diag *diag;
+        struct config_faults *faults;
+        struct diag *diag;   /* the next fault */
         bool seen[KEYS_MAX]; /* by index of the key */
         struct {
                 yaml_node_t *node;
@@ -50,6 +51,10 @@ static bool has_nul(const yaml_node_t *scalar) {
 static int set_list(struct walk *walk, const struct config_key *key, const yaml_node_t *node) {
         int r;
 
+        mark(walk, node);
+        r = config_origin_set(walk->config, key, walk->diag);
+        if (r < 0)
+                return r;
         config_list_clear((struct config_list *) (void *) ((char *) walk->config + key->offset));
         for (yaml_node_item_t *item = node->data.sequence.items.start;
                         item < node->data.sequence.items.top; item++) {
@@ -169,6 +174,8 @@ static int walk_document(struct walk *walk) {
                         walk->depth--;
                 else
                         r = step(walk);
+                if (r == -EINVAL)
+                        r = config_faults_add(walk->faults, r, walk->diag);
         }
         return r;
 }
@@ -214,8 +221,7 @@ static int check_end(yaml_parser_t *parser, struct walk *walk) {
         return r;
 }
 
-static int parse_file(struct config *config, FILE *file, struct diag *diag) {
-        struct walk walk = { .config = config, .diag = diag };
+static int parse_file(struct walk *walk, FILE *file) {
         yaml_document_t document;
         yaml_parser_t parser;
         int r;
@@ -225,29 +231,27 @@ static int parse_file(struct config *config, FILE *file, struct diag *diag) {
         if (!yaml_parser_initialize(&parser))
                 return -ENOMEM;
         yaml_parser_set_input_file(&parser, file);
-        r = load_document(&parser, &walk, &document);
+        r = load_document(&parser, walk, &document);
         if (r >= 0) {
-                walk.document = &document;
-                r = walk_document(&walk);
+                walk->document = &document;
+                r = walk_document(walk);
+                walk->document = NULL;
                 yaml_document_delete(&document);
         }
         if (r >= 0)
-                r = check_end(&parser, &walk);
+                r = check_end(&parser, walk);
         yaml_parser_delete(&parser);
         return r;
 }
 
-int config_file_load(struct config *config, const char *path, struct diag *diag) {
+int config_file_read(struct config *config, const char *path, struct config_faults *faults) {
+        struct diag diag = {};
+        struct walk walk = { .config = config, .faults = faults, .diag = &diag };
         _cleanup_(file_closep) FILE *file = NULL;
         int r;
 
-        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
+        (void) snprintf(diag.path, sizeof(diag.path), "%s", path);
         file = fopen(path, "re");
-        if (!file)
-                return -errno;
-
-        r = parse_file(config, file, diag);
-        if (r >= 0)
-                diag->line = diag->column = 0;
-        return r;
+        r = file ? parse_file(&walk, file) : -errno;
+        return r < 0 && r != -ENOMEM ? config_faults_add(faults, r, &diag) : r;
 }

@@ -8,6 +8,7 @@
 #include "api/http.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/config_secret.h"
 
 #define SPAN_YEARS_MAX (100 * UINT64_C(366) * 86400 * USEC_PER_SEC)
 
@@ -37,6 +38,30 @@ static int parse_text(
         free(*to);
         *to = copy;
         return 0;
+}
+
+/* "" is none. */
+static int parse_optional(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        char **to = field;
+
+        if (text[0])
+                return parse_text(key, field, text, diag);
+        free(*to);
+        *to = NULL;
+        return 0;
+}
+
+static int parse_node_name(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        char host[CONFIG_HOST_MAX];
+
+        return parse_text(key, field, text[0] ? text : config_host_name(host), diag);
+}
+
+static int parse_user_agent(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        return parse_text(key, field, text[0] ? text : CONFIG_USER_AGENT, diag);
 }
 
 static int parse_bool(
@@ -149,12 +174,12 @@ static int parse_log_target(
         return 0;
 }
 
+static const char *const compat_words[] = { "off", "inovex", "tinkoff", "both" };
+
 static int parse_compat(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
-        static const char *const words[] = { "off", "inovex", "tinkoff", "both" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-                if (strcmp(text, words[i]) == 0) {
+        for (size_t i = 0; i < ARRAY_SIZE(compat_words); i++) {
+                if (strcmp(text, compat_words[i]) == 0) {
                         *(enum api_compat *) field = (enum api_compat) i;
                         return 0;
                 }
@@ -164,15 +189,15 @@ static int parse_compat(
         return -EINVAL;
 }
 
+static const char *const duration_words[] = { [ACCESS_DURATION_AUTO] = "auto",
+        [ACCESS_DURATION_SECONDS] = "s",
+        [ACCESS_DURATION_MS] = "ms",
+        [ACCESS_DURATION_NS] = "ns" };
+
 static int parse_duration_unit(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
-        static const char *const words[] = { [ACCESS_DURATION_AUTO] = "auto",
-                [ACCESS_DURATION_SECONDS] = "s",
-                [ACCESS_DURATION_MS] = "ms",
-                [ACCESS_DURATION_NS] = "ns" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-                if (strcmp(text, words[i]) == 0) {
+        for (size_t i = 0; i < ARRAY_SIZE(duration_words); i++) {
+                if (strcmp(text, duration_words[i]) == 0) {
                         *(enum access_duration *) field = (enum access_duration) i;
                         return 0;
                 }
@@ -203,54 +228,96 @@ static int parse_kernel_from(
         return parse_text(key, field, text, diag);
 }
 
-/* A list given as one text: items by comma. */
+/* A list given as one text: items by comma. Each item is looked at by itself, so that a comma in a
+ * secret parts nothing. */
 static int parse_list(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
-        struct config_list *list = field;
+        struct config *config = (struct config *) (void *) ((char *) field - key->offset);
         const char *end;
-        char *item;
-        int r;
+        int r = 0;
 
-        r = check_text(key, text, diag);
-        if (r < 0)
-                return r;
-        config_list_clear(list);
-        for (const char *begin = text; *begin; begin = *end ? end + 1 : end) {
+        config_list_clear(field);
+        for (const char *begin = text; r >= 0 && *begin; begin = *end ? end + 1 : end) {
+                _cleanup_(freep) char *item = NULL;
+
                 end = strchrnul(begin, ',');
                 if (end == begin)
                         continue;
-                if (list->n >= CONFIG_PATTERNS_MAX) {
-                        diag_set(diag, diag->line, diag->column, "%s has more than %d items",
-                                        key->name, CONFIG_PATTERNS_MAX);
-                        return -EINVAL;
-                }
                 item = strndup(begin, (size_t) (end - begin));
                 if (!item)
                         return -ENOMEM;
-                list->items[list->n++] = item;
+                r = config_list_add(key, config, item, diag);
         }
-        return 0;
+        return r;
+}
+
+/* What stands in the field that a parser fills. */
+static const struct {
+        int (*parse)(const struct config_key *key, void *field, const char *text,
+                        struct diag *diag);
+        enum config_type type;
+} types[] = {
+        { parse_text, CONFIG_TEXT },
+        { parse_optional, CONFIG_TEXT },
+        { parse_node_name, CONFIG_TEXT },
+        { parse_user_agent, CONFIG_TEXT },
+        { parse_bus, CONFIG_TEXT },
+        { parse_kernel_from, CONFIG_TEXT },
+        { parse_bool, CONFIG_BOOL },
+        { parse_uint, CONFIG_UINT },
+        { parse_span, CONFIG_SPAN },
+        { parse_size, CONFIG_SIZE },
+        { parse_list, CONFIG_LIST },
+        { parse_oom_rule, CONFIG_WORD },
+        { parse_log_level, CONFIG_WORD },
+        { parse_log_target, CONFIG_WORD },
+        { parse_compat, CONFIG_WORD },
+        { parse_duration_unit, CONFIG_WORD },
+};
+
+enum config_type config_key_type(const struct config_key *key) {
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+                if (types[i].parse == key->parse)
+                        return types[i].type;
+        return CONFIG_TYPE_MAX_;
+}
+
+const char *config_key_word(const struct config_key *key, const void *field) {
+        if (key->parse == parse_oom_rule)
+                return oom_rule_to_string(*(const enum oom_rule *) field);
+        if (key->parse == parse_log_level)
+                return log_level_to_string(*(const enum log_level *) field);
+        if (key->parse == parse_log_target)
+                return log_target_to_string(*(const enum log_target *) field);
+        if (key->parse == parse_compat)
+                return compat_words[*(const enum api_compat *) field];
+        if (key->parse == parse_duration_unit)
+                return duration_words[*(const enum access_duration *) field];
+        return NULL;
 }
 
 /* clang-format off */
 /* NOLINTBEGIN(bugprone-macro-parentheses): names of fields cannot have any */
-#define KEY(name, parser, field, ...) { name, parser, offsetof(struct config, field), __VA_ARGS__ }
+#define KEY_WITH(flags, name, parser, field, min, max, is_list) \
+        { name, parser, offsetof(struct config, field), min, max, is_list, flags }
+#define KEY(...) KEY_WITH(0, __VA_ARGS__)
+#define KEY_TOLD(...) KEY_WITH(CONFIG_KEY_TOLD, __VA_ARGS__)
 #define RUNTIME(section, field)                                              \
         KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
         KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
-        KEY("sources." section ".socket", parse_text, field.socket, 0, 0, false)
+        KEY_TOLD("sources." section ".socket", parse_text, field.socket, 0, 0, false)
 #define PEER(section, field)                                                 \
         KEY("sources." section ".enabled", parse_bool, field.enabled, 0, 0, false),   \
         KEY("sources." section ".required", parse_bool, field.required, 0, 0, false), \
-        KEY("sources." section ".address", parse_text, field.address, 0, 0, false)
+        KEY_TOLD("sources." section ".address", parse_text, field.address, 0, 0, false)
 
 /* NOLINTEND(bugprone-macro-parentheses) */
 static const struct config_key keys[] = {
-        KEY("node.name", parse_text, node_name, 0, 0, false),
+        KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "node.name", parse_node_name, node_name, 0, 0, false),
         KEY("node.file_systems", parse_list, file_systems, 0, CONFIG_PATTERNS_MAX, true),
         KEY("node.ignore_interfaces", parse_list, ignore_interfaces, 0, CONFIG_PATTERNS_MAX, true),
         KEY("node.ignore_disks", parse_list, ignore_disks, 0, CONFIG_PATTERNS_MAX, true),
-        KEY("store.path", parse_text, state_dir, 0, 0, false),
+        KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "store.path", parse_text, state_dir, 0, 0, false),
         KEY("events.oom_rule", parse_oom_rule, oom_rule, 0, 0, false),
         KEY("events.evidence_wait", parse_span, evidence_wait_us, 0, 5 * USEC_PER_SEC, false),
         KEY("events.retention_age", parse_span, retention_age_us, 0, SPAN_YEARS_MAX, false),
@@ -258,23 +325,23 @@ static const struct config_key keys[] = {
         KEY("sources.libvirt.enabled", parse_bool, libvirt.enabled, 0, 0, false),
         KEY("sources.libvirt.required", parse_bool, libvirt.required, 0, 0, false),
         KEY("sources.libvirt.write", parse_bool, libvirt.write, 0, 0, false),
-        KEY("sources.libvirt.uris", parse_list, libvirt.uris, 0, CONFIG_URIS_MAX, true),
+        KEY_TOLD("sources.libvirt.uris", parse_list, libvirt.uris, 0, CONFIG_URIS_MAX, true),
         RUNTIME("docker", docker),
         RUNTIME("podman", podman),
         RUNTIME("containerd", containerd),
-        KEY("sources.containerd.namespaces", parse_list, containerd_namespaces, 0,
+        KEY_TOLD("sources.containerd.namespaces", parse_list, containerd_namespaces, 0,
                         CONFIG_PATTERNS_MAX, true),
         KEY("sources.kernel.enabled", parse_bool, kernel.enabled, 0, 0, false),
-        KEY("sources.kernel.from", parse_kernel_from, kernel.from, 0, 0, false),
-        KEY("sources.kernel.journal_dir", parse_text, kernel.journal_dir, 0, 0, false),
+        KEY_TOLD("sources.kernel.from", parse_kernel_from, kernel.from, 0, 0, false),
+        KEY_TOLD("sources.kernel.journal_dir", parse_text, kernel.journal_dir, 0, 0, false),
         PEER("units", units),
-        KEY("sources.units.patterns", parse_list, unit_patterns, 0, CONFIG_PATTERNS_MAX, true),
+        KEY_TOLD("sources.units.patterns", parse_list, unit_patterns, 0, CONFIG_PATTERNS_MAX, true),
         PEER("machined", machined),
         PEER("oomd", oomd),
         KEY("probes.enabled", parse_bool, probes.enabled, 0, 0, false),
         KEY("probes.allow", parse_list, probes.allow, 0, CONFIG_PATTERNS_MAX, true),
         KEY("probes.deny", parse_list, probes.deny, 0, CONFIG_PATTERNS_MAX, true),
-        KEY("probes.user_agent", parse_text, probes.user_agent, 0, 0, false),
+        KEY("probes.user_agent", parse_user_agent, probes.user_agent, 0, 0, false),
         KEY("probes.ca_file", parse_text, probes.ca_file, 0, 0, false),
         KEY("actions.enabled", parse_bool, actions.enabled, 0, 0, false),
         KEY("actions.timeout", parse_span, actions.timeout_us, USEC_PER_SEC, 600 * USEC_PER_SEC, false),
@@ -284,19 +351,19 @@ static const struct config_key keys[] = {
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("metrics.compat", parse_compat, compat, 0, 0, false),
         KEY("analytics.enabled", parse_bool, analytics.enabled, 0, 0, false),
-        KEY("analytics.files", parse_list, analytics.files, 0, CONFIG_LOGS_MAX, true),
-        KEY("analytics.listen", parse_list, analytics.listen, 0, CONFIG_LISTENERS_MAX, true),
+        KEY_TOLD("analytics.files", parse_list, analytics.files, 0, CONFIG_LOGS_MAX, true),
+        KEY_TOLD("analytics.listen", parse_list, analytics.listen, 0, CONFIG_LISTENERS_MAX, true),
         KEY("analytics.history", parse_bool, analytics.history, 0, 0, false),
         KEY("analytics.retention_days", parse_uint, analytics.retention_days, 0, CONFIG_DAYS_MAX, false),
         KEY("analytics.hosts_max", parse_uint, analytics.hosts_max, 1, 1000000, false),
         KEY("analytics.duration", parse_duration_unit, analytics.duration, 0, 0, false),
-        KEY("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
-        KEY("http.cors_origins", parse_list, cors_origins, 0, HTTP_ORIGINS_MAX, true),
-        KEY("http.token", parse_text, token, 0, 0, false),
+        KEY_TOLD("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
+        KEY_TOLD("http.cors_origins", parse_list, cors_origins, 0, HTTP_ORIGINS_MAX, true),
+        KEY_WITH(CONFIG_KEY_SECRET, "http.token", parse_optional, token, 0, 0, false),
         KEY("http.connections_max", parse_uint, connections_max, 16, 65536, false),
         KEY("http.sse_readers_max", parse_uint, sse_readers_max, 1, 65536, false),
-        KEY("dbus.bus", parse_bus, bus, 0, 0, false),
-        KEY("dbus.address", parse_text, bus_address, 0, 0, false),
+        KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "dbus.bus", parse_bus, bus, 0, 0, false),
+        KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "dbus.address", parse_optional, bus_address, 0, 0, false),
         KEY("logging.level", parse_log_level, log_level, 0, 0, false),
         KEY("logging.format", parse_log_target, log_target, 0, 0, false),
 };
@@ -356,22 +423,58 @@ int config_unknown_key(const char *name, struct diag *diag) {
         return -EINVAL;
 }
 
-int config_key_set(struct config *config, const struct config_key *key, const char *text,
-                struct diag *diag) {
-        struct config_list *list;
+/* @text with its secrets filled in. */
+static int expand(struct config *config, const struct config_key *key, const char *text,
+                char **ret_value, bool *ret_secret, struct diag *diag) {
         int r;
 
-        r = key->parse(key, (char *) config + key->offset, text, diag);
-        if (r < 0 || !key->is_list)
+        r = config_secret_expand(key->name, text, ret_value, ret_secret, diag);
+        if (r < 0 || !*ret_secret)
                 return r;
+        config->origins[config_key_index(key)].secret = true;
+        if (!(key->flags & CONFIG_KEY_TOLD))
+                return 0;
+        free(*ret_value);
+        *ret_value = NULL;
+        diag_set(diag, diag->line, diag->column,
+                        "%s takes no ${secret.NAME}: others are told its value", key->name);
+        return -EINVAL;
+}
 
-        list = (struct config_list *) (void *) ((char *) config + key->offset);
-        if (list->n > key->max) {
-                diag_set(diag, diag->line, diag->column, "%s has more than %ju items", key->name,
-                                (uintmax_t) key->max);
-                return -EINVAL;
+int config_key_set_raw(struct config *config, const struct config_key *key, const char *text,
+                struct diag *diag) {
+        int r;
+
+        assert(!key->is_list);
+
+        r = config_origin_set(config, key, diag);
+        return r < 0 ? r : key->parse(key, (char *) config + key->offset, text, diag);
+}
+
+int config_key_set(struct config *config, const struct config_key *key, const char *text,
+                struct diag *diag) {
+        void *field = (char *) config + key->offset;
+        _cleanup_(freep) char *value = NULL;
+        bool secret;
+        int r;
+
+        r = config_origin_set(config, key, diag);
+        if (r < 0)
+                return r;
+        if (key->is_list)
+                return key->parse(key, field, text, diag);
+        r = expand(config, key, text, &value, &secret, diag);
+        if (r < 0)
+                return r;
+        r = key->parse(key, field, value, diag);
+        if (r != -EINVAL || !secret)
+                return r;
+        /* The complaint must not quote the secret: it is made anew of what was written. */
+        if (key->parse(key, field, text, diag) >= 0) {
+                diag_set(diag, diag->line, diag->column, "%s cannot take what %s gives", key->name,
+                                text);
         }
-        return 0;
+        return -EINVAL;
 }
 
 void config_list_clear(struct config_list *list) {
@@ -383,9 +486,14 @@ void config_list_clear(struct config_list *list) {
 int config_list_add(const struct config_key *key, struct config *config, const char *text,
                 struct diag *diag) {
         struct config_list *list = (struct config_list *) (void *) ((char *) config + key->offset);
+        _cleanup_(freep) char *value = NULL;
+        bool secret;
         int r;
 
-        r = check_text(key, text, diag);
+        r = expand(config, key, text, &value, &secret, diag);
+        if (r < 0)
+                return r;
+        r = check_text(key, value, diag);
         if (r < 0)
                 return r;
         if (list->n >= key->max) {
@@ -393,9 +501,6 @@ int config_list_add(const struct config_key *key, struct config *config, const c
                                 (uintmax_t) key->max);
                 return -EINVAL;
         }
-        list->items[list->n] = strdup(text);
-        if (!list->items[list->n])
-                return -ENOMEM;
-        list->n++;
+        list->items[list->n++] = TAKE_PTR(value);
         return 0;
 }

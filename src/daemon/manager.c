@@ -73,7 +73,7 @@ static void on_watch(const struct workload *workload, bool running, void *userda
         struct manager *manager = userdata;
 
         for (size_t i = 0; i < manager->n_sources; i++) {
-                struct source *source = manager->sources[i];
+                struct source *source = manager->sources[i].source;
 
                 if (running && source->ops->watch)
                         source->ops->watch(source, workload);
@@ -107,46 +107,18 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         return 0;
 }
 
-/* The faces borrow it, and tell it as a constant. */
-static void keep_node_name(struct manager *manager, struct config *config) {
-        char *name = config->node_name;
-
-        config->node_name = manager->config.node_name;
-        manager->config.node_name = name;
+static int api_reload(struct diag *diag, void *userdata) {
+        return manager_reload(userdata, diag);
 }
 
-static int manager_reload(struct manager *manager) {
-        struct config config = {};
-        int r;
-
-        (void) sd_notify(0, "RELOADING=1");
-        r = manager->reload.load(&config, manager->reload.userdata);
-        if (r >= 0) {
-                tracker_configure(manager->tracker,
-                                &(struct tracker_config){
-                                                .oom_rule = config.oom_rule,
-                                                .evidence_wait_us = config.evidence_wait_us,
-                                });
-                log_set_level(config.log_level);
-                log_set_target(config.log_target);
-                keep_node_name(manager, &config);
-                config_done(&manager->config);
-                manager->config = config;
-                manager_configure_apps(manager);
-                log_info("Configuration reloaded; sources and listeners keep theirs until a restart");
-        } else {
-                log_error_errno(r, "Configuration not reloaded, the old one stays");
-        }
-        (void) sd_notify(0, "READY=1");
-        return r < 0 ? r : 0;
-}
-
-static int api_reload(void *userdata) {
-        return manager_reload(userdata);
+static struct json_object *api_config(void *userdata) {
+        return config_to_json(&((struct manager *) userdata)->config);
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
-        (void) manager_reload(userdata);
+        struct diag diag = {};
+
+        (void) manager_reload(userdata, &diag);
         return 0;
 }
 
@@ -298,22 +270,11 @@ static int manager_build_core(struct manager *manager) {
 
 static int manager_build_faces(struct manager *manager) {
         const struct config *config = &manager->config;
-        struct http_config http = {
-                .token = config->token,
-                .connections_max = config->connections_max,
-                .sse_readers_max = config->sse_readers_max,
-                .body_max = 1U << 20,
-                .header_timeout_us = 10 * USEC_PER_SEC,
-                .sse_heartbeat_us = 15 * USEC_PER_SEC,
-        };
+        struct http_config http;
         const char *address = NULL;
         int r;
 
-        for (size_t i = 0; i < config->listen.n && i < HTTP_LISTENERS_MAX; i++)
-                http.addresses[http.n_addresses++] = config->listen.items[i];
-        for (size_t i = 0; i < config->cors_origins.n && i < HTTP_ORIGINS_MAX; i++)
-                http.cors_origins[http.n_cors_origins++] = config->cors_origins.items[i];
-
+        manager_http_config(config, &http);
         r = http_new(&http, &manager->api, &manager->http, &address);
         if (r < 0)
                 return log_error_errno(
@@ -330,7 +291,7 @@ static int manager_build_faces(struct manager *manager) {
         return 0;
 }
 
-static void name_features(struct manager *manager) {
+void manager_name_features(struct manager *manager) {
         static const char *const always[] = { "events", "sse", "dbus", "metrics" };
         size_t n = 0;
 
@@ -350,6 +311,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 return -ENOMEM;
 
         (void) mallopt(M_ARENA_MAX, 2); /* one for the loop, one for all threads beside it */
+        (void) pthread_mutex_init(&manager->own_hosts_lock, NULL);
         manager->reload = *reload;
         manager->config = *config;
         *config = (struct config){};
@@ -361,7 +323,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         if (r < 0)
                 return r;
 
-        name_features(manager);
+        manager_name_features(manager);
         manager->api = (struct api_context){
                 .event = manager->event,
                 .tracker = manager->tracker,
@@ -375,6 +337,10 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .apps = manager->apps,
                 .actions = manager->actions,
                 .reload = api_reload,
+                .config = api_config,
+                .loaded = { .at_us = clock_realtime_us(),
+                                .good_us = clock_realtime_us(),
+                                .good = true },
                 .post = manager_post,
                 .keep = manager_keep,
                 .app_changed = manager_app_changed,
@@ -427,6 +393,7 @@ struct manager *manager_free(struct manager *manager) {
         sd_event_source_disable_unref(manager->heartbeat);
         sd_event_unref(manager->event);
         config_done(&manager->config);
+        (void) pthread_mutex_destroy(&manager->own_hosts_lock);
         free(manager);
         return NULL;
 }

@@ -10,7 +10,8 @@ struct manager;
 
 /* How to make the configuration again, for reload. */
 struct manager_reload {
-        int (*load)(struct config *ret_config, void *userdata); /* logs what is wrong */
+        /* Return: 0; negative errno, with what is wrong in @faults. Does not log. */
+        int (*load)(struct config *ret_config, struct config_faults *faults, void *userdata);
         void *userdata;
 };
 

@@ -10,8 +10,8 @@
 
 static struct source *source_of(struct manager *manager, const struct workload *workload) {
         for (size_t i = 0; i < manager->n_sources; i++)
-                if (strcmp(manager->sources[i]->name, workload->source) == 0)
-                        return manager->sources[i];
+                if (strcmp(manager->sources[i].source->name, workload->source) == 0)
+                        return manager->sources[i].source;
         return NULL;
 }
 

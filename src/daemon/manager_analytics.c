@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "daemon/config_keys.h"
 #include "daemon/manager_internal.h"
 #include "engine/analytics.h"
 #include "source/access_log.h"
@@ -82,12 +83,27 @@ static void on_stats(struct access_stats *ret_stats, void *userdata) {
         access_log_get_stats(manager->access_log, ret_stats);
 }
 
-static int open_rollups(struct manager *manager) {
-        const struct config *config = &manager->config;
+/* What is made for another configuration, and not in force yet. */
+struct manager_analytics {
+        bool is_kept; /* the present access log stays, if there is one */
+        struct access_log *access_log;
+        struct rollups *rollups; /* NULL: the present one is used */
+        struct analytics *analytics;
+        unsigned int retention_days;
+        size_t hosts_max;
+};
+
+static bool is_wanted(const struct config *config) {
+        return config->analytics.enabled &&
+                        config->analytics.files.n + config->analytics.listen.n > 0;
+}
+
+static int open_rollups(struct manager *manager, const struct config *config,
+                struct rollups **ret_rollups) {
         _cleanup_(freep) char *path = NULL;
         int r;
 
-        if (asprintf(&path, "%s/analytics.db", config->state_dir) < 0)
+        if (asprintf(&path, "%s/analytics.db", manager->config.state_dir) < 0)
                 return -ENOMEM;
         r = rollups_open(
                         &(struct rollups_config){
@@ -97,7 +113,7 @@ static int open_rollups(struct manager *manager) {
                                         .is_own = on_is_own,
                                         .userdata = manager,
                         },
-                        manager->event, &manager->rollups);
+                        manager->event, ret_rollups);
         if (r == -EUCLEAN) {
                 log_error("The request analytics %s were corrupt; they were set aside and new ones begun",
                                 path);
@@ -111,8 +127,8 @@ static int open_rollups(struct manager *manager) {
         return 0;
 }
 
-static int open_logs(struct manager *manager) {
-        const struct config *config = &manager->config;
+static int open_logs(
+                struct manager *manager, const struct config *config, struct access_log **ret_log) {
         const struct access_log_config logs = {
                 .paths = (const char *const *) config->analytics.files.items,
                 .n_paths = config->analytics.files.n,
@@ -121,19 +137,69 @@ static int open_logs(struct manager *manager) {
                 .history = config->analytics.history,
                 .retention_days = config->analytics.retention_days,
                 .duration = config->analytics.duration,
+                .before = manager->access_log,
         };
         const struct access_log_hooks hooks = { .commit = on_batch, .userdata = manager };
         const char *address = "";
         int r;
 
-        r = access_log_new(&logs, &hooks, &manager->access_log, &address);
+        r = access_log_new(&logs, &hooks, ret_log, &address);
         if (r == -EPERM) {
                 return log_error_errno(r,
                                 "Access logs are taken from loopback addresses and sockets only, not from %s",
                                 address);
         }
+        return r < 0 ? log_error_errno(r, "Cannot take access logs from %s: %m", address) : 0;
+}
+
+struct manager_analytics *manager_analytics_unstage(struct manager_analytics *wanted) {
+        if (!wanted)
+                return NULL;
+        access_log_free(wanted->access_log);
+        rollups_close(wanted->rollups);
+        analytics_free(wanted->analytics);
+        free(wanted);
+        return NULL;
+}
+
+int manager_analytics_stage(struct manager *manager, const struct config *config,
+                struct manager_analytics **ret_wanted) {
+        static const char *const keys[] = { "analytics.enabled", "analytics.files",
+                "analytics.listen", "analytics.history", "analytics.retention_days",
+                "analytics.duration", NULL };
+        const struct analytics_hooks hooks = {
+                .query = on_query, .is_own = on_is_own, .stats = on_stats, .userdata = manager
+        };
+        _cleanup_(manager_analytics_unstagep) struct manager_analytics *wanted = NULL;
+        int r = 0;
+
+        wanted = calloc(1, sizeof(*wanted));
+        if (!wanted)
+                return -ENOMEM;
+        wanted->retention_days = config->analytics.retention_days;
+        wanted->hosts_max = config->analytics.hosts_max;
+        wanted->is_kept = manager->is_running && !config_differs(&manager->config, config, keys);
+        if (!wanted->is_kept && is_wanted(config)) {
+                if (!manager->rollups)
+                        r = open_rollups(manager, config, &wanted->rollups);
+                if (r >= 0)
+                        r = open_logs(manager, config, &wanted->access_log);
+                if (r >= 0 && !manager->analytics) {
+                        r = analytics_new(&hooks, &wanted->analytics);
+                        if (r < 0)
+                                (void) log_error_errno(r, "Cannot set up request analytics: %m");
+                }
+        }
         if (r < 0)
-                return log_error_errno(r, "Cannot take access logs from %s: %m", address);
+                return r;
+        *ret_wanted = TAKE_PTR(wanted);
+        return 0;
+}
+
+/* The log before has stored all it read by now. */
+static int begin(struct manager *manager) {
+        int r;
+
         for (size_t i = 0; access_log_address(manager->access_log, i); i++)
                 log_info("Taking access logs on %s", access_log_address(manager->access_log, i));
         r = rollups_load_positions(manager->rollups, on_position, manager->access_log);
@@ -142,29 +208,42 @@ static int open_logs(struct manager *manager) {
         return 0;
 }
 
+int manager_analytics_commit(struct manager *manager, struct manager_analytics *wanted) {
+        int r = 0;
+
+        if (wanted->is_kept) {
+                if (manager->rollups)
+                        rollups_configure(manager->rollups, wanted->retention_days,
+                                        wanted->hosts_max);
+        } else if (!wanted->access_log) {
+                manager_free_analytics(manager);
+        } else {
+                if (manager->access_log)
+                        access_log_bequeath(manager->access_log);
+                access_log_free(manager->access_log);
+                manager->access_log = TAKE_PTR(wanted->access_log);
+                if (wanted->rollups)
+                        manager->rollups = TAKE_PTR(wanted->rollups);
+                if (wanted->analytics)
+                        manager->analytics = TAKE_PTR(wanted->analytics);
+                rollups_configure(manager->rollups, wanted->retention_days, wanted->hosts_max);
+                manager->api.analytics = manager->analytics;
+                manager->api.rollups = manager->rollups;
+                manager_note_hosts(manager);
+                r = begin(manager);
+                if (r >= 0 && manager->is_running)
+                        r = manager_start_analytics(manager);
+        }
+        manager_analytics_unstage(wanted);
+        return r;
+}
+
 int manager_add_analytics(struct manager *manager) {
-        const struct config *config = &manager->config;
-        const struct analytics_hooks hooks = {
-                .query = on_query, .is_own = on_is_own, .stats = on_stats, .userdata = manager
-        };
+        struct manager_analytics *wanted = NULL;
         int r;
 
-        (void) pthread_mutex_init(&manager->own_hosts_lock, NULL);
-        if (!config->analytics.enabled ||
-                        config->analytics.files.n + config->analytics.listen.n == 0)
-                return 0;
-        r = open_rollups(manager);
-        if (r >= 0)
-                r = open_logs(manager);
-        if (r < 0)
-                return r;
-        r = analytics_new(&hooks, &manager->analytics);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set up request analytics: %m");
-        manager_note_hosts(manager);
-        manager->api.analytics = manager->analytics;
-        manager->api.rollups = manager->rollups;
-        return 0;
+        r = manager_analytics_stage(manager, &manager->config, &wanted);
+        return r < 0 ? r : manager_analytics_commit(manager, wanted);
 }
 
 int manager_start_analytics(struct manager *manager) {
@@ -178,5 +257,4 @@ void manager_free_analytics(struct manager *manager) {
         manager->api.rollups = NULL;
         manager->analytics = analytics_free(manager->analytics);
         manager->own_hosts = map_free(manager->own_hosts);
-        (void) pthread_mutex_destroy(&manager->own_hosts_lock);
 }

@@ -29,6 +29,24 @@ struct rollups;
 #define MANAGER_METERS_MAX   32
 #define MANAGER_FEATURES_MAX 16
 
+struct manager_source {
+        struct source *source;
+        enum source_state told;   /* as last told to the faces */
+        char *settings, *address; /* what it was made with */
+        char *cursor;             /* where it began; NULL: at no place */
+        bool is_over;             /* about to be freed */
+};
+
+struct manager_meter {
+        struct meter *meter;
+        char *settings; /* what it was made with */
+};
+
+/* Made, but not in force yet. */
+struct manager_sources;
+struct manager_meters;
+struct manager_analytics;
+
 struct manager {
         struct config config;
         struct manager_reload reload;
@@ -41,13 +59,13 @@ struct manager {
         struct curl_glue *curl;
         struct tracker *tracker;
         struct source_env source_env;
-        struct source *sources[MANAGER_SOURCES_MAX];
-        enum source_state source_states[MANAGER_SOURCES_MAX]; /* as last told to the faces */
+        struct manager_source sources[MANAGER_SOURCES_MAX];
         size_t n_sources;
+        bool is_running; /* they were started */
         struct apps *apps;
         struct sampler *sampler;
         struct meter_env meter_env;
-        struct meter *meters[MANAGER_METERS_MAX];
+        struct manager_meter meters[MANAGER_METERS_MAX];
         size_t n_meters;
         struct node *node;
         struct host_meter *host_meter;
@@ -66,6 +84,13 @@ struct manager {
 
 /** Make every source that the configuration names. Logs. Return: 0 or negative errno. */
 int manager_add_sources(struct manager *manager);
+/* Another configuration: what stage() makes is either gone over to by commit(), which does not
+ * fail, or unstage() frees it. Both take it. The stages log what they cannot make. */
+int manager_sources_stage(struct manager *manager, const struct config *config,
+                struct manager_sources **ret_wanted);
+void manager_sources_commit(struct manager *manager, struct manager_sources *wanted);
+struct manager_sources *manager_sources_unstage(struct manager_sources *wanted);
+DEFINE_FREEP(struct manager_sources, manager_sources_unstage);
 void manager_start_sources(struct manager *manager);
 void manager_free_sources(struct manager *manager);
 int manager_source_stats(const char *name, struct api_source_stats *ret_stats, void *userdata);
@@ -77,6 +102,11 @@ void manager_workload_changed(struct manager *manager, const struct tracker_outp
 
 /* manager_meters.c: what is read of workloads, and how it reaches the sampler. */
 int manager_add_meters(struct manager *manager);
+int manager_meters_stage(struct manager *manager, const struct config *config,
+                struct manager_meters **ret_wanted);
+void manager_meters_commit(struct manager *manager, struct manager_meters *wanted);
+struct manager_meters *manager_meters_unstage(struct manager_meters *wanted);
+DEFINE_FREEP(struct manager_meters, manager_meters_unstage);
 /** Once sources run. */
 int manager_start_meters(struct manager *manager);
 void manager_free_meters(struct manager *manager);
@@ -97,6 +127,10 @@ void manager_app_changed(const char *slug, void *userdata);
 
 /* manager_node.c: the host itself. */
 int manager_add_node(struct manager *manager);
+/** NULL: it stays as it is. Return: 0 or negative errno, logged. */
+int manager_host_meter_stage(struct manager *manager, const struct config *config,
+                struct host_meter **ret_meter);
+void manager_host_meter_commit(struct manager *manager, struct host_meter *meter);
 void manager_read_node(struct manager *manager);
 void manager_end_node_slot(struct manager *manager, uint64_t at_us, uint64_t missed);
 void manager_free_node(struct manager *manager);
@@ -104,19 +138,38 @@ void manager_free_node(struct manager *manager);
 /* manager_probes.c: who is asked whether it is up. */
 /** Once the faces listen: what they listen on is never asked. */
 int manager_add_prober(struct manager *manager);
+/** Return: 0; -ENOMEM (as it was). */
+int manager_configure_prober(struct manager *manager, const struct config *config);
+/** Those that the faces listen on now. */
+void manager_add_own_addresses(struct manager *manager);
 void manager_free_prober(struct manager *manager);
 
 /* manager_analytics.c: access logs, their rows, and their numbers. */
 /** Does nothing where none are configured. Logs. Return: 0 or negative errno. */
 int manager_add_analytics(struct manager *manager);
+int manager_analytics_stage(struct manager *manager, const struct config *config,
+                struct manager_analytics **ret_wanted);
+/** Return: 0; negative errno, logged: the logs are not read. */
+int manager_analytics_commit(struct manager *manager, struct manager_analytics *wanted);
+struct manager_analytics *manager_analytics_unstage(struct manager_analytics *wanted);
+DEFINE_FREEP(struct manager_analytics, manager_analytics_unstage);
 int manager_start_analytics(struct manager *manager);
 /** The hosts of apps may be others now. */
 void manager_note_hosts(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
 
+/** What this build and configuration offer, for the faces. */
+void manager_name_features(struct manager *manager);
+
 /* manager_actions.c: what operators ask to be done to workloads. */
 /** Logs. Return: 0 or negative errno. */
 int manager_add_actions(struct manager *manager);
 void manager_source_answered(struct source *source, uint64_t ticket, int error, const char *text,
                 void *userdata);
+/* manager_reload.c */
+/** Load the configuration anew and go over to it, or leave all as it is. @diag: what is wrong with
+ * it. Logs. Return: 0 or negative errno. */
+int manager_reload(struct manager *manager, struct diag *diag);
+/** What the faces are served by, of @config. */
+void manager_http_config(const struct config *config, struct http_config *ret_http);

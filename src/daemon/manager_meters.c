@@ -99,7 +99,7 @@ static void on_read(void *userdata) {
         struct manager *manager = userdata;
 
         for (size_t i = 0; i < manager->n_meters; i++)
-                manager->meters[i]->ops->read(manager->meters[i]);
+                manager->meters[i].meter->ops->read(manager->meters[i].meter);
         manager_read_node(manager);
 }
 
@@ -113,7 +113,7 @@ void manager_meter_workload(struct manager *manager, const struct workload *work
         else
                 sampler_update(manager->sampler, workload);
         for (size_t i = 0; i < manager->n_meters; i++) {
-                struct meter *meter = manager->meters[i];
+                struct meter *meter = manager->meters[i].meter;
 
                 if (watch && meter->ops->watch)
                         meter->ops->watch(meter, workload);
@@ -122,27 +122,125 @@ void manager_meter_workload(struct manager *manager, const struct workload *work
         }
 }
 
-static int add_meter(struct manager *manager, const struct meter_ops *ops,
+/* ---- which there are ---- */
+
+struct manager_meters {
+        struct manager_meter items[MANAGER_METERS_MAX];
+        bool is_kept[MANAGER_METERS_MAX]; /* a present one, by its place among them */
+        size_t n;
+        bool is_taken[MANAGER_METERS_MAX]; /* of the present ones: goes on */
+};
+
+static void forget_one(struct manager_meter *one) {
+        if (one->meter)
+                one->meter->ops->free(one->meter);
+        free(one->settings);
+        *one = (struct manager_meter){};
+}
+
+/* A present meter that is made just so. */
+static struct manager_meter *keep_one(
+                struct manager *manager, struct manager_meters *wanted, const char *settings) {
+        for (size_t i = 0; i < manager->n_meters; i++) {
+                if (wanted->is_taken[i] || strcmp(manager->meters[i].settings, settings) != 0)
+                        continue;
+                wanted->is_taken[i] = true;
+                return &manager->meters[i];
+        }
+        return NULL;
+}
+
+static int want(struct manager *manager, struct manager_meters *wanted, const struct meter_ops *ops,
                 const struct meter_config *config) {
-        struct meter *meter = NULL;
+        _cleanup_(freep) char *settings = NULL;
+        struct manager_meter *one = &wanted->items[wanted->n], *present;
         int r;
 
-        if (manager->n_meters >= MANAGER_METERS_MAX)
-                return -E2BIG;
-        r = ops->create(config, &manager->meter_env, &meter);
+        if (wanted->n >= MANAGER_METERS_MAX)
+                return log_error_errno(-E2BIG, "More than %d meters", MANAGER_METERS_MAX);
+        if (asprintf(&settings, "%s\n%s\n%d\n%ju\n%ju", ops->name,
+                            config->address ? config->address : "", config->write,
+                            (uintmax_t) config->interval_us, (uintmax_t) config->balloon_us) < 0) {
+                settings = NULL;
+                return -ENOMEM;
+        }
+        present = keep_one(manager, wanted, settings);
+        if (present) {
+                *one = *present;
+                wanted->is_kept[wanted->n++] = true;
+                return 0;
+        }
+        r = ops->create(config, &manager->meter_env, &one->meter);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the %s meter: %m", ops->name);
-        manager->meters[manager->n_meters++] = meter;
+        one->settings = TAKE_PTR(settings);
+        wanted->n++;
         return 0;
 }
 
-int manager_add_meters(struct manager *manager) {
-        const struct config *config = &manager->config;
+struct manager_meters *manager_meters_unstage(struct manager_meters *wanted) {
+        if (!wanted)
+                return NULL;
+        for (size_t i = 0; i < wanted->n; i++)
+                if (!wanted->is_kept[i])
+                        forget_one(&wanted->items[i]);
+        free(wanted);
+        return NULL;
+}
+
+int manager_meters_stage(struct manager *manager, const struct config *config,
+                struct manager_meters **ret_wanted) {
+        _cleanup_(manager_meters_unstagep) struct manager_meters *wanted = NULL;
         struct meter_config meter = { .interval_us = config->sample_interval_us,
                 .balloon_us = config->balloon_us,
                 .guest_us = config->guest_us,
                 .write = config->libvirt.write };
         char source[256];
+        int r;
+
+        wanted = calloc(1, sizeof(*wanted));
+        if (!wanted)
+                return -ENOMEM;
+        r = want(manager, wanted, &cgroup_meter_ops, &meter);
+        for (size_t i = 0; r >= 0 && config->libvirt.enabled && i < config->libvirt.uris.n; i++) {
+                meter.address = config->libvirt.uris.items[i];
+                (void) snprintf(source, sizeof(source), "libvirt:%s", meter.address);
+                meter.source = source;
+                r = want(manager, wanted, &libvirt_meter_ops, &meter);
+        }
+        if (r < 0)
+                return r;
+        *ret_wanted = TAKE_PTR(wanted);
+        return 0;
+}
+
+/* A new meter has to be told who lives; whether a monitor hangs it finds out anew. */
+static void introduce(struct manager *manager, struct meter *meter) {
+        struct workload *workload;
+
+        inventory_for_each(workload, tracker_inventory(manager->tracker)) {
+                if (meter->ops->watch && is_living(workload))
+                        meter->ops->watch(meter, workload);
+                if (meter->ops == &libvirt_meter_ops)
+                        sampler_set_hung(manager->sampler, workload->id, 0);
+        }
+}
+
+void manager_meters_commit(struct manager *manager, struct manager_meters *wanted) {
+        for (size_t i = 0; i < manager->n_meters; i++)
+                if (!wanted->is_taken[i])
+                        forget_one(&manager->meters[i]);
+        memcpy(manager->meters, wanted->items, sizeof(wanted->items));
+        manager->n_meters = wanted->n;
+        for (size_t i = 0; manager->is_running && i < wanted->n; i++)
+                if (!wanted->is_kept[i])
+                        introduce(manager, manager->meters[i].meter);
+        free(wanted);
+}
+
+int manager_add_meters(struct manager *manager) {
+        const struct config *config = &manager->config;
+        struct manager_meters *wanted = NULL;
         int r;
 
         r = sampler_new(
@@ -171,13 +269,9 @@ int manager_add_meters(struct manager *manager) {
         };
         r = manager_add_node(manager);
         if (r >= 0)
-                r = add_meter(manager, &cgroup_meter_ops, &meter);
-        for (size_t i = 0; r >= 0 && config->libvirt.enabled && i < config->libvirt.uris.n; i++) {
-                meter.address = config->libvirt.uris.items[i];
-                (void) snprintf(source, sizeof(source), "libvirt:%s", meter.address);
-                meter.source = source;
-                r = add_meter(manager, &libvirt_meter_ops, &meter);
-        }
+                r = manager_meters_stage(manager, config, &wanted);
+        if (r >= 0)
+                manager_meters_commit(manager, wanted);
         return r;
 }
 
@@ -188,7 +282,7 @@ int manager_start_meters(struct manager *manager) {
 void manager_free_meters(struct manager *manager) {
         manager_free_node(manager);
         for (size_t i = manager->n_meters; i > 0; i--)
-                manager->meters[i - 1]->ops->free(manager->meters[i - 1]);
+                forget_one(&manager->meters[i - 1]);
         manager->n_meters = 0;
         manager->api.sampler = NULL; /* the faces go later, and may still be asked */
         manager->sampler = sampler_free(manager->sampler);

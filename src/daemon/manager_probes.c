@@ -88,27 +88,47 @@ static size_t ranges_of(const struct config_list *list, struct address_range *ra
         return n;
 }
 
-int manager_add_prober(struct manager *manager) {
-        const struct config *config = &manager->config;
+static struct prober_config prober_config_of(
+                const struct manager *manager, const struct config *config) {
         struct prober_config prober = {
                 .enabled = config->probes.enabled,
                 .user_agent = config->probes.user_agent,
                 .ca_file = config->probes.ca_file,
                 .apps = manager->apps,
         };
+
+        prober.policy.n_allow = ranges_of(&config->probes.allow, prober.policy.allow);
+        prober.policy.n_deny = ranges_of(&config->probes.deny, prober.policy.deny);
+        return prober;
+}
+
+int manager_configure_prober(struct manager *manager, const struct config *config) {
+        const struct prober_config prober = prober_config_of(manager, config);
+        int r;
+
+        r = prober_configure(manager->prober, &prober);
+        manager_add_own_addresses(manager);
+        return r;
+}
+
+void manager_add_own_addresses(struct manager *manager) {
+        for (size_t i = 0; http_address(manager->http, i); i++)
+                prober_add_own(manager->prober, http_address(manager->http, i));
+}
+
+int manager_add_prober(struct manager *manager) {
+        const struct prober_config prober = prober_config_of(manager, &manager->config);
         int r;
 
         raise_descriptors();
-        prober.policy.n_allow = ranges_of(&config->probes.allow, prober.policy.allow);
-        prober.policy.n_deny = ranges_of(&config->probes.deny, prober.policy.deny);
         r = prober_new(manager->event, &prober,
                         &(struct prober_hooks){ .keep = keep_probe,
                                         .changed = on_changed,
                                         .workload = find_workload,
                                         .userdata = manager },
                         &manager->prober);
-        for (size_t i = 0; r >= 0 && http_address(manager->http, i); i++)
-                prober_add_own(manager->prober, http_address(manager->http, i));
+        if (r >= 0)
+                manager_add_own_addresses(manager);
         if (r >= 0)
                 r = journal_load_documents(manager->journal, "probe", load_probe, manager);
         if (r < 0)

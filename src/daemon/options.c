@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "virtwatch/virtwatch.h"
 
@@ -16,9 +17,18 @@ static void help(void) {
                       "  -s, --set=KEY=VALUE     set one key, e.g. --set events.oom_rule=evidence; may be repeated\n"
                       "      --bus=NAME          system, user or none (the same as --set dbus.bus=NAME)\n"
                       "      --bus-address=ADDR  the bus at this address\n"
-                      "      --check-config      read the configuration, say what is wrong, end\n"
+                      "      --check-config      read the configuration, say all that is wrong, end\n"
+                      "      --show-config[=json]  each key, its value, and where it comes from\n"
                       "  -h, --help              this text\n"
                       "      --version           the version\n");
+}
+
+static int set_show(struct options *options, const char *format) {
+        options->show_config = format ? format : "text";
+        if (strcmp(options->show_config, "text") == 0 || strcmp(options->show_config, "json") == 0)
+                return 0;
+        (void) fprintf(stderr, "virtwatchd: --show-config is text or json, not '%s'\n", format);
+        return -EINVAL;
 }
 
 static int add_set(struct options *options, const char *text) {
@@ -35,6 +45,7 @@ int options_parse(int argc, char **argv, struct options *ret_options) {
         enum {
                 OPT_VERSION = 256,
                 OPT_CHECK,
+                OPT_SHOW,
                 OPT_BUS,
                 OPT_BUS_ADDRESS
         };
@@ -44,6 +55,7 @@ int options_parse(int argc, char **argv, struct options *ret_options) {
                 { "bus", required_argument, NULL, OPT_BUS },
                 { "bus-address", required_argument, NULL, OPT_BUS_ADDRESS },
                 { "check-config", no_argument, NULL, OPT_CHECK },
+                { "show-config", optional_argument, NULL, OPT_SHOW },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
@@ -67,6 +79,9 @@ int options_parse(int argc, char **argv, struct options *ret_options) {
                         break;
                 case OPT_CHECK:
                         options.check_config = true;
+                        break;
+                case OPT_SHOW:
+                        r = set_show(&options, optarg);
                         break;
                 case 'h':
                         help();

@@ -6,8 +6,9 @@
 #define OPTIONS_SETS_MAX 32
 
 struct options {
-        const char *config; /* --config=PATH; NULL: the default one, which need not exist */
-        bool check_config;  /* --check-config */
+        const char *config;      /* --config=PATH; NULL: the default one, which need not exist */
+        bool check_config;       /* --check-config */
+        const char *show_config; /* --show-config: "text", --show-config=json: "json"; NULL: run */
         const char *sets[OPTIONS_SETS_MAX]; /* --set KEY=VALUE, in order; borrowed from argv */
         size_t n_sets;
         const char *bus;         /* --bus=NAME; NULL: as configured */

@@ -399,6 +399,10 @@ bool actions_enabled(const struct actions *actions) {
 
 /* ---- life ---- */
 
+void actions_configure(struct actions *actions, const struct actions_config *config) {
+        actions->config = *config;
+}
+
 int actions_new(const struct actions_config *config, sd_event *event, struct tracker *tracker,
                 const struct actions_hooks *hooks, struct actions **ret_actions) {
         _cleanup_(actions_freep) struct actions *actions = calloc(1, sizeof(*actions));

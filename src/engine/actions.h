@@ -57,6 +57,8 @@ struct actions_outcome {
 
 int actions_new(const struct actions_config *config, sd_event *event, struct tracker *tracker,
                 const struct actions_hooks *hooks, struct actions **ret_actions);
+/** Those under way keep their timeout. */
+void actions_configure(struct actions *actions, const struct actions_config *config);
 /** Nothing is asked of a source any more; what is under way is told as given up. */
 void actions_stop(struct actions *actions);
 /** Once nothing calls back any more: after the journal has closed. */

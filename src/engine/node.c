@@ -32,6 +32,18 @@ struct node *node_free(struct node *node) {
         return NULL;
 }
 
+int node_configure(struct node *node, uint64_t interval_us, size_t slots) {
+        int r;
+
+        r = ring_resize(&node->ring, slots);
+        if (r < 0)
+                return r;
+        if (interval_us != node->interval_us)
+                ring_clear(&node->ring);
+        node->interval_us = interval_us;
+        return 0;
+}
+
 void node_take(struct node *node, struct host *host) {
         host_keep_rising(node->newest, host);
         if (node->fresh) { /* two in one slot: it is compared with the slot before */

@@ -28,6 +28,10 @@ int node_new(uint64_t interval_us, size_t slots, struct node **ret_node);
 struct node *node_free(struct node *node);
 DEFINE_FREEP(struct node, node_free);
 
+/** Other slots: the newest samples stay, but for another interval none do, as they would stand for
+ * other times. Return: 0; -EINVAL; -ENOMEM (as it was). */
+int node_configure(struct node *node, uint64_t interval_us, size_t slots);
+
 /** A reading; taken. */
 void node_take(struct node *node, struct host *host);
 void node_take_mounts(struct node *node, struct host_mounts *mounts);

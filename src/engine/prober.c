@@ -517,6 +517,27 @@ int prober_new(sd_event *event, const struct prober_config *config,
         return 0;
 }
 
+int prober_configure(struct prober *prober, const struct prober_config *config) {
+        const bool has_file = config->ca_file && config->ca_file[0],
+                   enabled = config->enabled != prober->config.enabled;
+        _cleanup_(freep) char *user_agent = strdup(config->user_agent),
+                              *ca_file = strdup(has_file ? config->ca_file : CA_FILE_SYSTEM);
+        struct probe *probe;
+
+        if (!user_agent || !ca_file)
+                return -ENOMEM;
+        free(prober->user_agent);
+        free(prober->ca_file);
+        prober->user_agent = TAKE_PTR(user_agent);
+        prober->ca_file = TAKE_PTR(ca_file);
+        prober->config = *config;
+        prober->n_own = 0;
+        if (enabled)
+                map_for_each(probe, prober->by_slug)
+                        arm(probe);
+        return 0;
+}
+
 struct prober *prober_free(struct prober *prober) {
         struct probe *probe, *tmp;
 

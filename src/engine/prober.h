@@ -85,6 +85,10 @@ int prober_new(sd_event *event, const struct prober_config *config,
 struct prober *prober_free(struct prober *prober);
 DEFINE_FREEP(struct prober, prober_free);
 
+/** Another policy, and so on; runs under way end as they began. The addresses that we listen on are
+ * to be added anew. Return: 0; -ENOMEM (as it was). */
+int prober_configure(struct prober *prober, const struct prober_config *config);
+
 /** An address that we listen on, "127.0.0.1:8600", "[::]:8600"; it is never asked. Others are
  * passed over. */
 void prober_add_own(struct prober *prober, const char *address);

@@ -271,15 +271,74 @@ int sampler_new(const struct sampler_config *config, sd_event *event,
 
 /* The first tick comes on a whole interval of the wall clock, so that slots of all hosts line up.
  */
+static uint64_t next_tick_us(uint64_t interval_us) {
+        return clock_monotonic_us() + interval_us - clock_realtime_us() % interval_us;
+}
+
 int sampler_start(struct sampler *sampler) {
-        const uint64_t interval_us = sampler->config.interval_us;
         int r;
 
-        sampler->next_us = clock_monotonic_us() + interval_us - clock_realtime_us() % interval_us;
+        sampler->next_us = next_tick_us(sampler->config.interval_us);
         sampler->hooks.read(sampler->hooks.userdata);
         r = sd_event_add_time(sampler->event, &sampler->timer, CLOCK_MONOTONIC, sampler->next_us,
                         USEC_PER_MSEC, on_tick, sampler);
         return r < 0 ? r : sd_event_source_set_description(sampler->timer, "sampler");
+}
+
+/* Rings of the new size for all series, in the order of the map; or none at all. */
+static int new_rings(const struct sampler *sampler, size_t slots, struct ring **ret_rings) {
+        const size_t n = map_size(sampler->series);
+        struct ring *rings = calloc(n + 1, sizeof(rings[0]));
+        int r = rings ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = ring_init(&rings[i], slots);
+        for (size_t i = 0; r < 0 && rings && i < n; i++)
+                ring_done(&rings[i]);
+        if (r < 0) {
+                free(rings);
+                return r;
+        }
+        *ret_rings = rings;
+        return 0;
+}
+
+static void move_samples(struct series *series, struct ring *ring, bool keep) {
+        const size_t used = ring_size(&series->ring);
+        size_t i = used > ring->size ? used - ring->size : 0;
+
+        for (; keep && i < used; i++)
+                (void) ring_append(ring, ring_at(&series->ring, i));
+        ring_done(&series->ring);
+        series->ring = *ring;
+}
+
+int sampler_configure(
+                struct sampler *sampler, uint64_t interval_us, size_t slots, uint64_t balloon_us) {
+        const bool same = interval_us == sampler->config.interval_us;
+        struct ring *rings;
+        struct series *series;
+        size_t i = 0;
+        int r;
+
+        if (interval_us == 0 || slots < 1 || slots > RING_SLOTS_MAX)
+                return -EINVAL;
+        sampler->config.balloon_us = balloon_us;
+        if (same && slots == sampler->config.slots)
+                return 0;
+        r = new_rings(sampler, slots, &rings);
+        if (r < 0)
+                return r;
+        map_for_each(series, sampler->series)
+                move_samples(series, &rings[i++], same);
+        free(rings);
+        sampler->config.interval_us = interval_us;
+        sampler->config.slots = slots;
+        if (same || !sampler->timer)
+                return 0;
+        sampler->next_us = next_tick_us(interval_us);
+        r = sd_event_source_set_time(sampler->timer, sampler->next_us);
+        return r < 0 ? r : 0;
 }
 
 struct sampler *sampler_free(struct sampler *sampler) {

@@ -53,6 +53,17 @@ DEFINE_FREEP(struct sampler, sampler_free);
 /** Begin to tick. */
 int sampler_start(struct sampler *sampler);
 
+/**
+ * Other slots, from the next tick on: the newest samples stay, but for another interval none do, as
+ * they would stand for other times.
+ *
+ * @slots: of the ring
+ *
+ * Return: 0; -EINVAL; -ENOMEM (as it was).
+ */
+int sampler_configure(
+                struct sampler *sampler, uint64_t interval_us, size_t slots, uint64_t balloon_us);
+
 /** @workload lives, was paused or resumed, ended (its samples stay to be read), is gone. */
 void sampler_update(struct sampler *sampler, const struct workload *workload);
 void sampler_forget(struct sampler *sampler, const char *id);

@@ -480,6 +480,36 @@ static void tracker_dispatch(
         }
 }
 
+void tracker_require_source(struct tracker *tracker, const char *name, bool required) {
+        struct tracker_source *source = tracker_source_find(tracker, name);
+
+        if (source)
+                source->required = required;
+}
+
+const char *tracker_source_cursor(struct tracker *tracker, const char *name) {
+        struct tracker_source *source = tracker_source_find(tracker, name);
+
+        return source ? source->cursor : NULL;
+}
+
+void tracker_remove_source(struct tracker *tracker, const char *name) {
+        struct tracker_source *source = tracker_source_find(tracker, name);
+        struct fact gone = FACT_INIT(FACT_SOURCE);
+        struct pending_exit *pending, *next;
+
+        if (!source)
+                return;
+        list_for_each_safe(pending, next, &tracker->pending, list)
+                if (strcmp(pending->source, name) == 0)
+                        life_settle(tracker, pending->workload->extra);
+        gone.time_us = clock_realtime_us();
+        gone.source_state = SOURCE_DOWN;
+        gone.error = "No longer configured";
+        tracker_source_state(tracker, source, &gone);
+        tracker_source_free(source);
+}
+
 void tracker_post(struct tracker *tracker, const char *source_name, const struct fact *fact) {
         struct tracker_source *source;
         struct fact timed = *fact;

@@ -63,6 +63,13 @@ DEFINE_FREEP(struct tracker, tracker_free);
 /** Make a source known before it starts (state connecting). @known: an earlier run has listed it,
  * so that what it finds now is news. */
 int tracker_add_source(struct tracker *tracker, const char *name, bool required, bool known);
+/** Whether GET /ready waits for the source. */
+void tracker_require_source(struct tracker *tracker, const char *name, bool required);
+/** The newest cursor that the source has posted in this run; borrowed; NULL: none. */
+const char *tracker_source_cursor(struct tracker *tracker, const char *name);
+/** It is no longer configured: its exits are told, its workloads are unknown from now on, as when a
+ * source is lost, and it is in no list any more. It must have been stopped. */
+void tracker_remove_source(struct tracker *tracker, const char *name);
 /** Take @fact of source @source_name in. Never fails: what cannot be used is counted and logged. */
 void tracker_post(struct tracker *tracker, const char *source_name, const struct fact *fact);
 /** Before the loop: a stored workload, a stored origin. */

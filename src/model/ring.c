@@ -14,6 +14,24 @@ void ring_done(struct ring *ring) {
         *ring = (struct ring){};
 }
 
+int ring_resize(struct ring *ring, size_t n_slots) {
+        struct ring other;
+        size_t skip;
+        int r;
+
+        if (n_slots == ring->size)
+                return 0;
+        r = ring_init(&other, n_slots);
+        if (r < 0)
+                return r;
+        skip = ring->used > n_slots ? ring->used - n_slots : 0;
+        for (size_t i = skip; i < ring->used; i++)
+                (void) ring_append(&other, ring_at(ring, i));
+        ring_done(ring);
+        *ring = other;
+        return 0;
+}
+
 int ring_append(struct ring *ring, const struct sample *sample) {
         const struct sample *newest = ring_newest(ring);
 

@@ -20,6 +20,9 @@ struct ring {
 int ring_init(struct ring *ring, size_t n_slots);
 void ring_done(struct ring *ring);
 
+/** Another number of slots; the newest samples stay. Return: 0; -EINVAL; -ENOMEM (as it was). */
+int ring_resize(struct ring *ring, size_t n_slots);
+
 /** Append the sample of a slot. Return: 0; -ESTALE @sample is not newer than the newest. */
 int ring_append(struct ring *ring, const struct sample *sample);
 size_t ring_size(const struct ring *ring);

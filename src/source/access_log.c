@@ -270,6 +270,8 @@ static int copy_config(struct access_log *log, const struct access_log_config *c
         int r;
 
         log->config = *config;
+        for (size_t i = 0; config->before && i < ACCESS_LOG_LISTENERS_MAX; i++)
+                config->before->listeners[i].has_heir = false; /* of an heir that did not come */
         for (size_t i = 0; i < config->n_paths && i < ACCESS_LOG_PATHS_MAX; i++) {
                 *ret_address = config->paths[i];
                 if (config->paths[i][0] != '/' || !strrchr(config->paths[i], '/')[1])
@@ -280,12 +282,13 @@ static int copy_config(struct access_log *log, const struct access_log_config *c
         }
         for (size_t i = 0; i < config->n_listen && i < ACCESS_LOG_LISTENERS_MAX; i++) {
                 *ret_address = config->listen[i];
-                r = access_net_open(log, &log->listeners[i], config->listen[i]);
+                r = access_net_open(log, config->before, &log->listeners[i], config->listen[i]);
                 if (r < 0)
                         return r;
         }
         log->config.paths = NULL;
         log->config.listen = NULL;
+        log->config.before = NULL;
         return 0;
 }
 
@@ -348,6 +351,12 @@ struct access_log *access_log_free(struct access_log *log) {
         return NULL;
 }
 
+void access_log_bequeath(struct access_log *log) {
+        (void) pthread_mutex_lock(&log->lock);
+        log->bequeathed = true;
+        (void) pthread_mutex_unlock(&log->lock);
+}
+
 int access_log_restore(struct access_log *log, const struct access_position *position) {
         struct access_stream *stream;
         int r;
@@ -360,7 +369,8 @@ int access_log_restore(struct access_log *log, const struct access_position *pos
                 log->next_id = position->id + 1;
         stream->device = position->device;
         stream->inode = position->inode;
-        memcpy(stream->head, position->head, position->head_size);
+        if (position->head_size > 0)
+                memcpy(stream->head, position->head, position->head_size);
         stream->head_size = position->head_size;
         stream->offset = position->offset;
         stream->skipping = position->skipping;

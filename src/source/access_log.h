@@ -30,6 +30,8 @@ struct access_log_config {
         bool history;                /* also what lies beside the files when they are first met */
         unsigned int retention_days; /* lines of days before are expired; 0: none are */
         enum access_duration duration;
+        struct access_log *before; /* whose listeners of the same address are taken over, with what
+                                      waits at them; NULL: none. See access_log_bequeath() */
 };
 
 struct access_log_hooks {
@@ -50,6 +52,10 @@ int access_log_new(const struct access_log_config *config, const struct access_l
 /** Commits what was read, if the disk lets it. */
 struct access_log *access_log_free(struct access_log *log);
 DEFINE_FREEP(struct access_log, access_log_free);
+
+/** Of a log that was @before of one that is now sure to follow: it leaves what it listens on as it
+ * is. To be freed next. */
+void access_log_bequeath(struct access_log *log);
 
 /** A position that was stored; before the start. Return: 0; -ENOMEM. */
 int access_log_restore(struct access_log *log, const struct access_position *position);

@@ -59,6 +59,9 @@ struct access_listener {
         struct access_watch watch; /* first */
         int fd;
         char name[LISTEN_NAME_MAX];
+        char configured[LISTEN_NAME_MAX]; /* the address as it was asked for */
+        bool has_heir;                    /* another log is to go on with the socket */
+        bool is_heir;                     /* its socket is that of the log before */
         struct access_stream *stream;
 };
 
@@ -92,6 +95,7 @@ struct access_log {
         pthread_t thread;
         bool has_thread;
         pthread_mutex_t lock;
+        bool bequeathed;           /* under lock: listeners that have an heir leave their files */
         struct access_stats stats; /* under lock: what was last told */
 };
 
@@ -135,6 +139,8 @@ void access_scan(struct access_log *log);
 void access_scan_truncated(struct access_log *log, struct access_stream *stream);
 
 /* access_net.c */
-int access_net_open(struct access_log *log, struct access_listener *listener, const char *address);
+/** @before: whose socket of that address is taken over; NULL: nobody's. */
+int access_net_open(struct access_log *log, struct access_log *before,
+                struct access_listener *listener, const char *address);
 int access_net_start(struct access_log *log);
 void access_net_stop(struct access_log *log);

@@ -1,6 +1,7 @@
 /* Listeners for Caddy's `net` writer: a line is what ends with a newline, or with the connection.
  */
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -85,15 +86,43 @@ static void on_listener(struct access_log *log, struct access_watch *watch) {
                 connection_free(log, connection);
 }
 
-int access_net_open(struct access_log *log, struct access_listener *listener, const char *address) {
+/* The same socket, should @before listen on that address: what waits at it waits for us then.
+ * Return: the descriptor; -ENOENT; an errno. */
+static int inherit(
+                struct access_log *before, struct access_listener *listener, const char *address) {
+        for (size_t i = 0; before && i < ACCESS_LOG_LISTENERS_MAX; i++) {
+                struct access_listener *theirs = &before->listeners[i];
+                int fd;
+
+                if (theirs->fd < 0 || strcmp(theirs->configured, address) != 0)
+                        continue;
+                if (theirs->has_heir)
+                        return -EADDRINUSE; /* it is there twice */
+                fd = fcntl(theirs->fd, F_DUPFD_CLOEXEC, 3);
+                if (fd < 0)
+                        return -errno;
+                theirs->has_heir = listener->is_heir = true;
+                memcpy(listener->name, theirs->name, sizeof(listener->name));
+                return fd;
+        }
+        return -ENOENT;
+}
+
+int access_net_open(struct access_log *log, struct access_log *before,
+                struct access_listener *listener, const char *address) {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = &listener->watch };
         int fd;
 
+        fd = inherit(before, listener, address);
         /* Whoever may reach it can make lines up: any process of this host, and no other. */
-        fd = listen_open(address, &(struct listen_options){ .mode = 0666, .only_loopback = true },
-                        listener->name);
+        if (fd == -ENOENT) {
+                fd = listen_open(address,
+                                &(struct listen_options){ .mode = 0666, .only_loopback = true },
+                                listener->name);
+        }
         if (fd < 0)
                 return fd;
+        (void) snprintf(listener->configured, sizeof(listener->configured), "%s", address);
         listener->fd = fd;
         listener->watch.ready = on_listener;
         return epoll_ctl(log->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
@@ -131,10 +160,21 @@ int access_net_start(struct access_log *log) {
 /* Take what the kernel holds of every connection, and leave. */
 void access_net_stop(struct access_log *log) {
         struct access_connection *connection;
+        bool bequeathed;
         ssize_t n;
 
-        for (size_t i = 0; i < ACCESS_LOG_LISTENERS_MAX; i++)
-                log->listeners[i].fd = listen_close(log->listeners[i].fd, log->listeners[i].name);
+        (void) pthread_mutex_lock(&log->lock);
+        bequeathed = log->bequeathed;
+        (void) pthread_mutex_unlock(&log->lock);
+        for (size_t i = 0; i < ACCESS_LOG_LISTENERS_MAX; i++) {
+                struct access_listener *listener = &log->listeners[i];
+
+                /* The file belongs to who goes on; that is not an heir that never began. */
+                if ((bequeathed && listener->has_heir) || (listener->is_heir && !log->has_thread))
+                        listener->fd = fd_close(listener->fd);
+                else
+                        listener->fd = listen_close(listener->fd, listener->name);
+        }
         while ((connection = list_first(&log->connections, struct access_connection, list))) {
                 for (size_t taken = 0; taken < ACCESS_LINE_MAX; taken += (size_t) n) {
                         n = recv(connection->fd, log->chunk, ACCESS_CHUNK, 0);

@@ -199,20 +199,30 @@ static int delete_oldest(struct journal *journal, uint64_t before_us) {
                         RETENTION_STEP);
 }
 
-static void keep_retention(struct journal *journal) {
-        const struct journal_config *config = &journal->config;
-        sqlite3_stmt *statement;
-        uint64_t first = 0;
+void journal_configure(
+                struct journal *journal, uint64_t retention_age_us, uint64_t retention_bytes) {
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->retention_age_us = retention_age_us;
+        journal->retention_bytes = retention_bytes;
+        (void) pthread_mutex_unlock(&journal->lock);
+}
 
-        if (config->retention_age_us) {
-                while (delete_oldest(journal, clock_realtime_us() - config->retention_age_us) >=
-                                                0 &&
+static void keep_retention(struct journal *journal) {
+        uint64_t age_us, bytes, first = 0;
+        sqlite3_stmt *statement;
+
+        (void) pthread_mutex_lock(&journal->lock);
+        age_us = journal->retention_age_us;
+        bytes = journal->retention_bytes;
+        (void) pthread_mutex_unlock(&journal->lock);
+        if (age_us) {
+                while (delete_oldest(journal, clock_realtime_us() - age_us) >= 0 &&
                                 sqlite3_changes(journal->db) == RETENTION_STEP)
                         ;
         }
-        if (config->retention_bytes) {
-                while (used_bytes(journal->db) > config->retention_bytes &&
-                                delete_oldest(journal, 0) >= 0 && sqlite3_changes(journal->db) > 0)
+        if (bytes) {
+                while (used_bytes(journal->db) > bytes && delete_oldest(journal, 0) >= 0 &&
+                                sqlite3_changes(journal->db) > 0)
                         ;
         }
         if (sqlite3_prepare_v2(journal->db, "SELECT ifnull(min(seq), 0) FROM events", -1,
@@ -401,6 +411,8 @@ int journal_open(const struct journal_config *config, sd_event *event,
                 return -ENOMEM;
 
         journal->config = *config;
+        journal->retention_age_us = config->retention_age_us;
+        journal->retention_bytes = config->retention_bytes;
         if (!journal->config.batch_max)
                 journal->config.batch_max = BATCH_MAX_DEFAULT;
         if (!journal->config.queue_max)

@@ -81,6 +81,10 @@ int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata);
 
+/** Other bounds, kept from the writer's next look at them on. Loop thread. */
+void journal_configure(
+                struct journal *journal, uint64_t retention_age_us, uint64_t retention_bytes);
+
 struct journal_query {
         uint64_t after_seq;         /* events with a greater one, ascending */
         bool newest_first;          /* else: before before_seq, descending */

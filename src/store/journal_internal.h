@@ -34,12 +34,13 @@ struct journal {
 
         pthread_mutex_t lock;
         pthread_cond_t wake, wake_reader;
-        struct list queue;          /* under lock: items for the writer */
-        struct list pages;          /* under lock: pages for the reader */
-        size_t n_pages;             /* under lock */
-        bool stopping;              /* under lock */
-        struct journal_stats stats; /* under lock */
-        uint64_t first_seq;         /* under lock */
+        struct list queue;                          /* under lock: items for the writer */
+        struct list pages;                          /* under lock: pages for the reader */
+        size_t n_pages;                             /* under lock */
+        bool stopping;                              /* under lock */
+        uint64_t retention_age_us, retention_bytes; /* under lock: what holds now */
+        struct journal_stats stats;                 /* under lock */
+        uint64_t first_seq;                         /* under lock */
         pthread_t writer, reader;
         bool has_writer, has_reader;
 

@@ -83,6 +83,8 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         (void) pthread_cond_init(&rollups->wake, NULL);
         list_init(&rollups->queries);
         rollups->config = *config;
+        rollups->retention_days = config->retention_days;
+        rollups->hosts_max = config->hosts_max;
         rollups->path = strdup(config->path);
         if (!rollups->path)
                 return -ENOMEM;
@@ -352,11 +354,28 @@ static void note_commit(struct rollups *rollups, int error, uint64_t overflow) {
         (void) pthread_mutex_unlock(&rollups->lock);
 }
 
+void rollups_configure(struct rollups *rollups, unsigned int retention_days, size_t hosts_max) {
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->retention_days = retention_days;
+        rollups->hosts_max = hosts_max;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
+static void take_bounds(struct rollups *rollups) {
+        (void) pthread_mutex_lock(&rollups->lock);
+        if (rollups->retention_days != rollups->config.retention_days)
+                rollups->retained_us = 0; /* look at once */
+        rollups->config.retention_days = rollups->retention_days;
+        rollups->config.hosts_max = rollups->hosts_max;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
 int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
                 const struct access_position *positions, size_t n_positions) {
         struct adding adding = { .rollups = rollups };
         int r;
 
+        take_bounds(rollups);
         r = database_run(rollups->db, "BEGIN IMMEDIATE");
         if (r >= 0) {
                 r = keep_retention(rollups);

@@ -32,6 +32,8 @@ struct rollups_config {
  */
 int rollups_open(
                 const struct rollups_config *config, sd_event *event, struct rollups **ret_rollups);
+/** Other bounds, kept from the next commit on. Loop thread. */
+void rollups_configure(struct rollups *rollups, unsigned int retention_days, size_t hosts_max);
 /** Nobody may be committing any more. Queries that wait are answered with -ECANCELED. */
 struct rollups *rollups_close(struct rollups *rollups);
 DEFINE_FREEP(struct rollups, rollups_close);

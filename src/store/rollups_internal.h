@@ -12,7 +12,7 @@ struct mailbox;
 #define ROLLUPS_DAYS_KNOWN 16
 
 struct rollups {
-        struct rollups_config config;
+        struct rollups_config config; /* its bounds are the committing thread's */
         char *path;
 
         /* the committing thread's */
@@ -25,10 +25,12 @@ struct rollups {
         uint64_t retained_us; /* CLOCK_MONOTONIC of the last removal of old rows */
 
         pthread_mutex_t lock;
-        struct rollups_stats stats; /* under lock */
-        struct list queries;        /* under lock */
-        size_t n_queries;           /* under lock */
-        bool stopping;              /* under lock */
+        unsigned int retention_days; /* under lock: what is wanted, as the next */
+        size_t hosts_max;            /* under lock */
+        struct rollups_stats stats;  /* under lock */
+        struct list queries;         /* under lock */
+        size_t n_queries;            /* under lock */
+        bool stopping;               /* under lock */
         pthread_cond_t wake;
         pthread_t reader;
         bool has_reader;

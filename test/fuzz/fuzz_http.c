@@ -29,7 +29,7 @@ static void set(struct config *config, const char *key, const char *value) {
         assert(r >= 0);
 }
 
-static int never(struct config *ret_config, void *userdata) {
+static int never(struct config *ret_config, struct config_faults *faults, void *userdata) {
         return -EINVAL;
 }
 

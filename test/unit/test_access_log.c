@@ -569,6 +569,62 @@ static void connections_are_listened_to(void **state) {
         assert_string_equal(f->store.positions[0].path, address);
 }
 
+static int heir_of(struct fixture *f, const char *const *addresses, size_t n,
+                struct access_log **ret_heir) {
+        const char *const paths[] = { f->path };
+
+        return access_log_new(&(struct access_log_config){ .paths = paths,
+                                              .n_paths = 1,
+                                              .listen = addresses,
+                                              .n_listen = n,
+                                              .history = true,
+                                              .before = f->log },
+                        &(struct access_log_hooks){ .commit = on_commit, .userdata = &f->store },
+                        ret_heir, NULL);
+}
+
+static void an_heir_goes_on_with_the_socket(void **state) {
+        struct fixture *f = *state;
+        struct access_log *heir = NULL;
+        char address[80], other[80];
+        const char *const both[] = { address, other }, *const twice[] = { address, address };
+        struct stat before, after;
+        int first, waiting;
+
+        (void) snprintf(address, sizeof(address), "unix:%s/s", f->folder->path);
+        (void) snprintf(other, sizeof(other), "unix:%s/t", f->folder->path);
+        start_with(f, true, address);
+        assert_int_equal(stat(folder_path(f->folder, "s"), &before), 0);
+
+        /* One that never begins leaves no trace; an address twice is refused. */
+        assert_int_equal(heir_of(f, both, 2, &heir), 0);
+        access_log_free(heir);
+        assert_int_equal(access(folder_path(f->folder, "t"), F_OK), -1);
+        assert_int_equal(heir_of(f, twice, 2, &heir), -EADDRINUSE);
+        first = connect_to(address);
+        send_lines(f, first, 5);
+        expect(f, 5);
+
+        /* One that does: what waits meanwhile is taken by it. */
+        assert_int_equal(heir_of(f, both, 2, &heir), 0);
+        access_log_bequeath(f->log);
+        access_log_free(f->log);
+        f->log = heir;
+        waiting = connect_to(address);
+        send_lines(f, waiting, 7);
+        for (size_t i = 0; i < f->store.n; i++)
+                assert_int_equal(access_log_restore(f->log, &f->store.positions[i].position), 0);
+        assert_int_equal(access_log_start(f->log), 0);
+        expect(f, 12);
+        assert_int_equal(stat(folder_path(f->folder, "s"), &after), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        stop(f);
+        assert_int_equal(access(folder_path(f->folder, "s"), F_OK), -1);
+        assert_int_equal(access(folder_path(f->folder, "t"), F_OK), -1);
+        (void) close(first);
+        (void) close(waiting);
+}
+
 static void a_connection_that_sends_rubbish_takes_little(void **state) {
         struct fixture *f = *state;
         char *large = malloc(1U << 20);
@@ -651,6 +707,7 @@ int main(void) {
                 TEST(a_broken_archive_gives_what_it_has_and_the_rest_when_it_is_whole),
                 TEST(a_file_written_over_while_nobody_looked_is_another),
                 TEST(connections_are_listened_to),
+                TEST(an_heir_goes_on_with_the_socket),
                 TEST(a_connection_that_sends_rubbish_takes_little),
                 TEST(what_was_sent_before_the_end_is_committed),
                 TEST(wrong_settings_are_refused),

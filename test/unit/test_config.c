@@ -388,9 +388,22 @@ static void the_environment_is_laid_over_the_files(void **state) {
 
         assert_int_equal(setenv("VIRTWATCH_NODE__NAM", "x", 1), 0);
         assert_int_equal(load(f, ""), -EINVAL);
-        assert_string_equal(f->diag.path, "environment");
+        assert_string_equal(f->diag.path, "VIRTWATCH_NODE__NAM");
         assert_int_equal(f->diag.line, 0);
         assert_non_null(strstr(f->diag.text, "node.nam"));
+        assert_non_null(strstr(f->diag.text, "did you mean VIRTWATCH_NODE__NAME?"));
+        assert_int_equal(clearenv(), 0);
+
+        assert_int_equal(setenv("VIRTWATCH_LOGGING_LEVEL", "debug", 1), 0);
+        assert_int_equal(load(f, ""), -EINVAL);
+        assert_string_equal(f->diag.path, "VIRTWATCH_LOGGING_LEVEL");
+        assert_non_null(strstr(f->diag.text, "did you mean VIRTWATCH_LOGGING__LEVEL?"));
+        assert_int_equal(clearenv(), 0);
+
+        assert_int_equal(setenv("VIRTWATCH_HTTP__LISTEN", "1,2,3,4,5,6,7,8,9", 1), 0);
+        assert_int_equal(load(f, ""), -EINVAL);
+        assert_non_null(strstr(f->diag.text, "more than 8"));
+        assert_int_equal(clearenv(), 0);
 }
 
 static void a_credential_is_the_token(void **state) {

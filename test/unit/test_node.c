@@ -163,6 +163,23 @@ static void counters_that_fall_are_a_null_and_counted(void **state) {
         node_free(node);
 }
 
+static void other_slots_keep_the_newest_and_other_times_none(void **state) {
+        struct node *node = node_of(5);
+
+        for (uint64_t i = 0; i < 5; i++)
+                node_slot(node, T0 + i * S, 0);
+        assert_int_equal(node_configure(node, S, 2), 0);
+        assert_int_equal(ring_size(&node->ring), 2);
+        assert_int_equal(newest(node)->at_us, T0 + 4 * S);
+        assert_int_equal(node_configure(node, S, 0), -EINVAL);
+        assert_int_equal(ring_size(&node->ring), 2);
+        assert_int_equal(node_configure(node, 2 * S, 7), 0);
+        assert_null(ring_newest(&node->ring));
+        node_slot(node, T0 + 6 * S, 0);
+        assert_int_equal(newest(node)->at_us, T0 + 6 * S);
+        node_free(node);
+}
+
 static void the_ring_has_bounds(void **state) {
         struct node *node = NULL;
 
@@ -180,6 +197,7 @@ int main(void) {
                 cmocka_unit_test(slots_that_never_came_are_null),
                 cmocka_unit_test(a_clock_that_was_set_back_begins_anew),
                 cmocka_unit_test(counters_that_fall_are_a_null_and_counted),
+                cmocka_unit_test(other_slots_keep_the_newest_and_other_times_none),
                 cmocka_unit_test(the_ring_has_bounds),
         };
 

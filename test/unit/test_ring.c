@@ -32,6 +32,35 @@ static void a_ring_keeps_the_newest(void **state) {
         }
 }
 
+static void another_size_keeps_the_newest(void **state) {
+        static const struct {
+                size_t from, to;
+                uint64_t fill, oldest;
+        } rows[] = { { 5, 3, 7, 5 }, { 3, 5, 7, 5 }, { 4, 4, 9, 6 }, { 5, 3, 2, 1 }, { 1, 9, 1, 1 },
+                { 9, 1, 12, 12 } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct ring ring;
+                struct sample one;
+
+                assert_int_equal(ring_init(&ring, rows[i].from), 0);
+                for (uint64_t n = 1; n <= rows[i].fill; n++) {
+                        one = sample(n);
+                        assert_int_equal(ring_append(&ring, &one), 0);
+                }
+                assert_int_equal(ring_resize(&ring, RING_SLOTS_MAX + 1), -EINVAL);
+                assert_int_equal(ring_resize(&ring, 0), -EINVAL);
+                assert_int_equal(ring_resize(&ring, rows[i].to), 0);
+                assert_int_equal(ring_at(&ring, 0)->at_us, rows[i].oldest);
+                assert_int_equal(ring_newest(&ring)->at_us, rows[i].fill);
+                one = sample(rows[i].fill + 1); /* and it goes on */
+                assert_int_equal(ring_append(&ring, &one), 0);
+                assert_int_equal(ring_newest(&ring)->at_us, rows[i].fill + 1);
+                assert_true(ring_size(&ring) <= rows[i].to);
+                ring_done(&ring);
+        }
+}
+
 static void a_ring_has_bounds(void **state) {
         struct ring ring;
 
@@ -148,6 +177,7 @@ static void readings_have_bounds(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_ring_keeps_the_newest),
+                cmocka_unit_test(another_size_keeps_the_newest),
                 cmocka_unit_test(a_ring_has_bounds),
                 cmocka_unit_test(a_ring_never_goes_back),
                 cmocka_unit_test(a_vms_allocation_follows_what_is_said),

@@ -118,6 +118,35 @@ static void each_slot_has_what_was_read_in_it(void **state) {
         fixture_done(&f);
 }
 
+static void other_slots_keep_the_newest_and_other_times_none(void **state) {
+        const struct series *series;
+        struct fixture f;
+        uint64_t first_us;
+
+        fixture_init(&f, 5);
+        run_samples(&f, 6);
+        series = sampler_get(f.sampler, "one");
+        assert_int_equal(sampler_configure(f.sampler, INTERVAL_US, 3, 0), 0);
+        assert_int_equal(ring_size(&series->ring), 3);
+        assert_int_equal(ring_newest(&series->ring)->at_us, f.last.at_us);
+        assert_int_equal(sampler_slots(f.sampler), 3);
+        assert_int_equal(sampler_configure(f.sampler, INTERVAL_US, 0, 0), -EINVAL);
+        assert_int_equal(sampler_configure(f.sampler, 0, 3, 0), -EINVAL);
+        assert_int_equal(ring_size(&series->ring), 3);
+
+        assert_int_equal(sampler_configure(f.sampler, 3 * INTERVAL_US, 4, 0), 0);
+        assert_int_equal(ring_size(&series->ring), 0);
+        assert_int_equal(sampler_interval_us(f.sampler), 3 * INTERVAL_US);
+        run_samples(&f, 1);
+        first_us = f.last.at_us;
+        assert_int_equal(first_us % (3 * INTERVAL_US), 0);
+        assert_false(isnan(f.last.cpu_percent)); /* its readings stayed */
+        run_samples(&f, 1);
+        assert_int_equal((f.last.at_us - first_us) % (3 * INTERVAL_US), 0);
+        assert_true(f.last.at_us - first_us >= 3 * INTERVAL_US);
+        fixture_done(&f);
+}
+
 static void the_kernel_stands_in_for_a_runtime_that_is_silent(void **state) {
         const struct series *series;
         struct fixture f;
@@ -220,6 +249,7 @@ static void counters_that_begin_anew_are_a_null_and_counted(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_slot_has_what_was_read_in_it),
+                cmocka_unit_test(other_slots_keep_the_newest_and_other_times_none),
                 cmocka_unit_test(the_kernel_stands_in_for_a_runtime_that_is_silent),
                 cmocka_unit_test(the_dead_get_no_slots_and_start_anew),
                 cmocka_unit_test(the_number_of_workloads_is_bounded),

@@ -440,6 +440,37 @@ static void a_wait_of_nothing_is_none(void **state) {
         assert_false(fake.armed);
 }
 
+static void a_source_that_is_no_longer_configured_leaves_its_workloads_unknown(void **state) {
+        const struct fact up = { .type = FACT_SOURCE, .time_us = AT(0), .source_state = SOURCE_UP };
+        struct tracker_source *source;
+
+        tracker_post(test.tracker, "docker", &up);
+        take_step(&(const struct step) START(0));
+        take_step(&(const struct step) EXIT(1000, 137)); /* waits for evidence */
+        take_step(&(const struct step) START_OF("other", 1500));
+        tracker_remove_source(test.tracker, "docker");
+        assert_string_equal(told(),
+                        "source_up started started OOMKilled:oom/assumed/unknown[exit-code] source_down");
+        list_for_each(source, tracker_sources(test.tracker), list)
+                assert_string_not_equal(source->name, "docker");
+        assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 2);
+        assert_int_equal(inventory_find_native(tracker_inventory(test.tracker), "docker", "other")
+                                         ->state,
+                        STATE_UNKNOWN);
+        take_step(&(const struct step) EXIT_OF("other", 2000, 3)); /* nobody's */
+        tracker_remove_source(test.tracker, "docker");
+
+        /* It comes back to what was known. */
+        assert_int_equal(tracker_add_source(test.tracker, "docker", true, false), 0);
+        assert_null(tracker_source_cursor(test.tracker, "docker"));
+        list_for_each(source, tracker_sources(test.tracker), list)
+                if (strcmp(source->name, "docker") == 0)
+                        assert_true(source->known && source->required);
+        tracker_require_source(test.tracker, "docker", false);
+        list_for_each(source, tracker_sources(test.tracker), list)
+                assert_false(strcmp(source->name, "docker") == 0 && source->required);
+}
+
 static void a_store_that_refuses_stops_nothing(void **state) {
         test.refuse = -ENOSPC;
         log_set_level(LOG_LEVEL_ERROR);
@@ -499,6 +530,7 @@ int main(void) {
                 TRACKER_TEST(an_inventory_that_is_full_refuses_and_the_rest_goes_on),
                 TRACKER_TEST(facts_that_name_nobody_are_harmless),
                 TRACKER_TEST(a_wait_of_nothing_is_none),
+                TRACKER_TEST(a_source_that_is_no_longer_configured_leaves_its_workloads_unknown),
                 TRACKER_TEST(a_store_that_refuses_stops_nothing),
                 TRACKER_TEST(a_life_is_watched_from_its_start_to_its_exit),
                 TRACKER_TEST(a_quick_restart_is_running_with_what_its_start_said),
