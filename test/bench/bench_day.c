@@ -46,6 +46,7 @@ struct day {
 static uint64_t passed_us;
 
 /* Stands before libc's for all of the process, sd-event among it. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct timespec *now) {
         uint64_t passed = __atomic_load_n(&passed_us, __ATOMIC_RELAXED);
         uint64_t ns;
@@ -144,23 +145,24 @@ static void on_read(void *userdata) {
 
 /* ---- what happens all day ---- */
 
-static void tell(struct day *day, struct fact *fact, uint64_t number, const char *word) {
+static void tell(struct day *day, const struct fact *what, uint64_t number, const char *word) {
         char id[65], name[32], origin[64], cursor[32];
+        struct fact fact = *what;
 
         (void) snprintf(id, sizeof(id), "%064" PRIx64, number);
         (void) snprintf(name, sizeof(name), "job-%" PRIu64, number);
         (void) snprintf(origin, sizeof(origin), "%" PRIu64 "/%" PRIu64 "/%s", clock_realtime_us(),
                         number, word);
         (void) snprintf(cursor, sizeof(cursor), "%" PRIu64, clock_realtime_us());
-        fact->time_us = clock_realtime_us();
-        fact->origin = origin;
-        fact->cursor = cursor;
-        fact->workload.kind = WORKLOAD_CONTAINER;
-        fact->workload.native_id = id;
-        fact->workload.name = name;
-        fact->workload.runtime = "docker";
-        fact->workload.image = "registry/app:1";
-        tracker_post(day->tracker, "docker", fact);
+        fact.time_us = clock_realtime_us();
+        fact.origin = origin;
+        fact.cursor = cursor;
+        fact.workload.kind = WORKLOAD_CONTAINER;
+        fact.workload.native_id = id;
+        fact.workload.name = name;
+        fact.workload.runtime = "docker";
+        fact.workload.image = "registry/app:1";
+        tracker_post(day->tracker, "docker", &fact);
 }
 
 static void tell_started(struct day *day, uint64_t number) {

@@ -104,11 +104,12 @@ static void a_text_that_does_not_fit_is_not_taken_for_whole(void **state) {
                 struct exposition exposition = { .out = BUF_INIT(max), .openmetrics = true };
 
                 write_all(&exposition);
-                if (exposition_end(&exposition) >= 0)
+                if (exposition_end(&exposition) >= 0) {
                         assert_string_equal(
                                         exposition.out.data + exposition.out.size - 6, "# EOF\n");
-                else
+                } else {
                         assert_true(max < 390);
+                }
                 buf_done(&exposition.out);
         }
 }
