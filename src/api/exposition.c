@@ -8,6 +8,8 @@
 
 #include "model/histogram.h"
 
+#define NUMBER_MAX 40 /* bytes of a number's text */
+
 static const char *const type_names[] = {
         [METRIC_COUNTER] = "counter",
         [METRIC_GAUGE] = "gauge",
@@ -65,7 +67,12 @@ static void put_comment(struct exposition *exposition, const char *keyword, cons
 }
 
 void exposition_family(struct exposition *exposition, const struct metric_family *family) {
+        int n = snprintf(exposition->head, sizeof(exposition->head), "%s%s{", family->name,
+                        sample_suffix(family));
+
+        assert(n > 0 && (size_t) n < sizeof(exposition->head)); /* names are ours */
         exposition->family = family;
+        exposition->head_size = (size_t) n;
         put_comment(exposition, "# HELP ", family->help);
         put_comment(exposition, "# TYPE ",
                         family->type == METRIC_INFO && !exposition->openmetrics
@@ -75,40 +82,81 @@ void exposition_family(struct exposition *exposition, const struct metric_family
                 put_comment(exposition, "# UNIT ", family->unit);
 }
 
-/* What lies between the bytes to escape goes in one piece. */
-static void put_escaped(struct exposition *exposition, const char *text) {
-        for (;;) {
-                size_t n = strcspn(text, "\\\"\n");
+/* Nearly every text has nothing to escape, which is known sooner by looking for each of the three
+ * than at each byte. */
+static bool needs_escape(const char *text, size_t size) {
+        return memchr(text, '"', size) || memchr(text, '\\', size) || memchr(text, '\n', size);
+}
 
-                put(exposition, text, n);
-                text += n;
-                if (!*text)
-                        return;
-                put_str(exposition, *text == '\n' ? "\\n" : *text == '"' ? "\\\"" : "\\\\");
-                text++;
+/* At most so many bytes are a label. */
+static size_t label_size(const char *name, const char *value) {
+        size_t size = strlen(value);
+
+        return strlen(name) + strlen("=\"\"") + (needs_escape(value, size) ? 2 * size : size);
+}
+
+/* There is room for label_size(). Returns the end of what was written. */
+static char *write_label(char *end, const char *name, const char *value) {
+        const size_t size = strlen(value);
+
+        end = stpcpy(end, name);
+        *end++ = '=';
+        *end++ = '"';
+        if (needs_escape(value, size)) {
+                for (; *value; value++) {
+                        if (*value == '"' || *value == '\\' || *value == '\n')
+                                *end++ = '\\';
+                        *end++ = *value == '\n' ? 'n' : *value;
+                }
+        } else {
+                end = mempcpy(end, value, size);
         }
+        *end++ = '"';
+        return end;
+}
+
+/* Room for @size bytes more. NULL: the text has failed. */
+static char *begin_writing(struct exposition *exposition, size_t size) {
+        char *end = NULL;
+
+        if (exposition->error >= 0)
+                exposition->error = buf_reserve(&exposition->out, size, &end);
+        return end;
+}
+
+static void end_writing(struct buf *out, const char *end) {
+        buf_wrote(out, (size_t) (end - out->data) - out->size);
 }
 
 /* Name, suffix, labels, and @bound as the last label where there is one. */
 static void put_series(struct exposition *exposition, const char *suffix,
                 const struct metric_labels *labels, const char *bound) {
+        const char *name = exposition->family->name;
         const size_t n = labels ? labels->n : 0;
+        size_t size = strlen(name) + strlen(suffix) + strlen("{} ");
+        char *end;
 
-        put_str(exposition, exposition->family->name);
-        put_str(exposition, suffix);
+        for (size_t i = 0; i < n; i++)
+                size += label_size(labels->names[i], labels->values[i]) + 1;
+        if (bound)
+                size += label_size("le", bound) + 1;
+        end = begin_writing(exposition, size);
+        if (!end)
+                return;
+
+        end = stpcpy(stpcpy(end, name), suffix);
         for (size_t i = 0; i < n; i++) {
-                put_str(exposition, i == 0 ? "{" : ",");
-                put_str(exposition, labels->names[i]);
-                put_str(exposition, "=\"");
-                put_escaped(exposition, labels->values[i]);
-                put_str(exposition, "\"");
+                *end++ = i == 0 ? '{' : ',';
+                end = write_label(end, labels->names[i], labels->values[i]);
         }
         if (bound) {
-                put_str(exposition, n == 0 ? "{le=\"" : ",le=\"");
-                put_str(exposition, bound);
-                put_str(exposition, "\"");
+                *end++ = n == 0 ? '{' : ',';
+                end = write_label(end, "le", bound);
         }
-        put_str(exposition, n > 0 || bound ? "} " : " ");
+        if (n > 0 || bound)
+                *end++ = '}';
+        *end++ = ' ';
+        end_writing(&exposition->out, end);
 }
 
 void exposition_sample(
@@ -125,41 +173,54 @@ void exposition_one(
 }
 
 int exposition_render_labels(const struct metric_labels *labels, struct buf *out) {
-        struct exposition text = { .out = *out };
+        size_t size = 0;
+        char *end;
+        int r;
 
+        for (size_t i = 0; i < labels->n; i++)
+                size += label_size(labels->names[i], labels->values[i]) + (i > 0);
+        r = buf_reserve(out, size, &end);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < labels->n; i++) {
-                put_str(&text, i == 0 ? "" : ",");
-                put_str(&text, labels->names[i]);
-                put_str(&text, "=\"");
-                put_escaped(&text, labels->values[i]);
-                put_str(&text, "\"");
+                if (i > 0)
+                        *end++ = ',';
+                end = write_label(end, labels->names[i], labels->values[i]);
         }
-        *out = text.out;
-        return text.error;
+        end_writing(out, end);
+        return 0;
 }
 
-static void put_head(struct exposition *exposition, const char *labels, const char *name,
-                const char *device) {
-        put_str(exposition, exposition->family->name);
-        put_str(exposition, exposition->family->type == METRIC_COUNTER ? "_total{" : "{");
-        put_str(exposition, labels);
+/* Begin a sample of labels rendered before, with room for @more bytes behind them. NULL: the text
+ * has failed. */
+static char *begin_sample(struct exposition *exposition, const char *labels, const char *name,
+                const char *device, size_t more) {
+        const size_t labels_size = strlen(labels);
+        char *end;
+
+        assert(exposition->head_size > 0); /* a family was begun */
+
+        end = begin_writing(exposition,
+                        exposition->head_size + labels_size +
+                                        (name ? label_size(name, device) + 1 : 0) + more);
+        if (!end)
+                return NULL;
+        end = mempcpy(end, exposition->head, exposition->head_size);
+        end = mempcpy(end, labels, labels_size);
         if (name) {
-                put_str(exposition, ",");
-                put_str(exposition, name);
-                put_str(exposition, "=\"");
-                put_escaped(exposition, device);
-                put_str(exposition, "\"");
+                *end++ = ',';
+                end = write_label(end, name, device);
         }
+        return end;
 }
 
 void exposition_scaled(struct exposition *exposition, const char *labels, const char *name,
                 const char *device, uint64_t value, unsigned int decimals) {
         uint64_t unit = 1, rest;
-        char text[48], *end = text + sizeof(text), *begin = end;
+        char text[NUMBER_MAX], *end = text + sizeof(text), *begin = end, *at;
 
         assert(decimals <= 9);
 
-        put_head(exposition, labels, name, device);
         for (unsigned int i = 0; i < decimals; i++)
                 unit *= 10;
         *--begin = '\n';
@@ -172,18 +233,54 @@ void exposition_scaled(struct exposition *exposition, const char *labels, const 
         begin = write_u64(value / unit, begin);
         *--begin = ' ';
         *--begin = '}';
-        put(exposition, begin, (size_t) (end - begin));
+        at = begin_sample(exposition, labels, name, device, (size_t) (end - begin));
+        if (at)
+                end_writing(&exposition->out, mempcpy(at, begin, (size_t) (end - begin)));
+}
+
+/* What "%.6g" writes where it needs no exponent, without printf(). Return: the text's size; 0: it
+ * is not such a number. */
+static size_t write_short(double value, char text[static NUMBER_MAX]) {
+        static const double scales[] = { 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1 };
+        char *end = text + NUMBER_MAX, *begin = end;
+        size_t decimals = ARRAY_SIZE(scales) - 1;
+        uint64_t digits;
+
+        if (!(value >= 1e-4 && value < 999999) && fpclassify(value) != FP_ZERO)
+                return 0;
+        for (; decimals > 0; decimals--)
+                if (value * scales[ARRAY_SIZE(scales) - 1 - decimals] < 999999.5)
+                        break;
+        digits = (uint64_t) llrint(value * scales[ARRAY_SIZE(scales) - 1 - decimals]);
+        for (; decimals > 0 && digits % 10 == 0; decimals--)
+                digits /= 10;
+        if (decimals > 0) {
+                for (; decimals > 0; decimals--, digits /= 10)
+                        *--begin = (char) ('0' + digits % 10);
+                *--begin = '.';
+        }
+        begin = write_u64(digits, begin);
+        memmove(text, begin, (size_t) (end - begin));
+        return (size_t) (end - begin);
 }
 
 void exposition_number(struct exposition *exposition, const char *labels, double value) {
-        char text[40];
-        int n;
+        char text[NUMBER_MAX], *end;
+        size_t n;
 
         if (isnan(value))
                 return;
-        put_head(exposition, labels, NULL, NULL);
-        n = snprintf(text, sizeof(text), "} %.6g\n", value);
-        put(exposition, text, (size_t) n);
+        n = write_short(value, text);
+        if (n == 0)
+                n = (size_t) snprintf(text, sizeof(text), "%.6g", value);
+        end = begin_sample(exposition, labels, NULL, NULL, n + 3);
+        if (!end)
+                return;
+        *end++ = '}';
+        *end++ = ' ';
+        end = mempcpy(end, text, n);
+        *end++ = '\n';
+        end_writing(&exposition->out, end);
 }
 
 /* OpenMetrics wants "1.0"; 0.0.4 takes it, and a series keeps its labels in both. */

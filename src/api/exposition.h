@@ -27,10 +27,14 @@ struct metric_labels {
         size_t n;
 };
 
+#define EXPOSITION_HEAD_MAX 128
+
 struct exposition {
         struct buf out;
         bool openmetrics;
         const struct metric_family *family;
+        char head[EXPOSITION_HEAD_MAX]; /* private: what its samples begin with */
+        size_t head_size;
         int error; /* the first that appending met; what follows is not written */
 };
 
@@ -48,7 +52,8 @@ int exposition_render_labels(const struct metric_labels *labels, struct buf *out
  * more label. */
 void exposition_scaled(struct exposition *exposition, const char *labels, const char *name,
                 const char *device, uint64_t value, unsigned int decimals);
-/** The same of a number that is none of the kind; NaN writes no sample. */
+/** The same of a number that is none of the kind, with 6 significant digits; NaN writes no sample.
+ */
 void exposition_number(struct exposition *exposition, const char *labels, double value);
 void exposition_histogram(struct exposition *exposition, const struct metric_labels *labels,
                 const struct histogram *histogram);

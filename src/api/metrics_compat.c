@@ -9,8 +9,6 @@
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 
-#define LABELS_MAX 4096
-
 #define BOTH API_COMPAT_BOTH
 #define INO  API_COMPAT_INOVEX
 #define TIN  API_COMPAT_TINKOFF
@@ -82,25 +80,26 @@ static const struct metrics_row container_rows[] = {
 };
 /* clang-format on */
 
-static char *render(const char *const *names, const char *const *values, size_t n) {
-        _cleanup_(buf_done) struct buf text = BUF_INIT(LABELS_MAX);
-
-        if (exposition_render_labels(&(struct metric_labels){ names, values, n }, &text) < 0)
-                return NULL;
-        return buf_take(&text);
-}
-
-char *metrics_compat_labels(const struct workload *workload) {
+size_t metrics_compat_labels(const struct workload *workload,
+                const char *values[static METRICS_COMPAT_LABELS_MAX],
+                const char *const **ret_names) {
         static const char *const domain[] = { "domain", "uuid" };
         static const char *const container[] = { "id", "name", "image" };
-        const char *const domain_values[] = { workload->name, workload->uuid };
-        const char *const container_values[] = { workload->cgroup[0] ? workload->cgroup
-                                                                     : workload->native_id,
-                workload->name, workload->image };
 
-        if (workload->kind == WORKLOAD_VM)
-                return render(domain, domain_values, 2);
-        return workload->kind == WORKLOAD_CONTAINER ? render(container, container_values, 3) : NULL;
+        if (workload->kind == WORKLOAD_VM) {
+                *ret_names = domain;
+                values[0] = workload->name;
+                values[1] = workload->uuid;
+                return 2;
+        }
+        if (workload->kind == WORKLOAD_CONTAINER) {
+                *ret_names = container;
+                values[0] = workload->cgroup[0] ? workload->cgroup : workload->native_id;
+                values[1] = workload->name;
+                values[2] = workload->image;
+                return 3;
+        }
+        return 0;
 }
 
 /* ---- states ---- */

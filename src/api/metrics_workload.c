@@ -6,10 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "api/label_set.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
-
-#define LABELS_MAX 4096
 
 #define OF(type, field)     offsetof(struct type, field), 0, 0
 #define OF_NS(type, field)  offsetof(struct type, field), 9, 0
@@ -262,70 +261,78 @@ static void sampler_series(
 
 /* ---- subjects ---- */
 
-static char *own_labels(const struct workload *workload) {
+static int add_own(struct label_set *set, struct metrics_subject *subject) {
         static const char *const names[] = { "kind", "name", "source" };
+        const struct workload *workload = subject->workload;
         const char *const values[] = { workload_kind_to_string(workload->kind), workload->name,
                 workload->source };
-        _cleanup_(buf_done) struct buf text = BUF_INIT(LABELS_MAX);
 
-        if (exposition_render_labels(&(struct metric_labels){ names, values, 3 }, &text) < 0)
-                return NULL;
-        return buf_take(&text);
+        return label_set_add(set, &(struct metric_labels){ names, values, 3 }, &subject->labels_at);
+}
+
+static void add_compat(struct label_set *set, struct metrics_subject *subject) {
+        const char *values[METRICS_COMPAT_LABELS_MAX];
+        const char *const *names;
+        size_t n = metrics_compat_labels(subject->workload, values, &names);
+
+        if (n == 0 ||
+                        label_set_add(set, &(struct metric_labels){ names, values, n },
+                                        &subject->compat_labels_at) < 0)
+                subject->compat_labels_at = SIZE_MAX;
 }
 
 /* Two of the same name would be one series twice, and the whole scrape lost. */
-static bool is_first(struct map *seen, const char *labels) {
-        return labels && map_put(seen, labels, (void *) (uintptr_t) 1) >= 0;
-}
-
-static size_t take_subjects(const struct api_context *api, struct metrics_subject *subjects,
-                uint64_t *ret_omitted) {
+static size_t take_subjects(const struct api_context *api, struct label_set *set,
+                struct metrics_subject *subjects, size_t max, uint64_t *ret_omitted) {
         struct workload *workload;
-        struct map *seen = NULL;
         size_t n = 0;
 
         *ret_omitted = 0;
-        if (map_new(&seen) < 0)
-                return 0;
         inventory_for_each(workload, tracker_inventory(api->tracker)) {
                 const struct series *series = sampler_get(api->sampler, workload->id);
-                struct metrics_subject *subject = &subjects[n];
+                struct metrics_subject one = {
+                        .workload = workload, .series = series, .compat_labels_at = SIZE_MAX
+                };
 
                 if (!series)
                         continue;
-                *subject = (struct metrics_subject){ .workload = workload, .series = series };
-                subject->labels = n < METRICS_SUBJECTS_MAX ? own_labels(workload) : NULL;
-                if (!is_first(seen, subject->labels)) {
-                        free(subject->labels);
+                if (n >= max || add_own(set, &one) < 0) {
                         (*ret_omitted)++;
                         continue;
                 }
-                subject->now = series_stats(series);
+                one.now = series_stats(series);
                 if (api->compat)
-                        subject->compat_labels = metrics_compat_labels(workload);
-                if (!is_first(seen, subject->compat_labels)) {
-                        free(subject->compat_labels);
-                        subject->compat_labels = NULL;
-                }
-                n++;
+                        add_compat(set, &one);
+                subjects[n++] = one;
         }
-        map_free(seen);
+        /* no text moves any more */
+        for (size_t i = 0; i < n; i++) {
+                subjects[i].labels = label_set_text(set, subjects[i].labels_at);
+                if (subjects[i].compat_labels_at != SIZE_MAX)
+                        subjects[i].compat_labels =
+                                        label_set_text(set, subjects[i].compat_labels_at);
+        }
         return n;
 }
 
 void metrics_workloads(struct exposition *exposition, const struct api_context *api) {
+        _cleanup_(label_set_freep) struct label_set *set = NULL;
         struct metrics_subject *subjects;
         uint64_t omitted;
-        size_t n;
+        size_t n, max;
 
         if (!api->sampler)
                 return;
-        subjects = calloc(METRICS_SUBJECTS_MAX + 1, sizeof(*subjects));
-        if (!subjects) {
+        max = inventory_size(tracker_inventory(api->tracker));
+        if (max > METRICS_SUBJECTS_MAX)
+                max = METRICS_SUBJECTS_MAX;
+        subjects = calloc(max + 1, sizeof(*subjects));
+        if (!subjects || label_set_new(2 * max, &set) < 0) {
                 exposition->error = -ENOMEM;
+                free(subjects);
                 return;
         }
-        n = take_subjects(api, subjects, &omitted);
+        n = take_subjects(api, set, subjects, max, &omitted);
         sampler_series(exposition, api->sampler, omitted);
         thoughts(exposition, subjects, n);
         given_memory(exposition, subjects, n);
@@ -333,9 +340,5 @@ void metrics_workloads(struct exposition *exposition, const struct api_context *
         metrics_rows(exposition, rows, ARRAY_SIZE(rows), subjects, n, "device", 0);
         if (api->compat)
                 metrics_compat(exposition, api, subjects, n);
-        for (size_t i = 0; i < n; i++) {
-                free(subjects[i].labels);
-                free(subjects[i].compat_labels);
-        }
         free(subjects);
 }

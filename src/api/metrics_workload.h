@@ -16,10 +16,13 @@ struct series;
 struct metrics_subject {
         const struct workload *workload;
         const struct series *series;
-        const struct stats *now; /* NULL: no reading */
-        char *labels;            /* rendered: kind, name, source */
-        char *compat_labels;     /* rendered as the other exporters do; NULL: none */
+        const struct stats *now;            /* NULL: no reading */
+        const char *labels;                 /* rendered: kind, name, source */
+        const char *compat_labels;          /* rendered as the other exporters do; NULL: none */
+        size_t labels_at, compat_labels_at; /* private: where they lie among those of all */
 };
+
+#define METRICS_COMPAT_LABELS_MAX 3
 
 enum metrics_place {
         METRICS_OF_WORKLOAD, /* struct stats */
@@ -46,6 +49,10 @@ void metrics_rows(struct exposition *exposition, const struct metrics_row *all, 
 void metrics_workloads(struct exposition *exposition, const struct api_context *api);
 
 /* metrics_compat.c */
-char *metrics_compat_labels(const struct workload *workload);
+/** What the other exporters call a workload; @values are written, and the names returned. Return:
+ * their number; 0: they have none such. */
+size_t metrics_compat_labels(const struct workload *workload,
+                const char *values[static METRICS_COMPAT_LABELS_MAX],
+                const char *const **ret_names);
 void metrics_compat(struct exposition *exposition, const struct api_context *api,
                 const struct metrics_subject *subjects, size_t n);

@@ -37,7 +37,7 @@ char *buf_take(struct buf *buf) {
         return data;
 }
 
-static int buf_reserve(struct buf *buf, size_t n) {
+static int make_room(struct buf *buf, size_t n) {
         size_t wanted, allocated;
         char *data;
 
@@ -62,7 +62,7 @@ static int buf_reserve(struct buf *buf, size_t n) {
 int buf_append(struct buf *buf, const void *data, size_t n) {
         int r;
 
-        r = buf_reserve(buf, n);
+        r = make_room(buf, n);
         if (r < 0)
                 return r;
 
@@ -71,6 +71,23 @@ int buf_append(struct buf *buf, const void *data, size_t n) {
         buf->size += n;
         buf->data[buf->size] = '\0';
         return 0;
+}
+
+int buf_reserve(struct buf *buf, size_t n, char **ret_end) {
+        int r;
+
+        r = make_room(buf, n);
+        if (r < 0)
+                return r;
+        *ret_end = buf->data + buf->size;
+        return 0;
+}
+
+void buf_wrote(struct buf *buf, size_t n) {
+        assert(buf->size + n < buf->allocated);
+
+        buf->size += n;
+        buf->data[buf->size] = '\0';
 }
 
 int buf_append_str(struct buf *buf, const char *text) {
@@ -85,7 +102,7 @@ int buf_printf(struct buf *buf, const char *format, ...) {
         va_copy(again, args);
         n = vsnprintf(NULL, 0, format, args);
         va_end(args);
-        r = n < 0 ? -EINVAL : buf_reserve(buf, (size_t) n);
+        r = n < 0 ? -EINVAL : make_room(buf, (size_t) n);
         if (r >= 0) {
                 (void) vsnprintf(buf->data + buf->size, (size_t) n + 1, format, again);
                 buf->size += (size_t) n;

@@ -5,9 +5,9 @@
 
 #include <ctype.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -173,20 +173,8 @@ int json_decode(const char *text, size_t size, struct buf *out) {
 
 /* ---- names ---- */
 
-/* Seeded, so that hostile names cannot pile up in one place. */
 static uint64_t hash_name(const struct scan *scan, size_t object, const char *text, size_t size) {
-        const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
-        uint64_t hash = scan->seed ^ (object * factor) ^ size, word;
-
-        for (; size >= sizeof(word); text += sizeof(word), size -= sizeof(word)) {
-                memcpy(&word, text, sizeof(word));
-                hash = (hash ^ word) * factor;
-                hash ^= hash >> 29;
-        }
-        word = 0;
-        memcpy(&word, text, size);
-        hash = (hash ^ word) * factor;
-        return hash ^ hash >> 32;
+        return hash_bytes(text, size, scan->seed ^ (object * UINT64_C(0x9e3779b97f4a7c15)));
 }
 
 /* Are two names the same text, whichever way they are written? */
@@ -437,7 +425,7 @@ int json_visit(const char *text, size_t size, unsigned int depth_max, json_visit
 
         assert(depth_max <= JSON_DEPTH_MAX);
 
-        memcpy(&scan.seed, (const void *) (uintptr_t) getauxval(AT_RANDOM), sizeof(scan.seed));
+        scan.seed = hash_seed();
         scan.names = scan.first_names;
         r = text_is_utf8(text, size) ? scan_text(&scan, depth_max) : -EILSEQ;
         if (r < 0 && ret_offset)

@@ -502,6 +502,7 @@ int prober_new(sd_event *event, const struct prober_config *config,
         prober->event = sd_event_ref(event);
         prober->config = *config;
         prober->hooks = *hooks;
+        prober->looks_at_tls = prober_tls_can_look();
         prober->user_agent = strdup(config->user_agent);
         prober->ca_file = strdup(has_file ? config->ca_file : CA_FILE_SYSTEM);
         if (!prober->user_agent || !prober->ca_file)

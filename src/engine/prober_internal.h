@@ -19,6 +19,7 @@ struct prober {
         struct prober_config config;
         struct prober_hooks hooks;
         char *user_agent, *ca_file;
+        bool looks_at_tls; /* prober_tls_can_look() */
         sd_event *event;
         struct curl_glue *curl;
         struct map *by_slug;
@@ -35,6 +36,12 @@ int prober_run_start(struct probe *probe);
 struct prober_run *prober_run_cancel(struct prober_run *run);
 /** Whether the url's host is an address, in whatever spelling, that is refused: why; else NULL. */
 const char *prober_run_url_refusal(const struct prober *prober, const char *url);
+
+/** Whether prober_tls_expiry() can be asked: libcurl uses the OpenSSL that we do. */
+bool prober_tls_can_look(void);
+/** When the first of the certificates ends that the target of a connection has shown,
+ * CLOCK_REALTIME seconds; 0: it showed none. From CURLOPT_PREREQFUNCTION. */
+uint64_t prober_tls_expiry(CURL *easy);
 
 /** How it ended; @result NULL: it told nothing of the target. */
 void prober_run_ended(struct probe *probe, const struct probe_result *result);

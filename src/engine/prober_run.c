@@ -21,6 +21,7 @@ struct prober_run {
         uint64_t begin_us; /* CLOCK_MONOTONIC */
         uint64_t at_us;    /* CLOCK_REALTIME */
         size_t body_size;
+        uint64_t cert_expiry_s;
         char address[WORKLOAD_ADDRESS_SIZE]; /* of the VM; "": another target */
         int our_fault;                       /* what we lacked for a socket; 0 */
         const char *refusal;                 /* of the address below; NULL: none was refused */
@@ -107,6 +108,18 @@ static void take_timings(CURL *easy, struct probe_result *result) {
         result->duration_us = (uint64_t) before_us;
 }
 
+/* Connected, with nothing sent yet: also to where a redirect leads. */
+static int on_connected(
+                void *userdata, char *remote, char *local, int remote_port, int local_port) {
+        struct prober_run *run = userdata;
+        uint64_t expiry_s = prober_tls_expiry(curl_call_easy(run->call));
+
+        if (expiry_s)
+                run->cert_expiry_s = expiry_s;
+        return CURL_PREREQFUNC_OK;
+}
+
+/* The same from what libcurl prints, where its TLS is not one we can look into. */
 static void take_certificates(CURL *easy, struct probe_result *result) {
         struct curl_certinfo *chain = NULL;
 
@@ -186,7 +199,9 @@ static void on_done(struct curl_call *call, int error, long status, const char *
         probe->run = NULL;
         memcpy(result.address, run->address, sizeof(result.address));
         take_timings(curl_call_easy(call), &result);
-        take_certificates(curl_call_easy(call), &result);
+        result.cert_expiry_s = run->cert_expiry_s;
+        if (!probe->prober->looks_at_tls)
+                take_certificates(curl_call_easy(call), &result);
         if (error == -EFBIG)
                 error = 0; /* it has answered; what more it says is not read */
         if (error < 0 && is_ours(run, error)) {
@@ -232,7 +247,12 @@ static int on_easy(CURL *easy, void *userdata) {
         SET(CURLOPT_PATH_AS_IS, 1L);
         SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* a name that moved is seen at once */
         SET(CURLOPT_QUICK_EXIT, 1L);        /* a name server that hangs must not hold the loop up */
-        SET(CURLOPT_CERTINFO, 1L);
+        if (prober->looks_at_tls) {
+                SET(CURLOPT_PREREQFUNCTION, on_connected);
+                SET(CURLOPT_PREREQDATA, run);
+        } else {
+                SET(CURLOPT_CERTINFO, 1L);
+        }
         SET(CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L);
         SET(CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L);
         /* a file and no folder: then libcurl reads it once for all runs, not for each */

@@ -15,20 +15,9 @@ import tempfile
 import time
 import urllib.request
 
-from common import Daemon, Libvirt, Stream, cpu_seconds, end, resident_mib, wait_for
+from common import Daemon, Libvirt, Stream, cpu_seconds, end, resident_mib, test_driver_node, wait_for
 
 SCRAPE_S = 5
-
-
-def node(folder, count):
-    """The test driver's host, with running domains of the usual size."""
-    path = folder / "node.xml"
-    path.write_text("<node>" + "".join(
-        f"<domain type='test'><name>guest-{i:03}</name><uuid>{i:08x}-1111-2222-3333-444444444444</uuid><memory>1048576</memory>"
-        f"<vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os><devices><disk type='file'><source file='/guest-{i}.img'/>"
-        "<target dev='vda'/></disk><interface type='network'><source network='default'/></interface></devices></domain>"
-        for i in range(count)) + "</node>")
-    return path
 
 
 def measure(name, pid, seconds, scrape=None):
@@ -88,7 +77,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vwb") as folder:
         server = Libvirt(pathlib.Path(folder) / "l")
         server.start()
-        uri = f"test+unix://{node(pathlib.Path(folder), options.domains)}?socket={server.socket}"
+        uri = f"test+unix://{test_driver_node(pathlib.Path(folder), options.domains)}?socket={server.socket}"
         daemon = Daemon(pathlib.Path(folder), {"sources.libvirt.enabled": "true", "sources.libvirt.uris": uri, "logging.level": "info"})
         stream = None
         try:

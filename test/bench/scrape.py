@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 
-from common import TOKEN, Daemon, Libvirt, cpu_seconds, end, need, resident_mib, wait_for
+from common import TOKEN, Daemon, Libvirt, cpu_seconds, end, need, resident_mib, start_domains, test_driver_node, wait_for
 
 HUNG_S = 60  # what the exporter is given
 DOMAIN = b"\nlibvirt_domain_info_virtual_cpus{"  # once a domain, in both
@@ -62,23 +62,6 @@ class Exporter:
     def listens(self):
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def start_domains(server, count):
-    """Guests that run "cli, hlt, again" from the boot sector of a disk they share."""
-    disk = server.folder / "halt.raw"
-    disk.write_bytes(b"\xfa\xf4\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa" + bytes((1 << 20) - 512))
-    begin = time.monotonic()
-    for i in range(count):
-        xml = server.folder / f"guest-{i:03}.xml"
-        xml.write_text(f"<domain type='qemu'><name>guest-{i:03}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
-                       "<os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><features><acpi/></features>"
-                       "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>"
-                       f"<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/>"
-                       "<target dev='vda' bus='virtio'/><readonly/></disk><memballoon model='virtio'/></devices></domain>")
-        server("create", xml)
-        if i % 25 == 24:
-            print(f"{i + 1} domains run, {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def wait_sampled(daemon, target, count):
@@ -145,20 +128,10 @@ def hung(server, ours, theirs, options):
         os.kill(pid, signal.SIGCONT)
 
 
-def node(folder, count):
-    path = folder / "node.xml"
-    path.write_text("<node>" + "".join(
-        f"<domain type='test'><name>guest-{i:04}</name><uuid>{i:08x}-1111-2222-3333-444444444444</uuid><memory>1048576</memory>"
-        f"<vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os><devices><disk type='file'><source file='/guest-{i}.img'/>"
-        "<target dev='vda'/></disk><interface type='network'><source network='default'/></interface></devices></domain>"
-        for i in range(count)) + "</node>")
-    return path
-
-
 def many_domains(folder, options):
     server = Libvirt(folder / "t")
     server.start()
-    uri = f"test+unix://{node(folder, options.many)}?socket={server.socket}"
+    uri = f"test+unix://{test_driver_node(folder, options.many)}?socket={server.socket}"
     home = folder / "m"
     home.mkdir()
     daemon = Daemon(home, {"sources.libvirt.enabled": "true", "sources.libvirt.uris": uri, "logging.level": "info"})

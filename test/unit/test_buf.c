@@ -87,6 +87,22 @@ static void a_reset_buffer_keeps_its_limit(void **state) {
         assert_int_equal(buf_append_str(&buf, "ghi"), 0);
 }
 
+static void what_is_written_in_place_is_content(void **state) {
+        _cleanup_(buf_done) struct buf buf = BUF_INIT(10);
+        char *end;
+
+        assert_int_equal(buf_reserve(&buf, 11, &end), -ENOSPC);
+        assert_int_equal(buf_reserve(&buf, 10, &end), 0);
+        memcpy(end, "abc", 3);
+        buf_wrote(&buf, 3);
+        assert_string_equal(buf.data, "abc");
+        assert_int_equal(buf_reserve(&buf, 8, &end), -ENOSPC);
+        assert_int_equal(buf_reserve(&buf, 7, &end), 0);
+        assert_ptr_equal(end, buf.data + 3);
+        buf_wrote(&buf, 0);
+        assert_string_equal(buf.data, "abc");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_appended_is_there_and_ends_with_a_nul),
@@ -95,6 +111,7 @@ int main(void) {
                 cmocka_unit_test(what_does_not_fit_changes_nothing),
                 cmocka_unit_test(consuming_leaves_the_rest),
                 cmocka_unit_test(a_reset_buffer_keeps_its_limit),
+                cmocka_unit_test(what_is_written_in_place_is_content),
         };
 
         return RUN_TESTS(tests);

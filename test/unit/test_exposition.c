@@ -104,11 +104,12 @@ static void a_text_that_does_not_fit_is_not_taken_for_whole(void **state) {
                 struct exposition exposition = { .out = BUF_INIT(max), .openmetrics = true };
 
                 write_all(&exposition);
-                if (exposition_end(&exposition) >= 0)
+                if (exposition_end(&exposition) >= 0) {
                         assert_string_equal(
                                         exposition.out.data + exposition.out.size - 6, "# EOF\n");
-                else
+                } else {
                         assert_true(max < 390);
+                }
                 buf_done(&exposition.out);
         }
 }
@@ -124,10 +125,7 @@ static void numbers_are_scaled_without_losing_a_digit(void **state) {
         exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 1000000001, 9);
         exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 1500000, 6);
         exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, UINT64_MAX, 0);
-        exposition.family = &gauge;
         exposition_scaled(&exposition, "a=\"b\"", NULL, NULL, 70, 0);
-        exposition_number(&exposition, "a=\"b\"", 0.25);
-        exposition_number(&exposition, "a=\"b\"", (double) NAN);
         assert_int_equal(exposition_end(&exposition), 0);
         assert_string_equal(exposition.out.data + head,
                         "vw_things_total{a=\"b\"} 0\n"
@@ -135,8 +133,42 @@ static void numbers_are_scaled_without_losing_a_digit(void **state) {
                         "vw_things_total{a=\"b\"} 1.000000001\n"
                         "vw_things_total{a=\"b\"} 1.500000\n"
                         "vw_things_total{a=\"b\"} 18446744073709551615\n"
-                        "vw_size_bytes{a=\"b\"} 70\n"
-                        "vw_size_bytes{a=\"b\"} 0.25\n");
+                        "vw_things_total{a=\"b\"} 70\n");
+        buf_done(&exposition.out);
+}
+
+static void assert_number(double value) {
+        struct exposition exposition = { .out = BUF_INIT(4096) };
+        char wanted[64];
+        size_t head;
+
+        exposition_family(&exposition, &gauge);
+        head = exposition.out.size;
+        exposition_number(&exposition, "a=\"b\"", value);
+        assert_int_equal(exposition_end(&exposition), 0);
+        (void) snprintf(wanted, sizeof(wanted), "vw_size_bytes{a=\"b\"} %.6g\n", value);
+        assert_string_equal(exposition.out.data + head, wanted);
+        buf_done(&exposition.out);
+}
+
+static void numbers_have_six_digits_as_printf_has_them(void **state) {
+        static const double numbers[] = { 0, 1, 2, 0.25, 0.1, 0.0999999, 0.09999996, 0.01, 1e-4,
+                9.99999e-5, 1e-9, 0.123456789, 0.999999, 0.9999996, 9.999996, 99999.96, 123456,
+                999998.4, 999999, 999999.6, 1e6, 12345678, 4294967296.0, 1e300, -0.5, -3,
+                (double) INFINITY, 100, 1024.5, 65536 };
+        struct exposition exposition = { .out = BUF_INIT(4096) };
+        uint64_t random = 1;
+
+        for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+                assert_number(numbers[i]);
+        for (unsigned int i = 0; i < 20000; i++) {
+                random = random * 6364136223846793005U + 1442695040888963407U;
+                assert_number((double) (random >> 33) / (1U << 31) *
+                                numbers[10 + (random >> 8) % 10]);
+        }
+        exposition_family(&exposition, &gauge);
+        exposition_number(&exposition, "a=\"b\"", (double) NAN);
+        assert_null(strchr(exposition.out.data, '}'));
         buf_done(&exposition.out);
 }
 
@@ -146,6 +178,7 @@ int main(void) {
                 cmocka_unit_test(openmetrics_names_families_bare_and_says_where_it_ends),
                 cmocka_unit_test(buckets_hold_all_that_took_no_longer_than_their_bound),
                 cmocka_unit_test(numbers_are_scaled_without_losing_a_digit),
+                cmocka_unit_test(numbers_have_six_digits_as_printf_has_them),
                 cmocka_unit_test(a_text_that_does_not_fit_is_not_taken_for_whole),
         };
 
