@@ -14,8 +14,10 @@ struct feed;
 struct journal;
 struct node;
 struct prober;
+struct refusals;
 struct rollups;
 struct sampler;
+struct tokens;
 struct tracker;
 
 struct api_source_stats {
@@ -43,6 +45,8 @@ struct api_context {
         struct apps *apps;
         struct node *node; /* this host; NULL: it is not read */
         struct prober *prober;
+        struct tokens *tokens;
+        struct refusals *refusals;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

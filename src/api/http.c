@@ -128,6 +128,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
         if (request->waiting)
                 request->waiting->request = NULL;
         list_remove(&request->list);
+        http_caller_done(&request->caller);
         free(request->id);
         free(request->refusal);
         free(request->answer);
@@ -321,6 +322,8 @@ int http_new(const struct http_config *config, const struct api_context *api,
         http->token = config->token ? strdup(config->token) : NULL;
         if (config->token && !http->token)
                 return -ENOMEM;
+        if (http->token && token_digest_of(http->token, &http->token_digest) < 0)
+                return -EIO;
         for (size_t i = 0; i < config->n_cors_origins; i++) {
                 http->cors_origins[i] = strdup(config->cors_origins[i]);
                 if (!http->cors_origins[i])
@@ -343,6 +346,11 @@ int http_new(const struct http_config *config, const struct api_context *api,
                 return r;
         *ret_http = TAKE_PTR(http);
         return 0;
+}
+
+void http_token_gone(struct http *http, const char *token_id) {
+        sse_end(http, token_id);
+        sse_samples_end(http, token_id);
 }
 
 struct http *http_free(struct http *http) {

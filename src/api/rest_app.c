@@ -33,6 +33,7 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 /* ---- GET ---- */
 
 struct listing {
+        struct http_request *request;
         const struct api_context *api;
         struct json_object *array;
 };
@@ -40,7 +41,8 @@ struct listing {
 static void list_app(const struct app *app, void *userdata) {
         struct listing *listing = userdata;
 
-        (void) json_object_array_add(listing->array, view_app(listing->api, app->slug));
+        if (http_caller_sees_slug(listing->request, app->slug))
+                (void) json_object_array_add(listing->array, view_app(listing->api, app->slug));
 }
 
 static bool is_listed(const struct json_object *array, const char *slug) {
@@ -52,14 +54,14 @@ static bool is_listed(const struct json_object *array, const char *slug) {
 
 enum MHD_Result rest_apps(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
-        struct listing listing = { .api = request->http->api, .array = array };
+        struct listing listing = { .request = request, .api = request->http->api, .array = array };
         const struct workload *workload;
 
         apps_for_each(listing.api->apps, list_app, &listing);
         inventory_for_each(workload, tracker_inventory(listing.api->tracker)) {
                 const char *slug = apps_slug_of(listing.api->apps, workload);
 
-                if (slug && !is_listed(array, slug))
+                if (slug && http_caller_sees_slug(request, slug) && !is_listed(array, slug))
                         (void) json_object_array_add(array, view_app(listing.api, slug));
         }
         return rest_answer_json(request, MHD_HTTP_OK, array);
@@ -184,6 +186,8 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
         const struct workload *workload = pick(api, slug, name);
         const struct series *series;
 
+        if (workload && !http_caller_sees(request, workload))
+                workload = NULL;
         if (!workload && name && name[0])
                 return not_found(request, "there is no workload of the id or name in vm_name");
         if (!workload)

@@ -102,6 +102,7 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
                 (void) malloc_trim(0);
         if (manager->dbus)
                 dbus_refresh(manager->dbus);
+        manager_tick_tokens(manager, false);
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
@@ -288,7 +289,8 @@ static int manager_build_core(struct manager *manager) {
         r = manager_load_apps(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the apps: %m");
-        return manager_restore(manager);
+        r = manager_load_tokens(manager);
+        return r < 0 ? r : manager_restore(manager);
 }
 
 static int manager_build_faces(struct manager *manager) {
@@ -328,7 +330,8 @@ static int manager_build_faces(struct manager *manager) {
 int manager_new(struct config *config, const struct manager_reload *reload,
                 struct manager **ret_manager) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
-        static const char *const features[] = { "events", "sse", "dbus", "metrics", NULL };
+        static const char *const features[] = { "events", "sse", "dbus", "metrics", "tokens",
+                NULL };
         int r;
 
         manager = calloc(1, sizeof(*manager));
@@ -358,6 +361,8 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .heartbeat_us = clock_monotonic_us(),
                 .features = features,
                 .apps = manager->apps,
+                .tokens = manager->tokens,
+                .refusals = manager->refusals,
                 .reload = api_reload,
                 .post = manager_post,
                 .keep = manager_keep,
@@ -396,10 +401,13 @@ struct manager *manager_free(struct manager *manager) {
         manager_free_analytics(manager);
         if (manager->tracker)
                 tracker_flush(manager->tracker);
+        manager_tick_tokens(manager, true);
         dbus_free(manager->dbus);
         http_free(manager->http);
         manager->dbus = NULL;
+        manager->http = NULL;
         journal_close(manager->journal); /* may still hand events to the feed */
+        manager_free_tokens(manager);
         tracker_free(manager->tracker);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);
