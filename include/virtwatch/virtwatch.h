@@ -13,6 +13,7 @@
 #define VW_INTERFACE_CONTAINER       "org.virtwatch1.Container"
 
 #define VW_ERROR_NO_SUCH_WORKLOAD   "org.virtwatch1.Error.NoSuchWorkload"
+#define VW_ERROR_NO_SUCH_TOKEN      "org.virtwatch1.Error.NoSuchToken"
 #define VW_ERROR_NOT_SUPPORTED      "org.virtwatch1.Error.NotSupported"
 #define VW_ERROR_ALREADY_SUBSCRIBED "org.virtwatch1.Error.AlreadySubscribed"
 #define VW_ERROR_NOT_SUBSCRIBED     "org.virtwatch1.Error.NotSubscribed"
