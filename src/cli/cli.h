@@ -92,6 +92,21 @@ int probe_command(const struct cli *cli, int argc, char **argv);
 int probe_overlay(struct json_object *config, int argc, char **argv, struct json_object **ret_body,
                 const char **ret_bad);
 
+/* ---- token.c ---- */
+
+struct token_options {
+        const char *scopes;                    /* "read,events:write"; NULL: not given */
+        const char *expires;                   /* "30d"; NULL: not given */
+        struct json_object *slugs, *workloads; /* arrays; NULL: none */
+};
+
+/** token [list] | create NAME --scope ... | revoke ID|NAME. Says on stderr what went wrong. Return:
+ * 0; negative errno. */
+int token_command(
+                const struct cli *cli, const struct token_options *options, int argc, char **argv);
+/** The body of a create. Caller puts; NULL: no memory. */
+struct json_object *token_body(const char *name, const struct token_options *options);
+
 /* ---- print_node.c ---- */
 
 void print_nodes(const struct cli *cli, struct json_object *nodes);
