@@ -134,11 +134,28 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *unused
         return 0;
 }
 
-static int ask_polkit(struct dbus_call *call) {
+/* Somebody may take minutes to type a password: the places of others are not used up by that, nor
+ * all there are. */
+static bool may_ask_polkit(const struct dbus_call *call) {
+        size_t n_own = 0, n_all = 0;
+        struct dbus_call *other;
+
+        list_for_each(other, &call->dbus->calls, list) {
+                n_all += other->asking;
+                n_own += other->asking && other->uid == call->uid;
+        }
+        return n_own < CALLS_OF_ONE_MAX && n_all < CALLS_MAX / 2;
+}
+
+static int ask_polkit(struct dbus_call *call, sd_bus_error *error) {
         bool interactive = sd_bus_message_get_allow_interactive_authorization(call->message) > 0;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = NULL;
         int r;
 
+        if (!may_ask_polkit(call))
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls of this user wait for polkit, try again");
+        call->asking = true;
         r = sd_bus_message_new_method_call(call->dbus->bus, &question, POLKIT,
                         "/org/freedesktop/PolicyKit1/Authority", POLKIT ".Authority",
                         "CheckAuthorization");
@@ -169,7 +186,7 @@ static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *unused) 
         } else if (call->uid < 0) {
                 r = refuse(call, &error, "Only root may do that: the bus cannot tell who asks");
         } else {
-                r = ask_polkit(call);
+                r = ask_polkit(call, &error);
                 if (r >= 0)
                         return 0; /* on_polkit() has it */
         }

@@ -146,6 +146,7 @@ struct dbus_call {
         sd_bus_slot *slot;       /* of our own question to the bus or to polkit, if any */
         const char *action;      /* a constant: what polkit is asked; NULL: nothing */
         int64_t uid;
+        bool asking; /* polkit */
         int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error);
 };
 

@@ -212,6 +212,24 @@ def test_a_slow_polkit_holds_nobody_else_up_and_is_a_no_in_the_end(watch, own_bu
     assert "Configuration reloaded" not in (watch.folder / "virtwatchd.log").read_text()
 
 
+def test_those_who_wait_for_polkit_do_not_use_up_the_places_of_others(watch, own_bus, root, authority):
+    polkit = authority()
+    polkit.wait.clear()
+    script = f"""
+import sys, time; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+from dbus_peers import Client, MANAGER
+held = [Client({own_bus.address!r}) for _ in range(4)]
+for one in held:
+    for serial in range(10, 26):
+        one.connection.send(one.message(*MANAGER, "Reload"), serial)
+told = [one.connection.receive(timeout=10).header.fields for one in held[2:] for _ in range(17)]  # NameAcquired is the first
+print(sum("LimitsExceeded" in str(fields) for fields in told))
+"""
+    answer = subprocess.run([*NOBODY, "/usr/bin/python3", "-B", "-c", script], capture_output=True, text=True, timeout=60)
+    assert answer.stdout.strip() == "32", answer
+    root.manager("Reload")
+
+
 def test_callers_that_leave_at_once_get_nothing_and_leave_nothing(watch, own_bus, root, authority):
     """The bus tells polkit, and us, that there is no such caller: an error, and so a no (CVE-2021-3560)."""
     polkit = authority()
