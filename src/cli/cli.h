@@ -39,7 +39,7 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.
  *
- * Return: only on a failure that trying again cannot mend (401, 400): negative errno.
+ * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno.
  */
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata);
