@@ -91,10 +91,11 @@ static int polkit_failed(struct dbus_call *call, const sd_bus_error *told, sd_bu
         static const char *const away[] = { SD_BUS_ERROR_SERVICE_UNKNOWN,
                 SD_BUS_ERROR_NAME_HAS_NO_OWNER, SD_BUS_ERROR_ACCESS_DENIED };
 
-        for (size_t i = 0; i < ARRAY_SIZE(away); i++)
+        for (size_t i = 0; i < ARRAY_SIZE(away); i++) {
                 if (sd_bus_error_has_name(told, away[i]))
                         return refuse(call, error,
                                         "Only root may do that: polkit is not there to ask");
+        }
         if (text_starts_with(told->name, "org.freedesktop.DBus.Error.Spawn."))
                 return refuse(call, error, "Only root may do that: polkit cannot be started");
         if (sd_bus_error_has_name(told, SD_BUS_ERROR_NO_REPLY) ||
@@ -159,10 +160,11 @@ static int ask_polkit(struct dbus_call *call, sd_bus_error *error) {
         r = sd_bus_message_new_method_call(call->dbus->bus, &question, POLKIT,
                         "/org/freedesktop/PolicyKit1/Authority", POLKIT ".Authority",
                         "CheckAuthorization");
-        if (r >= 0)
+        if (r >= 0) {
                 r = sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1,
                                 "name", "s", sd_bus_message_get_sender(call->message), call->action,
                                 0, interactive ? POLKIT_INTERACTIVE : 0U, "");
+        }
         if (r < 0)
                 return r;
         call->slot = sd_bus_slot_unref(call->slot);

@@ -155,10 +155,11 @@ static void list_token(const struct token *token, void *userdata) {
                 r = sd_bus_message_append(listing->reply, "s", token->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(listing->reply, 'a', "s");
-        for (size_t i = 0; r >= 0 && i < SCOPE_COUNT; i++)
+        for (size_t i = 0; r >= 0 && i < SCOPE_COUNT; i++) {
                 if (token->scopes & 1U << i)
                         r = sd_bus_message_append(
                                         listing->reply, "s", scope_to_string((enum scope)(1 << i)));
+        }
         if (r >= 0)
                 r = sd_bus_message_close_container(listing->reply);
         if (r >= 0)

@@ -83,8 +83,12 @@ struct refusals *refusals_free(struct refusals *refusals) {
 static struct caller *caller_get(struct refusals *refusals, const char *name) {
         struct caller *caller = map_get(refusals->by_name, name);
 
-        if (!caller && map_size(refusals->by_name) >= REFUSALS_CALLERS_MAX)
-                caller_forget(refusals, list_first(&refusals->callers, struct caller, list));
+        if (!caller && map_size(refusals->by_name) >= REFUSALS_CALLERS_MAX) {
+                caller = list_first(&refusals->callers, struct caller, list);
+                assert(caller);
+                caller_forget(refusals, caller);
+                caller = NULL;
+        }
         if (!caller) {
                 caller = calloc(1, sizeof(*caller));
                 if (!caller)
@@ -130,15 +134,16 @@ static void tell(struct refusals *refusals, const char *name, enum refusal reaso
                 (void) json_add_string(details, "reason", refusal_to_string(reason));
         (void) json_add_string(details, "what", what);
         (void) json_add_uint(details, "count", count);
-        if (others)
+        if (others) {
                 (void) snprintf(message, sizeof(message), "%ju refusals of many addresses",
                                 (uintmax_t) count);
-        else if (count == 1)
+        } else if (count == 1) {
                 (void) snprintf(message, sizeof(message), "%s refused, %s: %s", name,
                                 refusal_to_string(reason), what);
-        else
+        } else {
                 (void) snprintf(message, sizeof(message), "%s refused %ju times, %s: %s", name,
                                 (uintmax_t) count, refusal_to_string(reason), what);
+        }
         if (event_new(&(struct event_fields){ .time_us = clock_realtime_us(),
                                       .kind = EVENT_SOURCE,
                                       .severity = SEVERITY_WARNING,

@@ -34,16 +34,16 @@ int refusals_new(void (*tell)(struct event *event, void *userdata), void *userda
 struct refusals *refusals_free(struct refusals *refusals);
 DEFINE_FREEP(struct refusals, refusals_free);
 
-/** How long @caller must wait before another try is looked at; 0: not at all. */
-uint64_t refusals_wait_us(const struct refusals *refusals, const char *caller, uint64_t now_us);
+/** How long the caller of that @name must wait before another try is looked at; 0: not at all. */
+uint64_t refusals_wait_us(const struct refusals *refusals, const char *name, uint64_t now_us);
 /**
- * @caller was refused. Failed tries (malformed, unknown, expired, rate) count for its limit, but
+ * A caller was refused. Failed tries (malformed, unknown, expired, rate) count for its limit, but
  * for those that the limit itself refused.
  *
- * @caller: an address, or "uid 1000"
- * @what:   a few words for the event: who, if that is known, and what was asked
+ * @name: the caller's: an address, or "uid 1000"
+ * @what: a few words for the event: who, if that is known, and what was asked
  */
-void refusals_add(struct refusals *refusals, const char *caller, enum refusal reason,
+void refusals_add(struct refusals *refusals, const char *name, enum refusal reason,
                 const char *what, uint64_t now_us);
 /** Now and then: tell what was held back. */
 void refusals_tick(struct refusals *refusals, uint64_t now_us);

@@ -32,7 +32,7 @@ int tokens_restore(struct tokens *tokens, const char *id, const char *document, 
 /**
  * Make one.
  *
- * @token: of token_parse(); taken, also on failure
+ * @taken: of token_parse(); taken, also on failure
  * @by:    who asks; copied
  * @text:  shown once: whoever gets it must not have it before @done
  * @done:  on the loop, once it is durable and in force; @token is borrowed
@@ -40,7 +40,7 @@ int tokens_restore(struct tokens *tokens, const char *id, const char *document, 
  * Return: 0; -EEXIST another has its name; -E2BIG there are TOKENS_MAX; -ENOSPC the store takes no
  * more now; -EIO; -ENOMEM.
  */
-int tokens_make(struct tokens *tokens, struct token *token, const char *by, uint64_t now_us,
+int tokens_make(struct tokens *tokens, struct token *taken, const char *by, uint64_t now_us,
                 char text[static TOKEN_TEXT_LENGTH + 1],
                 void (*done)(const struct token *token, void *userdata), void *userdata);
 /**

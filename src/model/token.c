@@ -31,7 +31,7 @@ int token_text_make(
                 const unsigned char *random, size_t size, char text[static TOKEN_TEXT_LENGTH + 1]) {
         size_t n = strlen(TOKEN_PREFIX);
 
-        memcpy(text, TOKEN_PREFIX, n);
+        memcpy(text, TOKEN_PREFIX, n); /* NOLINT(bugprone-not-null-terminated-result): more comes */
         for (size_t i = 0; i < size && n < CHECKED; i++)
                 if (random[i] < 248)
                         text[n++] = digits[random[i] % 62];
@@ -210,11 +210,13 @@ bool token_is_expired(const struct token *token, uint64_t now_us) {
 static struct json_object *scopes_to_json(unsigned int scopes) {
         struct json_object *array = json_object_new_array();
 
-        for (size_t i = 0; array && i < SCOPE_COUNT; i++)
-                if (scopes & 1U << i)
+        for (size_t i = 0; array && i < SCOPE_COUNT; i++) {
+                if (scopes & 1U << i) {
                         (void) json_object_array_add(array,
                                         json_object_new_string(
                                                         scope_to_string((enum scope)(1 << i))));
+                }
+        }
         return array;
 }
 
@@ -222,10 +224,11 @@ const char *token_scopes_text(unsigned int scopes, char text[static TOKEN_SCOPES
         size_t n = 0;
 
         text[0] = '\0';
-        for (size_t i = 0; i < SCOPE_COUNT; i++)
+        for (size_t i = 0; i < SCOPE_COUNT; i++) {
                 if (scopes & 1U << i)
                         n += (size_t) snprintf(text + n, TOKEN_SCOPES_TEXT_MAX - n, "%s%s",
                                         n ? "," : "", scope_to_string((enum scope)(1 << i)));
+        }
         return text;
 }
 

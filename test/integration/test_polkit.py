@@ -62,7 +62,7 @@ class Authority:
                 else:
                     reply = jeepney.new_method_return(message, "(bba{ss})", (self.answer,))
                 connection.send(reply)
-        except (OSError, EOFError, ConnectionError):
+        except (OSError, EOFError, ValueError):  # closed
             pass
 
     def close(self):
