@@ -10,7 +10,7 @@ import time
 import jeepney
 import pytest
 
-from conftest import end, spawn, wait_for
+from conftest import ROOT, end, spawn, wait_for
 from dbus_peers import LOG, MANAGER, NAME, Bus, Client, Error
 from test_apps import send
 
@@ -268,15 +268,13 @@ def test_a_call_whose_bus_goes_away_while_polkit_thinks_is_forgotten(watch, own_
 
 # ---- polkit itself ----
 
-ACTIONS = """<?xml version="1.0"?><!DOCTYPE policyconfig PUBLIC "-//freedesktop//DTD PolicyKit Policy Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/PolicyKit/1/policyconfig.dtd"><policyconfig>""" + "".join(
-    f'<action id="{action}"><description>x</description><message>x</message><defaults><allow_any>no</allow_any>'
-    f'<allow_inactive>no</allow_inactive><allow_active>no</allow_active></defaults>'
-    '<annotate key="org.freedesktop.policykit.owner">unix-user:daemon</annotate></action>' for action in WRITES) + "</policyconfig>"
+# The user that the service runs as need not exist here.
+ACTIONS = (ROOT / "packaging/polkit/org.virtwatch1.policy").read_text().replace("unix-user:virtwatch", "unix-user:daemon")
 
 RULE = """polkit.addRule(function(action, subject) {
     if (action.id == "org.virtwatch1.add-event" && subject.user == "nobody") return polkit.Result.YES;
     if (action.id == "org.virtwatch1.manage-tokens" && subject.user == "nobody") return polkit.Result.AUTH_ADMIN;
+    if (action.id == "org.virtwatch1.reload") return polkit.Result.NO;
 });"""
 
 
