@@ -16,6 +16,7 @@
 #define VW_ERROR_NO_SUCH_WORKLOAD   "org.virtwatch1.Error.NoSuchWorkload"
 #define VW_ERROR_NO_SUCH_PROBE      "org.virtwatch1.Error.NoSuchProbe"
 #define VW_ERROR_NO_TARGET          "org.virtwatch1.Error.NoTarget"
+#define VW_ERROR_NO_SUCH_TOKEN      "org.virtwatch1.Error.NoSuchToken"
 #define VW_ERROR_NOT_SUPPORTED      "org.virtwatch1.Error.NotSupported"
 #define VW_ERROR_ALREADY_SUBSCRIBED "org.virtwatch1.Error.AlreadySubscribed"
 #define VW_ERROR_NOT_SUBSCRIBED     "org.virtwatch1.Error.NotSubscribed"

@@ -17,8 +17,10 @@ struct journal;
 struct json_object;
 struct node;
 struct prober;
+struct refusals;
 struct rollups;
 struct sampler;
+struct tokens;
 struct tracker;
 
 struct api_source_stats {
@@ -47,6 +49,8 @@ struct api_context {
         struct actions *actions; /* what may be asked to be done to workloads; NULL: nothing */
         struct node *node;       /* this host; NULL: it is not read */
         struct prober *prober;
+        struct tokens *tokens;
+        struct refusals *refusals;
         const char *node_name;
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s

@@ -1,6 +1,8 @@
 /* Who asks. A call that writes, or that holds something for its caller, is answered after the bus
- * has said which user the caller is. It is asked without waiting: sd_bus_query_sender_creds() would
- * hold up the loop for as long as the bus is busy. What one caller can hold is bounded. */
+ * has said which user the caller is, and polkit, for others than root, that it may. They are asked
+ * without waiting: sd_bus_query_sender_creds() would hold up the loop for as long as the bus is
+ * busy. polkit is told the caller's name on the bus, never a process id, which can come to be
+ * another's; whatever is no clear yes is a no. What one caller can hold is bounded. */
 
 #include <string.h>
 
@@ -9,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/refusals.h"
 #include "virtwatch/virtwatch.h"
 
 /* RELIABILITY A9. */
@@ -16,6 +19,10 @@
 #define CALLS_OF_ONE_MAX       32
 #define SUBSCRIBERS_MAX        256 /* a bus allows 512 matches */
 #define SUBSCRIPTIONS_OF_A_UID 64
+#define POLKIT                 "org.freedesktop.PolicyKit1"
+#define POLKIT_INTERACTIVE     1U /* CheckAuthorizationFlags: AllowUserInteraction */
+#define POLKIT_US              (20 * USEC_PER_SEC)
+#define POLKIT_INTERACTIVE_US  (120 * USEC_PER_SEC) /* somebody types a password */
 /* Of large answers, to one caller; no single one is larger. */
 #define BYTES_A_SECOND (24U << 20)
 
@@ -56,28 +63,140 @@ int dbus_call_new(struct dbus *dbus, sd_bus_message *message, sd_bus_error *erro
         return 0;
 }
 
-static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *unused) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(dbus_call_freep) struct dbus_call *call = userdata;
-        int64_t uid = -1;
-        uint32_t told;
-        int r;
-
-        if (!sd_bus_message_is_method_error(reply, NULL) &&
-                        sd_bus_message_read(reply, "u", &told) > 0)
-                uid = told;
-        r = call->then(call->dbus, call->message, uid, &error);
-        if (sd_bus_error_is_set(&error))
-                r = sd_bus_reply_method_error(call->message, &error);
+/* Takes the call. */
+static void finish(struct dbus_call *call, int r, sd_bus_error *error) {
+        if (sd_bus_error_is_set(error))
+                r = sd_bus_reply_method_error(call->message, error);
         else if (r < 0)
                 r = sd_bus_reply_method_errno(call->message, r, NULL);
         if (r < 0)
                 log_debug_errno(r, "Cannot answer %s: %m",
                                 sd_bus_message_get_member(call->message));
+        dbus_call_free(call);
+}
+
+static int refuse(struct dbus_call *call, sd_bus_error *error, const char *why) {
+        char caller[32], what[160];
+
+        (void) snprintf(caller, sizeof(caller), "uid %jd", (intmax_t) call->uid);
+        (void) snprintf(what, sizeof(what), "%s, %s", sd_bus_message_get_member(call->message),
+                        call->action);
+        refusals_add(call->dbus->api->refusals, caller, REFUSAL_POLKIT, what, clock_monotonic_us());
+        return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, why);
+}
+
+/* ---- polkit ---- */
+
+static int polkit_failed(struct dbus_call *call, const sd_bus_error *told, sd_bus_error *error) {
+        static const char *const away[] = { SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER, SD_BUS_ERROR_ACCESS_DENIED };
+
+        for (size_t i = 0; i < ARRAY_SIZE(away); i++) {
+                if (sd_bus_error_has_name(told, away[i]))
+                        return refuse(call, error,
+                                        "Only root may do that: polkit is not there to ask");
+        }
+        if (text_starts_with(told->name, "org.freedesktop.DBus.Error.Spawn."))
+                return refuse(call, error, "Only root may do that: polkit cannot be started");
+        if (sd_bus_error_has_name(told, SD_BUS_ERROR_NO_REPLY) ||
+                        sd_bus_error_has_name(told, SD_BUS_ERROR_TIMEOUT))
+                return refuse(call, error, "Only root may do that: polkit has not answered");
+        return refuse(call, error, "Only root may do that: polkit cannot tell who asks");
+}
+
+static int polkit_said(struct dbus_call *call, sd_bus_message *reply, sd_bus_error *error) {
+        int allowed = 0, challenge = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "bb", &allowed, &challenge);
+        if (r < 0)
+                return refuse(call, error, "Only root may do that: polkit's answer is none");
+        if (allowed)
+                return call->then(call->dbus, call->message, call->uid, error);
+        if (challenge) {
+                (void) refuse(call, error, "");
+                sd_bus_error_free(error);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                                "polkit wants to ask for a password before it allows %s",
+                                call->action);
+        }
+        return refuse(call, error, "polkit does not allow it");
+}
+
+static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *unused) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        struct dbus_call *call = userdata;
+        const sd_bus_error *told = sd_bus_message_get_error(reply);
+
+        finish(call, told ? polkit_failed(call, told, &error) : polkit_said(call, reply, &error),
+                        &error);
         return 0;
 }
 
-int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
+/* Somebody may take minutes to type a password: the places of others are not used up by that, nor
+ * all there are. */
+static bool may_ask_polkit(const struct dbus_call *call) {
+        size_t n_own = 0, n_all = 0;
+        struct dbus_call *other;
+
+        list_for_each(other, &call->dbus->calls, list) {
+                n_all += other->asking;
+                n_own += other->asking && other->uid == call->uid;
+        }
+        return n_own < CALLS_OF_ONE_MAX && n_all < CALLS_MAX / 2;
+}
+
+static int ask_polkit(struct dbus_call *call, sd_bus_error *error) {
+        bool interactive = sd_bus_message_get_allow_interactive_authorization(call->message) > 0;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = NULL;
+        int r;
+
+        if (!may_ask_polkit(call))
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls of this user wait for polkit, try again");
+        call->asking = true;
+        r = sd_bus_message_new_method_call(call->dbus->bus, &question, POLKIT,
+                        "/org/freedesktop/PolicyKit1/Authority", POLKIT ".Authority",
+                        "CheckAuthorization");
+        if (r >= 0) {
+                r = sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1,
+                                "name", "s", sd_bus_message_get_sender(call->message), call->action,
+                                0, interactive ? POLKIT_INTERACTIVE : 0U, "");
+        }
+        if (r < 0)
+                return r;
+        call->slot = sd_bus_slot_unref(call->slot);
+        return sd_bus_call_async(call->dbus->bus, &call->slot, question, on_polkit, call,
+                        interactive ? POLKIT_INTERACTIVE_US : POLKIT_US);
+}
+
+/* ---- the caller's user ---- */
+
+static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *unused) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        struct dbus_call *call = userdata;
+        uint32_t told;
+        int r;
+
+        if (!sd_bus_message_is_method_error(reply, NULL) &&
+                        sd_bus_message_read(reply, "u", &told) > 0)
+                call->uid = told;
+        if (!call->action || call->uid == 0 || call->uid == geteuid()) {
+                r = call->then(call->dbus, call->message, call->uid, &error);
+        } else if (call->uid < 0) {
+                r = refuse(call, &error, "Only root may do that: the bus cannot tell who asks");
+        } else {
+                r = ask_polkit(call, &error);
+                if (r >= 0)
+                        return 0; /* on_polkit() has it */
+        }
+        finish(call, r, &error);
+        return 0;
+}
+
+int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action,
                 int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid,
                                 sd_bus_error *error),
                 sd_bus_error *error) {
@@ -89,6 +208,8 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
                 return r;
         assert(call);
         call->then = then;
+        call->action = action;
+        call->uid = -1;
         r = sd_bus_call_method_async(dbus->bus, &call->slot, "org.freedesktop.DBus",
                         "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",
                         on_user, call, "s", sd_bus_message_get_sender(message));
@@ -96,12 +217,6 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
                 return r;
         call = NULL; /* on_user() has it */
         return 1;
-}
-
-int dbus_check_owner(int64_t uid, sd_bus_error *error) {
-        if (uid == 0 || (uid > 0 && (uid_t) uid == geteuid()))
-                return 0;
-        return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "Only root may do that");
 }
 
 bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size) {
@@ -224,7 +339,7 @@ int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error 
         r = subscriber_new(dbus, message, &subscriber);
         if (r < 0)
                 return r;
-        r = dbus_call_ask(dbus, message, then_subscribe, error);
+        r = dbus_call_ask(dbus, message, NULL, then_subscribe, error);
         if (r < 0)
                 subscriber_free(subscriber);
         return r;

@@ -146,7 +146,10 @@ struct dbus_call {
         struct list list;
         struct dbus *dbus;       /* NULL: the bus it came from is gone */
         sd_bus_message *message; /* the call */
-        sd_bus_slot *slot;       /* of our own question to the bus, if any */
+        sd_bus_slot *slot;       /* of our own question to the bus or to polkit, if any */
+        const char *action;      /* a constant: what polkit is asked; NULL: nothing */
+        int64_t uid;
+        bool asking; /* polkit */
         int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error);
 };
 
@@ -157,19 +160,21 @@ int dbus_call_new(struct dbus *dbus, sd_bus_message *message, sd_bus_error *erro
 struct dbus_call *dbus_call_free(struct dbus_call *call);
 DEFINE_FREEP(struct dbus_call, dbus_call_free);
 /**
- * Ask the bus, without waiting for it, which user the caller is; @then answers the call. It gets
- * uid -1 if that cannot be told: an error, a timeout, a caller that is gone.
+ * Ask the bus, without waiting for it, which user the caller is; @then answers the call. With an
+ * @action it is called only if that user may: root, whom the daemon runs as, or whom polkit lets;
+ * others get their error here. Without, it gets uid -1 if that cannot be told: an error, a timeout,
+ * a caller that is gone.
+ *
+ * @action: a constant, "org.virtwatch1.reload"; NULL: anybody may
  *
  * Return: 1, as a method handler does that answers later; negative with @error.
  */
-int dbus_call_ask(struct dbus *dbus, sd_bus_message *message,
+int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action,
                 int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid,
                                 sd_bus_error *error),
                 sd_bus_error *error);
 /** Whether the caller may ask for another @size bytes this second. */
 bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size);
-/** Until polkit is asked: root, and whom the daemon runs as. Return: 0; negative with @error. */
-int dbus_check_owner(int64_t uid, sd_bus_error *error);
 /** The bus is gone, and all who wait. */
 void dbus_callers_done(struct dbus *dbus);
 int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error *error);
@@ -207,6 +212,11 @@ int dbus_method_add_event(sd_bus_message *message, void *userdata, sd_bus_error 
 
 /** Stop, Destroy and Scale of a workload. */
 int dbus_method_act(sd_bus_message *message, void *userdata, sd_bus_error *error);
+/* ---- dbus_tokens.c ---- */
+
+int dbus_method_create_token(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_list_tokens(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int dbus_method_revoke_token(sd_bus_message *message, void *userdata, sd_bus_error *error);
 
 /* ---- dbus_samples.c ---- */
 

@@ -182,9 +182,6 @@ static int then_reload(
         struct diag diag = {};
         int r;
 
-        r = dbus_check_owner(uid, error);
-        if (r < 0)
-                return r;
         r = dbus->api->reload(&diag, dbus->api->userdata);
         if (r < 0)
                 return sd_bus_error_setf(error, VW_ERROR_BAD_CONFIGURATION,
@@ -196,7 +193,7 @@ static int then_reload(
 }
 
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        return dbus_call_ask(userdata, message, then_reload, error);
+        return dbus_call_ask(userdata, message, "org.virtwatch1.reload", then_reload, error);
 }
 
 const sd_bus_vtable dbus_manager_vtable[] = {
@@ -236,6 +233,13 @@ const sd_bus_vtable dbus_manager_vtable[] = {
                         SD_BUS_ARGS("s", slug, "s", kind, "s", severity, "s", message, "a{sv}",
                                         metadata),
                         SD_BUS_RESULT("t", seq), dbus_method_add_event, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CreateToken", SD_BUS_ARGS("s", name, "as", scopes, "t", expires),
+                        SD_BUS_RESULT("(ss)", token), dbus_method_create_token,
+                        SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("ListTokens", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sasttt)", tokens),
+                        dbus_method_list_tokens, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RevokeToken", SD_BUS_ARGS("s", token), SD_BUS_NO_RESULT,
+                        dbus_method_revoke_token, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
                         dbus_method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,

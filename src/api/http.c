@@ -168,6 +168,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
         if (request->waiting)
                 request->waiting->request = NULL;
         list_remove(&request->list);
+        http_caller_done(&request->caller);
         free(request->id);
         free(request->refusal);
         free(request->answer);
@@ -416,6 +417,8 @@ int http_stage(struct http *http, const struct http_config *config, const char *
         staged->token = config->token ? strdup(config->token) : NULL;
         if (config->token && !staged->token)
                 return -ENOMEM;
+        if (staged->token && token_digest_of(staged->token, &staged->token_digest) < 0)
+                return -EIO;
         for (size_t i = 0; i < config->n_cors_origins; i++) {
                 staged->cors_origins[i] = strdup(config->cors_origins[i]);
                 if (!staged->cors_origins[i])
@@ -467,6 +470,7 @@ void http_commit(struct http *http) {
         http->config = staged->config;
         free(http->token);
         http->token = TAKE_PTR(staged->token);
+        http->token_digest = staged->token_digest;
         for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++) {
                 free(http->cors_origins[i]);
                 http->cors_origins[i] = TAKE_PTR(staged->cors_origins[i]);
@@ -507,6 +511,11 @@ int http_new(const struct http_config *config, const struct api_context *api,
         http_commit(http);
         *ret_http = TAKE_PTR(http);
         return 0;
+}
+
+void http_token_gone(struct http *http, const char *token_id) {
+        sse_end(http, token_id);
+        sse_samples_end(http, token_id);
 }
 
 struct http *http_free(struct http *http) {

@@ -46,6 +46,8 @@ void http_commit(struct http *http);
 void http_unstage(struct http *http);
 /** A round of samples is complete: those of the slot at @at_us go to who streams them. */
 void sse_samples_ready(struct http *http, uint64_t at_us);
+/** A token is in force no more: its streams end. */
+void http_token_gone(struct http *http, const char *token_id);
 DEFINE_FREEP(struct http, http_free);
 
 /** "127.0.0.1:41234": where listener @i really listens (port 0 resolved); NULL past the last. */

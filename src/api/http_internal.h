@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 
 #include "api/http.h"
+#include "api/http_caller.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/listen.h"
@@ -38,6 +39,7 @@ struct http_request {
         const struct http_route *route;
         char *id;      /* what the target has in place of the route's "{id}"; NULL: nothing */
         char *refusal; /* why the target is refused; NULL: it is fine */
+        struct http_caller caller; /* by http_caller_get() */
         uint64_t begin_us;
         struct buf body; /* of a method that takes one */
         size_t body_size;
@@ -61,6 +63,7 @@ struct http_wait {
 struct http_staged {
         struct http_config config;
         char *token;
+        struct token_digest token_digest;
         char *cors_origins[HTTP_ORIGINS_MAX];
         struct http_listener *listeners[HTTP_LISTENERS_MAX];
         bool is_new[HTTP_LISTENERS_MAX]; /* else it is one of the present ones */
@@ -70,6 +73,7 @@ struct http {
         struct http_config config;
         const struct api_context *api;
         char *token;
+        struct token_digest token_digest; /* of token */
         char *cors_origins[HTTP_ORIGINS_MAX];
         gid_t group; /* whose members need none on the unix socket; -1: there is no such group */
         struct http_listener *listeners[HTTP_LISTENERS_MAX];
@@ -126,11 +130,14 @@ const char *http_header_list(
 /* sse.c */
 enum MHD_Result sse_open(struct http_request *request);
 void sse_heartbeat(struct http *http);
+/** End the streams of that token. */
+void sse_end(struct http *http, const char *token_id);
 enum MHD_Result sse_answer(struct http_request *request, struct MHD_Response *response);
 
 /* sse_samples.c */
 enum MHD_Result sse_samples_open(struct http_request *request);
 void sse_samples_heartbeat(struct http *http);
+void sse_samples_end(struct http *http, const char *token_id);
 
 /* rest.c */
 struct json_object;
@@ -174,6 +181,11 @@ enum MHD_Result rest_probe(struct http_request *request, const char *slug);
 enum MHD_Result rest_probe_put(struct http_request *request, const char *slug);
 enum MHD_Result rest_probe_delete(struct http_request *request, const char *slug);
 enum MHD_Result rest_probe_run(struct http_request *request, const char *slug);
+
+/* rest_token.c */
+enum MHD_Result rest_tokens(struct http_request *request, const char *id);
+enum MHD_Result rest_token_post(struct http_request *request, const char *id);
+enum MHD_Result rest_token_delete(struct http_request *request, const char *id);
 
 /* rest_node.c */
 enum MHD_Result rest_nodes(struct http_request *request, const char *name);

@@ -67,6 +67,9 @@ static const struct http_route routes[] = {
                         { [ON_GET] = rest_probe,
                                         [ON_PUT] = rest_probe_put,
                                         [ON_DELETE] = rest_probe_delete } },
+        { "/api/v1/tokens", false, SCOPE_ADMIN,
+                        { [ON_GET] = rest_tokens, [ON_POST] = rest_token_post } },
+        { "/api/v1/tokens/{id}", false, SCOPE_ADMIN, { [ON_DELETE] = rest_token_delete } },
 };
 
 const char *http_query(struct http_request *request, const char *name) {
@@ -159,7 +162,7 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
 
 enum MHD_Result http_answer_taken(struct http_request *request, unsigned int status,
                 const char *type, char *text, size_t size) {
-        char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "";
+        char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "", seconds[24];
         struct MHD_Response *response;
         enum MHD_Result r;
 
@@ -184,6 +187,11 @@ enum MHD_Result http_answer_taken(struct http_request *request, unsigned int sta
         if (status == MHD_HTTP_UNAUTHORIZED)
                 (void) MHD_add_response_header(
                                 response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        if (status == MHD_HTTP_TOO_MANY_REQUESTS) {
+                (void) snprintf(seconds, sizeof(seconds), "%ju",
+                                (uintmax_t) (request->caller.wait_us / USEC_PER_SEC + 1));
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+        }
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
                 (void) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
                                 allowed_methods(request->route, methods));
@@ -328,12 +336,14 @@ static enum MHD_Result answer_preflight(struct http_request *request) {
 static enum MHD_Result dispatch(struct http_request *request, const char *url, const char *method) {
         const char *fault = request->refusal ? request->refusal : framing_fault(request);
         char methods[METHODS_MAX], message[96];
-        unsigned int scopes;
-        enum scope needed;
+        struct http_denial denial;
         int answer, r;
 
         if (fault)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
+        if (http_caller_shows_token(request, url))
+                return http_error(request, MHD_HTTP_BAD_REQUEST, "token_in_url",
+                                "a token does not belong into a URL, which is logged: send it as Authorization: Bearer TOKEN");
         r = find_route(request, url);
         if (r == -ENOMEM)
                 return MHD_NO;
@@ -349,19 +359,10 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
                 return http_error(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
                                 message);
         }
-        if (!request->route->is_public) {
-                scopes = http_caller_scopes(request);
-                if (scopes == 0)
-                        return http_error(request, MHD_HTTP_UNAUTHORIZED, "unauthorized",
-                                        "a token is needed: Authorization: Bearer TOKEN");
-                needed = scope_of(request->route, answer);
-                if (!scope_allows(scopes, needed)) {
-                        (void) snprintf(message, sizeof(message),
-                                        "that needs the scope %s, which the token has not",
-                                        scope_to_string(needed));
-                        return http_error(request, MHD_HTTP_FORBIDDEN, "forbidden", message);
-                }
-        }
+        if (!request->route->is_public &&
+                        http_caller_is_denied(request, request->route->path,
+                                        scope_of(request->route, answer), &denial))
+                return http_error(request, denial.status, denial.code, denial.message);
         return request->route->on[answer](request, request->id);
 }
 
@@ -379,7 +380,7 @@ static enum MHD_Result take_body(struct http_request *request, const char *url, 
                 return MHD_YES;
         answer = find_answer(request->route, method);
         if (answer < 0 || answer == ON_GET ||
-                        !scope_allows(http_caller_scopes(request),
+                        !scope_allows(http_caller_get(request)->scopes,
                                         scope_of(request->route, answer)))
                 return MHD_YES;
         return buf_append(&request->body, data, size) < 0 ? MHD_NO : MHD_YES;

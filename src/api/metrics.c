@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
+#include "engine/tokens.h"
 #include "engine/tracker.h"
 #include "store/journal.h"
 
@@ -229,6 +230,28 @@ static void engine_series(struct exposition *exposition, const struct http *http
                 exposition_one(exposition, &all[i].family, all[i].value);
 }
 
+static void token_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family tokens = { "virtwatch_tokens", METRIC_GAUGE, NULL,
+                "Tokens in force" };
+        static const struct metric_family failures = { "virtwatch_auth_failures", METRIC_COUNTER,
+                NULL, "Requests refused, by the reason" };
+        static const char *const names[] = { "reason" };
+        bool begun = false;
+
+        exposition_one(exposition, &tokens, tokens_size(api->tokens, clock_realtime_us()));
+        for (size_t i = 0; i < REFUSAL_MAX_; i++) {
+                const uint64_t n = refusals_count(api->refusals, (enum refusal) i);
+                const char *const value = refusal_to_string((enum refusal) i);
+
+                if (n == 0)
+                        continue;
+                if (!begun)
+                        exposition_family(exposition, &failures);
+                begun = true;
+                exposition_sample(exposition, &(struct metric_labels){ names, &value, 1 }, n);
+        }
+}
+
 enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         const struct api_context *api = request->http->api;
         struct exposition exposition = { .out = BUF_INIT(METRICS_MAX) };
@@ -251,6 +274,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         metrics_node(&exposition, api);
         metrics_probe(&exposition, api);
         metrics_proxy(&exposition, api);
+        token_series(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

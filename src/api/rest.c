@@ -100,7 +100,8 @@ enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         inventory_for_each(workload, tracker_inventory(request->http->api->tracker)) if (
                         wanted(kind, workload_kind_to_string(workload->kind)) &&
                         wanted(state, workload_state_to_string(workload->state)) &&
-                        wanted(source, workload->source))(void) json_object_array_add(array,
+                        wanted(source, workload->source) &&
+                        http_caller_sees(request, workload))(void) json_object_array_add(array,
                         view_workload(request->http->api, workload, false));
         return rest_answer_json(request, MHD_HTTP_OK, array);
 }
@@ -175,6 +176,7 @@ int rest_filter(struct http_request *request, struct event_filter *ret_filter,
                 event_filter_done(&filter);
                 return r;
         }
+        filter.limit = limit_ref(http_caller_get(request)->limit);
         *ret_filter = filter;
         return 0;
 }

@@ -40,21 +40,6 @@ static unsigned int status_of(int error) {
         return MHD_HTTP_BAD_GATEWAY;
 }
 
-/* For the record only: whether the caller may has been seen to. */
-static void who_asks(struct http_request *request, char text[static ACTIONS_ASKED_BY_MAX]) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-                        request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        socklen_t size = sizeof(struct ucred);
-        struct ucred peer;
-
-        (void) snprintf(text, ACTIONS_ASKED_BY_MAX, "http.token");
-        if (request->listener->is_unix && info &&
-                        !http_header(request, MHD_HTTP_HEADER_AUTHORIZATION) &&
-                        !http_header(request, "X-Virtwatch-Token") &&
-                        getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) >= 0)
-                (void) snprintf(text, ACTIONS_ASKED_BY_MAX, "uid %ju", (uintmax_t) peer.uid);
-}
-
 static struct json_object *error_object(int error, const char *message) {
         struct json_object *object = json_object_new_object(), *inner = json_object_new_object();
 
@@ -102,14 +87,12 @@ static enum MHD_Result refuse(struct http_request *request, int error, const cha
 
 static enum MHD_Result begin(struct http_request *request, struct actions_request *asked) {
         struct action_wait *wait = calloc(1, sizeof(*wait));
-        char asked_by[ACTIONS_ASKED_BY_MAX];
         struct diag diag = {};
         int r;
 
         if (!wait)
                 return MHD_NO;
-        who_asks(request, asked_by);
-        asked->asked_by = asked_by;
+        asked->asked_by = http_caller_get(request)->by;
         r = actions_begin(request->http->api->actions, asked, action_done, wait, &diag);
         if (r < 0) {
                 free(wait);

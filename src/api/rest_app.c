@@ -34,13 +34,15 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 /* ---- GET ---- */
 
 struct listing {
+        struct http_request *request;
         const struct api_context *api;
         struct json_object *array;
         struct map *seen; /* slugs */
 };
 
 static void list_slug(struct listing *listing, const char *slug) {
-        if (map_put(listing->seen, slug, listing) >= 0)
+        if (http_caller_sees_slug(listing->request, slug) &&
+                        map_put(listing->seen, slug, listing) >= 0)
                 (void) json_object_array_add(listing->array, view_app(listing->api, slug));
 }
 
@@ -51,7 +53,7 @@ static void list_app(const struct app *app, void *userdata) {
 enum MHD_Result rest_apps(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
         _cleanup_(map_freep) struct map *seen = NULL;
-        struct listing listing = { .api = request->http->api, .array = array };
+        struct listing listing = { .request = request, .api = request->http->api, .array = array };
         const struct workload *workload;
 
         if (map_new(&seen) < 0)
@@ -202,6 +204,8 @@ enum MHD_Result rest_app_metrics(struct http_request *request, const char *slug)
         const struct workload *workload = pick(api, slug, name);
         const struct series *series;
 
+        if (workload && !http_caller_sees(request, workload))
+                workload = NULL;
         if (!workload && name && name[0])
                 return not_found(request, "there is no workload of the id or name in vm_name");
         if (!workload)

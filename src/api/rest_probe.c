@@ -74,7 +74,8 @@ enum MHD_Result rest_probes(struct http_request *request, const char *id) {
         if (!sorted || !array)
                 return MHD_NO;
         map_for_each(probe, all)
-                sorted[n++] = probe;
+                if (http_caller_sees_slug(request, probe->slug))
+                        sorted[n++] = probe;
         qsort(sorted, n, sizeof(struct probe *), by_slug);
         for (size_t i = 0; i < n; i++) {
                 struct json_object *row = probe_to_json(&sorted[i]->config, &sorted[i]->state);

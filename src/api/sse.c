@@ -35,6 +35,7 @@ struct sse {
         bool queued;             /* wants a page, when there is a place */
         bool live;               /* reads the feed */
         bool has_cursor;         /* the client named the last event it has */
+        bool ended;              /* its token is in force no more */
         bool failed;             /* to be ended: the client reconnects where it was */
         bool dead;               /* failed since the client has closed: counts no more */
 };
@@ -224,7 +225,8 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
         struct sse *sse = userdata;
         size_t n = sse->out.size - sse->sent;
 
-        if (sse->http->closing || sse->http->api->stopping || sse->request->listener->closing)
+        if (sse->http->closing || sse->http->api->stopping || sse->ended ||
+                        sse->request->listener->closing)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (n > 0) {
                 n = n < max ? n : max;
@@ -260,6 +262,17 @@ void sse_heartbeat(struct http *http) {
         list_for_each(sse, &http->sse, list) {
                 sse->heartbeat = true;
                 sse->queued = false; /* tries again, should the places be others' */
+                http_resume(sse->request);
+        }
+}
+
+void sse_end(struct http *http, const char *token_id) {
+        struct sse *sse;
+
+        list_for_each(sse, &http->sse, list) {
+                if (strcmp(sse->request->caller.token_id, token_id) != 0)
+                        continue;
+                sse->ended = true;
                 http_resume(sse->request);
         }
 }

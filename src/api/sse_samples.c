@@ -8,6 +8,7 @@
 #include "api/view.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "engine/apps.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 
@@ -28,7 +29,7 @@ struct sample_stream {
         struct sample_round *round;
         size_t sent;
         uint64_t missed;
-        bool greeted, heartbeat;
+        bool greeted, heartbeat, ended;
 };
 
 static struct sample_round *round_unref(struct sample_round *round) {
@@ -57,9 +58,18 @@ static int put_sample(
         return r < 0 ? r : buf_append_str(text, "\n\n");
 }
 
-/* The samples of the slot at @at_us, of @name or of all. */
-static struct sample_round *round_new(
-                const struct api_context *api, uint64_t at_us, const char *name) {
+static bool is_wanted(const struct api_context *api, const struct workload *workload,
+                const char *name, const struct limit *limit) {
+        if (name && strcmp(name, workload->name) != 0 && strcmp(name, workload->id) != 0)
+                return false;
+        return !limit ||
+                        limit_has_workload(limit, workload->id, workload->name,
+                                        apps_slug_of(api->apps, workload));
+}
+
+/* The samples of the slot at @at_us, of @name or of all, within @limit. */
+static struct sample_round *round_new(const struct api_context *api, uint64_t at_us,
+                const char *name, const struct limit *limit) {
         struct sample_round *round = calloc(1, sizeof(*round));
         struct workload *workload;
         int r = 0;
@@ -74,7 +84,7 @@ static struct sample_round *round_new(
 
                 if (!sample || !series->running || sample->at_us != at_us)
                         continue;
-                if (name && strcmp(name, workload->name) != 0 && strcmp(name, workload->id) != 0)
+                if (!is_wanted(api, workload, name, limit))
                         continue;
                 r = r < 0 ? r : put_sample(&round->text, workload, sample);
         }
@@ -90,11 +100,12 @@ void sse_samples_ready(struct http *http, uint64_t at_us) {
                         stream->missed++;
                         continue;
                 }
-                if (stream->name) {
-                        stream->round = round_new(http->api, at_us, stream->name);
+                if (stream->name || stream->request->caller.limit) {
+                        stream->round = round_new(http->api, at_us, stream->name,
+                                        stream->request->caller.limit);
                 } else {
                         if (!all)
-                                all = round_new(http->api, at_us, NULL);
+                                all = round_new(http->api, at_us, NULL, NULL);
                         if (all)
                                 all->refs++;
                         stream->round = all;
@@ -117,6 +128,17 @@ void sse_samples_heartbeat(struct http *http) {
         }
 }
 
+void sse_samples_end(struct http *http, const char *token_id) {
+        struct sample_stream *stream;
+
+        list_for_each(stream, &http->sample_streams, list) {
+                if (strcmp(stream->request->caller.token_id, token_id) != 0)
+                        continue;
+                stream->ended = true;
+                http_resume(stream->request);
+        }
+}
+
 static ssize_t put_text(char *to, size_t max, const char *text) {
         size_t n = strlen(text);
 
@@ -130,7 +152,7 @@ static ssize_t on_read(void *userdata, uint64_t position, char *to, size_t max) 
         char text[80];
         size_t n;
 
-        if (stream->http->closing || stream->http->api->stopping ||
+        if (stream->http->closing || stream->http->api->stopping || stream->ended ||
                         stream->request->listener->closing)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (max < sizeof(text))

@@ -72,6 +72,14 @@ bool json_get_bool(struct json_object *object, const char *path, bool otherwise)
                                                              : otherwise;
 }
 
+const char *json_whole_string(struct json_object *value) {
+        if (!json_object_is_type(value, json_type_string) ||
+                        strlen(json_object_get_string(value)) !=
+                                        (size_t) json_object_get_string_len(value))
+                return NULL;
+        return json_object_get_string(value);
+}
+
 int json_add(struct json_object *object, const char *name, struct json_object *value) {
         if (!value)
                 return 0;

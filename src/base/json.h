@@ -72,6 +72,8 @@ struct json_object *json_get(struct json_object *object, const char *path);
 const char *json_get_string(struct json_object *object, const char *path);
 int64_t json_get_int(struct json_object *object, const char *path, int64_t otherwise);
 bool json_get_bool(struct json_object *object, const char *path, bool otherwise);
+/** The text of @value; NULL where it is no string, or one with a NUL in it. */
+const char *json_whole_string(struct json_object *value);
 
 /* Adders: a NULL @text or @value adds nothing. Return: 0; -ENOMEM (a @value given is consumed
  * either way). */

@@ -39,7 +39,7 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.
  *
- * Return: only on a failure that trying again cannot mend (401, 400): negative errno.
+ * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno.
  */
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata);
@@ -121,6 +121,20 @@ int workload_command(const struct cli *cli, int argc, char **argv,
 int config_command(const struct cli *cli, int argc, char **argv, bool origin);
 /** @config: as GET /api/v1/config answers. */
 void print_config(const struct cli *cli, struct json_object *config, bool origin);
+/* ---- token.c ---- */
+
+struct token_options {
+        const char *scopes;                    /* "read,events:write"; NULL: not given */
+        const char *expires;                   /* "30d"; NULL: not given */
+        struct json_object *slugs, *workloads; /* arrays; NULL: none */
+};
+
+/** token [list] | create NAME --scope ... | revoke ID|NAME. Says on stderr what went wrong. Return:
+ * 0; negative errno. */
+int token_command(
+                const struct cli *cli, const struct token_options *options, int argc, char **argv);
+/** The body of a create. Caller puts; NULL: no memory. */
+struct json_object *token_body(const char *name, const struct token_options *options);
 
 /* ---- print_node.c ---- */
 

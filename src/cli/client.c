@@ -199,8 +199,11 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
         client_call_done(&call);
         if (status == 401)
                 explain(cli, CURLE_OK, status);
-        if (status == 401 || status == 400)
-                return status == 401 ? -EACCES : -EINVAL;
+        else if (status == 403)
+                (void) fprintf(stderr, "virtwatch: %s does not allow that with this token\n",
+                                cli->host);
+        if (status == 401 || status == 403 || status == 400)
+                return status == 400 ? -EINVAL : -EACCES;
         return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : 0;
 }
 

@@ -24,6 +24,7 @@ struct request {
         char *token_text;
         uint64_t days; /* 0: not given */
         struct workload_options workload;
+        struct token_options wanted;
         const char *argument; /* what follows the command; NULL: nothing */
         int n_arguments;      /* of all that follows it */
         char **arguments;
@@ -41,6 +42,8 @@ static void help(void) {
                       "  probe [show [SLUG]] | run SLUG | rm SLUG                    whether apps answer; ask one now; forget it\n"
                       "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
                       "  analytics SLUG [--days N]                                   its requests, day by day\n"
+                      "  token [list] | revoke ID|NAME                               who may ask over HTTP; end one\n"
+                      "  token create NAME --scope S,S [--expires 30d] [--slug S]... [--workload W]...   make one; it is shown once\n"
                       "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
                       "  config show [--origin]                                      the daemon's configuration, and where each value is from\n"
                       "  status                                                      the daemon and its sources\n\n"
@@ -145,41 +148,61 @@ static int answer(bool wants_help) {
         return 0;
 }
 
+enum {
+        OPT_SINCE = 256,
+        OPT_FILTER,
+        OPT_SORT,
+        OPT_BATCH,
+        OPT_DAYS,
+        OPT_VCPUS,
+        OPT_MEMORY,
+        OPT_YES,
+        OPT_ORIGIN,
+        OPT_JSON,
+        OPT_HOST,
+        OPT_TOKEN,
+        OPT_TOKEN_FILE,
+        OPT_SCOPE,
+        OPT_EXPIRES,
+        OPT_SLUG,
+        OPT_WORKLOAD,
+        OPT_VERSION
+};
+static const struct option longs[] = { { "follow", no_argument, NULL, 'f' },
+        { "lines", required_argument, NULL, 'n' }, { "since", required_argument, NULL, OPT_SINCE },
+        { "filter", required_argument, NULL, OPT_FILTER },
+        { "batch", no_argument, NULL, OPT_BATCH }, { "days", required_argument, NULL, OPT_DAYS },
+        { "vcpus", required_argument, NULL, OPT_VCPUS },
+        { "memory", required_argument, NULL, OPT_MEMORY },
+        { "yes-i-mean", required_argument, NULL, OPT_YES },
+        { "origin", no_argument, NULL, OPT_ORIGIN }, { "sort", required_argument, NULL, OPT_SORT },
+        { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
+        { "host", required_argument, NULL, OPT_HOST },
+        { "token", required_argument, NULL, OPT_TOKEN },
+        { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+        { "scope", required_argument, NULL, OPT_SCOPE },
+        { "expires", required_argument, NULL, OPT_EXPIRES },
+        { "slug", required_argument, NULL, OPT_SLUG },
+        { "workload", required_argument, NULL, OPT_WORKLOAD }, { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, OPT_VERSION }, {} };
+
+static int set_token_option(struct request *request, int option, const char *text) {
+        struct json_object **list =
+                        option == OPT_SLUG ? &request->wanted.slugs : &request->wanted.workloads;
+
+        if (option == OPT_SCOPE)
+                request->wanted.scopes = text;
+        else if (option == OPT_EXPIRES)
+                request->wanted.expires = text;
+        else if (!*list && !(*list = json_object_new_array()))
+                return -ENOMEM;
+        else
+                return json_object_array_add(*list, json_object_new_string(text));
+        return 0;
+}
+
 /* Return: 1 go on; 0 answered; negative errno. */
 static int parse_options(int argc, char **argv, struct request *request) {
-        enum {
-                OPT_SINCE = 256,
-                OPT_FILTER,
-                OPT_SORT,
-                OPT_BATCH,
-                OPT_DAYS,
-                OPT_VCPUS,
-                OPT_MEMORY,
-                OPT_YES,
-                OPT_ORIGIN,
-                OPT_JSON,
-                OPT_HOST,
-                OPT_TOKEN,
-                OPT_TOKEN_FILE,
-                OPT_VERSION
-        };
-        static const struct option longs[] = { { "follow", no_argument, NULL, 'f' },
-                { "lines", required_argument, NULL, 'n' },
-                { "since", required_argument, NULL, OPT_SINCE },
-                { "filter", required_argument, NULL, OPT_FILTER },
-                { "batch", no_argument, NULL, OPT_BATCH },
-                { "days", required_argument, NULL, OPT_DAYS },
-                { "vcpus", required_argument, NULL, OPT_VCPUS },
-                { "memory", required_argument, NULL, OPT_MEMORY },
-                { "yes-i-mean", required_argument, NULL, OPT_YES },
-                { "origin", no_argument, NULL, OPT_ORIGIN },
-                { "sort", required_argument, NULL, OPT_SORT },
-                { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
-                { "host", required_argument, NULL, OPT_HOST },
-                { "token", required_argument, NULL, OPT_TOKEN },
-                { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
-                { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, OPT_VERSION },
-                {} };
         int c, r = 0;
 
         while (r >= 0 && (c = getopt_long(argc, argv, "fn:o:h", longs, NULL)) >= 0) {
@@ -215,6 +238,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         request->cli.token = optarg;
                 else if (c == OPT_TOKEN_FILE)
                         r = read_token(request, optarg);
+                else if (c >= OPT_SCOPE && c <= OPT_WORKLOAD)
+                        r = set_token_option(request, c, optarg);
                 else if (c == 'h' || c == OPT_VERSION)
                         return answer(c == 'h');
                 else
@@ -388,6 +413,11 @@ static int config(struct request *request) {
                         &request->cli, request->n_arguments, request->arguments, request->origin);
 }
 
+static int token(struct request *request) {
+        return token_command(
+                        &request->cli, &request->wanted, request->n_arguments, request->arguments);
+}
+
 static int analytics(struct request *request) {
         _cleanup_(json_putp) struct json_object *object = NULL;
         _cleanup_(freep) char *path = NULL, *slug = NULL;
@@ -464,8 +494,9 @@ int main(int argc, char **argv) {
                 int (*run)(struct request *request);
         } commands[] = { { "events", events }, { "workloads", workloads }, { "workload", workload },
                 { "nodes", nodes }, { "apps", apps }, { "analytics", analytics },
-                { "probe", probe }, { "config", config }, { "timeline", timeline },
-                { "top", run_top }, { "status", status }, { "complete", complete } };
+                { "probe", probe }, { "token", token }, { "config", config },
+                { "timeline", timeline }, { "top", run_top }, { "status", status },
+                { "complete", complete } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
@@ -497,6 +528,8 @@ int main(int argc, char **argv) {
         }
 out:
         buf_done(&request.query);
+        (void) json_object_put(request.wanted.slugs);
+        (void) json_object_put(request.wanted.workloads);
         free(request.token_text);
         return r == 0 ? 0 : r > 0 ? 1 : 2; /* status: 0 ready, 1 not ready, 2 not reached */
 }

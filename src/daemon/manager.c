@@ -102,6 +102,7 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
                 (void) malloc_trim(0);
         if (manager->dbus)
                 dbus_refresh(manager->dbus);
+        manager_tick_tokens(manager, false);
         (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
@@ -265,7 +266,8 @@ static int manager_build_core(struct manager *manager) {
         r = manager_load_apps(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the apps: %m");
-        return manager_restore(manager);
+        r = manager_load_tokens(manager);
+        return r < 0 ? r : manager_restore(manager);
 }
 
 static int manager_build_faces(struct manager *manager) {
@@ -292,7 +294,7 @@ static int manager_build_faces(struct manager *manager) {
 }
 
 void manager_name_features(struct manager *manager) {
-        static const char *const always[] = { "events", "sse", "dbus", "metrics" };
+        static const char *const always[] = { "events", "sse", "dbus", "metrics", "tokens" };
         size_t n = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(always); i++)
@@ -336,6 +338,8 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .features = manager->features,
                 .apps = manager->apps,
                 .actions = manager->actions,
+                .tokens = manager->tokens,
+                .refusals = manager->refusals,
                 .reload = api_reload,
                 .config = api_config,
                 .loaded = { .at_us = clock_realtime_us(),
@@ -380,11 +384,14 @@ struct manager *manager_free(struct manager *manager) {
         manager_free_analytics(manager);
         if (manager->tracker)
                 tracker_flush(manager->tracker);
+        manager_tick_tokens(manager, true);
         dbus_free(manager->dbus);
         http_free(manager->http);
         manager->dbus = NULL;
+        manager->http = NULL;
         journal_close(manager->journal); /* may still hand events to the feed */
         actions_free(manager->actions);
+        manager_free_tokens(manager);
         tracker_free(manager->tracker);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);

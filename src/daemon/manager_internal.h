@@ -13,7 +13,9 @@
 #include "engine/feed.h"
 #include "engine/node.h"
 #include "engine/prober.h"
+#include "engine/refusals.h"
 #include "engine/sampler.h"
+#include "engine/tokens.h"
 #include "engine/tracker.h"
 #include "loop/curl_glue.h"
 #include "source/host_meter.h"
@@ -70,6 +72,8 @@ struct manager {
         struct node *node;
         struct host_meter *host_meter;
         struct prober *prober;
+        struct tokens *tokens;
+        struct refusals *refusals;
         struct rollups *rollups;
         struct access_log *access_log;
         struct analytics *analytics;
@@ -143,6 +147,14 @@ int manager_configure_prober(struct manager *manager, const struct config *confi
 /** Those that the faces listen on now. */
 void manager_add_own_addresses(struct manager *manager);
 void manager_free_prober(struct manager *manager);
+
+/* manager_tokens.c: who may ask, and who was refused. */
+/** Logs. Return: 0 or negative errno. */
+int manager_load_tokens(struct manager *manager);
+/** Now and then, and once while @ending. */
+void manager_tick_tokens(struct manager *manager, bool ending);
+/** Once the journal is closed: what it has made durable is told here. */
+void manager_free_tokens(struct manager *manager);
 
 /* manager_analytics.c: access logs, their rows, and their numbers. */
 /** Does nothing where none are configured. Logs. Return: 0 or negative errno. */

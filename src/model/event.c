@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "model/limit.h"
 
 static int copy_clean(char **to, const char *from, size_t max) {
         if (!from)
@@ -148,6 +149,12 @@ static bool matches(const char *wanted, const char *has) {
         return !wanted || strcmp(wanted, has) == 0;
 }
 
+/* Names are those of workloads only where the event is about one. */
+static bool is_within(const struct limit *limit, const struct event *event) {
+        return limit_has_workload(limit, event->workload,
+                        event->kind < EVENT_PROBE ? event->name : NULL, event->slug);
+}
+
 bool event_filter_match(const struct event_filter *filter, const struct event *event) {
         return event->time_us >= filter->since_us &&
                         matches(filter->kind, event_kind_to_string(event->kind)) &&
@@ -156,13 +163,14 @@ bool event_filter_match(const struct event_filter *filter, const struct event *e
                         matches(filter->slug, event->slug) &&
                         matches(filter->workload, event->workload) &&
                         matches(filter->severity, severity_to_string(event->severity)) &&
-                        matches(filter->origin, event->origin);
+                        matches(filter->origin, event->origin) &&
+                        (!filter->limit || is_within(filter->limit, event));
 }
 
 bool event_filter_is_empty(const struct event_filter *filter) {
         return !filter->kind && !filter->name && !filter->action && !filter->slug &&
                         !filter->workload && !filter->severity && !filter->origin &&
-                        !filter->since_us;
+                        !filter->since_us && !filter->limit;
 }
 
 void event_filter_done(struct event_filter *filter) {
@@ -173,5 +181,6 @@ void event_filter_done(struct event_filter *filter) {
         free(filter->workload);
         free(filter->severity);
         free(filter->origin);
+        limit_unref(filter->limit);
         *filter = (struct event_filter){};
 }

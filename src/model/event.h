@@ -7,6 +7,8 @@
 
 #include "model/word.h"
 
+struct limit;
+
 #define EVENT_NAME_MAX    512 /* bytes; longer text is cut at a character */
 #define EVENT_MESSAGE_MAX 1024
 #define EVENT_ACTION_MAX  64
@@ -74,6 +76,7 @@ struct event_filter {
         char *severity;
         char *origin;
         uint64_t since_us;
+        struct limit *limit; /* a reference: only what is within it */
 };
 
 bool event_filter_match(const struct event_filter *filter, const struct event *event);

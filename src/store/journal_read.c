@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "loop/mailbox.h"
+#include "model/limit.h"
 #include "store/journal_internal.h"
 
 #define PAGES_MAX 64
@@ -76,6 +77,37 @@ static int row_to_event(sqlite3_stmt *row, struct event **ret_event) {
         return 0;
 }
 
+/* " AND @column IN (?n, ...)", the numbers from *@n on. */
+static int add_in(struct buf *sql, const char *before, size_t n_items, int *n) {
+        int r;
+
+        r = buf_append_str(sql, before);
+        for (size_t i = 0; r >= 0 && i < n_items; i++)
+                r = buf_printf(sql, "%s?%d", i ? "," : "", (*n)++);
+        return r < 0 ? r : buf_append_str(sql, ")");
+}
+
+/* As event_filter_match() has it. */
+static int add_limit(struct buf *sql, const struct limit *limit, int n) {
+        int names = n + (int) limit->n_slugs; /* the same texts a second time */
+        int r;
+
+        r = add_in(sql, " AND (slug IN (", limit->n_slugs, &n);
+        if (r >= 0)
+                r = add_in(sql, " OR workload IN (", limit->n_workloads, &n);
+        if (r >= 0)
+                r = add_in(sql, " OR (kind IN ('vm','container','unit') AND name IN (",
+                                limit->n_workloads, &names);
+        return r < 0 ? r : buf_append_str(sql, "))");
+}
+
+static void bind_limit(sqlite3_stmt *statement, const struct limit *limit, int n) {
+        for (size_t i = 0; i < limit->n_slugs; i++)
+                (void) sqlite3_bind_text(statement, n++, limit->slugs[i], -1, SQLITE_STATIC);
+        for (size_t i = 0; i < limit->n_workloads; i++)
+                (void) sqlite3_bind_text(statement, n++, limit->workloads[i], -1, SQLITE_STATIC);
+}
+
 static int prepare_query(
                 sqlite3 *db, const struct journal_query *query, sqlite3_stmt **ret_statement) {
         const struct {
@@ -84,7 +116,7 @@ static int prepare_query(
                 { "action", query->filter.action }, { "slug", query->filter.slug },
                 { "workload", query->filter.workload }, { "severity", query->filter.severity },
                 { "origin", query->filter.origin } };
-        _cleanup_(buf_done) struct buf sql = BUF_INIT(2048);
+        _cleanup_(buf_done) struct buf sql = BUF_INIT(4096);
         sqlite3_stmt *statement = NULL;
         int r, n = 3;
 
@@ -97,6 +129,8 @@ static int prepare_query(
                         r = buf_printf(&sql, " AND %s = ?%d", conditions[i].column, n++);
         if (r >= 0 && query->filter.slug) /* says to SQLite that the index of slugs will do */
                 r = buf_append_str(&sql, " AND slug <> ''");
+        if (r >= 0 && query->filter.limit)
+                r = add_limit(&sql, query->filter.limit, n);
         if (r >= 0)
                 r = buf_printf(&sql, " ORDER BY seq %s LIMIT %u",
                                 query->newest_first ? "DESC" : "ASC", query->limit);
@@ -116,6 +150,8 @@ static int prepare_query(
                         (void) sqlite3_bind_text(
                                         statement, n++, conditions[i].value, -1, SQLITE_STATIC);
         }
+        if (query->filter.limit)
+                bind_limit(statement, query->filter.limit, n);
         *ret_statement = statement;
         return 0;
 }
@@ -187,7 +223,8 @@ int journal_read(struct journal *journal, const struct journal_query *query,
         if (!page)
                 return -ENOMEM;
         page->query = *query;
-        page->query.filter = (struct event_filter){ .since_us = filter->since_us };
+        page->query.filter = (struct event_filter){ .since_us = filter->since_us,
+                .limit = limit_ref(filter->limit) };
         if (copy(&page->query.filter.kind, filter->kind) < 0 ||
                         copy(&page->query.filter.name, filter->name) < 0 ||
                         copy(&page->query.filter.action, filter->action) < 0 ||

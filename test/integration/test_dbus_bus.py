@@ -318,11 +318,12 @@ def test_the_policy_lets_everybody_read_and_nobody_write(daemon, engine, strict_
     one = watch(daemon, engine, strict_bus)
     path = as_nobody(strict_bus, "call", NAME, *MANAGER, "GetWorkload", "s", "web")[1].split('"')[1]
     arguments = {"GetWorkload": ("s", "web"), "GetWorkloadByPID": ("u", "1"), "GetEvents": ("tua{sv}", "0", "1", "0"),
-                 "GetSamples": ("t", "0"), "Scale": ("ut", "1", "0"), "AddEvent": ("ssssa{sv}", "shop", "walk_completed", "info", "", "0")}
+                 "GetSamples": ("t", "0"), "Scale": ("ut", "1", "0"), "AddEvent": ("ssssa{sv}", "shop", "walk_completed", "info", "", "0"),
+                 "CreateToken": ("sast", "x", "1", "read", "0"), "RevokeToken": ("s", "x")}
     places = {f"{NAME}.Manager": MANAGER[0], f"{NAME}.Node": "/org/virtwatch1/node/testnode",
               f"{NAME}.App": "/org/virtwatch1/app/shop", f"{NAME}.Probe": "/org/virtwatch1/app/shop"}
     arguments.update({"GetRollups": ("u", "1"), "Configure": ("a{sv}", "0")})
-    writes = {"Reload", "AddEvent", "Stop", "Destroy", "Scale", "Configure", "RunNow", "Remove"}
+    writes = {"Reload", "AddEvent", "Stop", "Destroy", "Scale", "Configure", "RunNow", "Remove", "CreateToken", "ListTokens", "RevokeToken"}
     assert send(one, "PUT", "/api/app-gateway/apps/shop", {})[0] == 201
     n = 0
     for file in (ROOT / "packaging/dbus").glob("*.xml"):

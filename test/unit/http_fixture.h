@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
+#include "engine/refusals.h"
+#include "engine/tokens.h"
 #include "engine/tracker.h"
 #include "store/journal.h"
 #include "test.h"
@@ -92,6 +94,9 @@ static int server_no_emit(const struct tracker_output *output, void *userdata) {
         return 0;
 }
 
+static void server_no_tell(struct event *event, void *userdata) {
+}
+
 static int server_source_stats(
                 const char *name, struct api_source_stats *ret_stats, void *userdata) {
         *ret_stats = (struct api_source_stats){ .raw_events = 7 };
@@ -128,6 +133,8 @@ static void *server_run(void *userdata) {
         assert_int_equal(journal_open(&(struct journal_config){ .path = path }, api->event,
                                          server_on_committed, &server, &api->journal),
                         0);
+        assert_int_equal(tokens_new(&(struct tokens_hooks){}, &api->tokens), 0);
+        assert_int_equal(refusals_new(server_no_tell, NULL, &api->refusals), 0);
         feed_set_last_seq(api->feed, journal_last_seq(api->journal));
         server_add_workload(&server);
         assert_int_equal(http_new(&f->config, api, &server.http, &address), 0);
@@ -140,6 +147,8 @@ static void *server_run(void *userdata) {
 
         http_free(server.http);
         journal_close(api->journal);
+        tokens_free(api->tokens);
+        refusals_free(api->refusals);
         tracker_free(api->tracker);
         feed_free(api->feed);
         counters_free(api->counters);

@@ -215,6 +215,8 @@ static void errors_have_the_right_status_and_shape(void **state) {
                 { 401, G H "Authorization: Bearer vw_secrett\r\n" END, "\"unauthorized\"" },
                 { 401, G H "Authorization: Basic " FIXTURE_TOKEN "\r\n" END, "\"unauthorized\"" },
                 { 401, G H "Authorization: Bearer \r\n" END, "\"unauthorized\"" },
+                { 400, "GET /health?token=x HTTP/1.1\r\n" H END, "\"token_in_url\"" },
+                { 400, "GET /x?access_token=x HTTP/1.1\r\n" H T END, "\"token_in_url\"" },
                 { 400, G H T T END, "more than one Authorization" },
                 { 404, "GET /nowhere HTTP/1.1\r\n" H END, "\"not_found\"" },
                 { 404, "GET /health/ HTTP/1.1\r\n" H END, "\"not_found\"" },
