@@ -32,7 +32,7 @@ static int ask_name(const struct cli *cli, const char *given, const char *verb,
         _cleanup_(json_putp) struct json_object *workload = NULL;
         _cleanup_(freep) char *path = NULL, *shown = NULL;
         const char *kind, *id;
-        long status;
+        long status = 0;
         int r;
 
         r = path_of(given, "", &path);
@@ -89,7 +89,7 @@ static int act(const struct cli *cli, const char *verb, const char *given,
         _cleanup_(json_putp) struct json_object *body = json_object_new_object(), *answer = NULL;
         _cleanup_(freep) char *path = NULL;
         char name[NAME_BYTES_MAX];
-        long status;
+        long status = 0;
         int r;
 
         r = path_of(given, verb, &path);
