@@ -439,7 +439,8 @@ int complete_command(const struct cli *cli, const char *help, int n, char **word
         size_t offset = 0;
         long status = 0;
 
-        (void) freopen("/dev/null", "w", stderr); /* it is the terminal that is typed on */
+        if (!freopen("/dev/null", "w", stderr)) /* it is the terminal that is typed on */
+                return -errno;
         if (complete_words(help, n, words, &out, &ask, &offset) >= 0 && out.size > 0)
                 (void) fputs(out.data, stdout);
         (void) fflush(stdout);

@@ -39,8 +39,9 @@ static int load(struct config *ret_config, struct config_faults *faults, void *u
         int r;
 
         path = options->config ? options->config : VW_CONFIG_DEFAULT;
-        if (!options->config && access(path, F_OK) < 0)
-                path = NULL; /* the defaults do without a file */
+        if (!options->config && access(path, F_OK) < 0 && errno == ENOENT)
+                path = NULL; /* the defaults do without a file, but not with one that is out of
+                                reach */
 
         r = config_init(&config);
         if (r >= 0)

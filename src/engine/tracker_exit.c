@@ -144,7 +144,6 @@ static struct kernel_kill *kernel_kill_new(
         kill = calloc(1, sizeof(*kill));
         if (!kill)
                 return NULL;
-
         list_append(&tracker->oom_book, &kill->list);
         tracker->n_oom_book++;
         kill->time_us = fact->time_us;
@@ -223,9 +222,10 @@ static void life_evidence(struct tracker *tracker, struct workload *workload, ui
                         pending_finish(tracker, life->pending);
                 return;
         }
-        if (!alive || life->check.next != &life->check)
+        if (life->kernel_main_pid)
+                list_remove(&life->check); /* no child: the exit comes, however late it is told */
+        if (!alive || life->kernel_main_pid || life->check.next != &life->check)
                 return;
-
         if (origin)
                 (void) copy_text(&life->check_origin, origin);
         life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
@@ -258,8 +258,11 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
         life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
         workload->oom_kills++;
         if ((workload->last_known == STATE_FAILED || workload->last_known == STATE_STOPPED) &&
-                        !life->pending)
+                        !life->pending) {
                 amend(tracker, source, workload, kill->time_us, kill->origin);
+                if (main_pid)
+                        life_forget_evidence(life); /* not for the life that may follow */
+        }
         life_evidence(tracker, workload, kill->time_us, kill->origin);
 }
 
@@ -321,23 +324,13 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
         life_evidence(tracker, workload, fact->time_us, fact->origin);
 }
 
-void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact) {
-        struct life *life = life_get(tracker, workload);
-
-        if (!life)
-                return;
-        if (life->kill_signal && life->kill_signal != SIGKILL && fact->kill_signal == SIGKILL)
-                life->stop_timeout = true;
-        life->kill_signal = fact->kill_signal;
-        life->kill_time_us = fact->time_us;
-}
-
 /* ---- the exit ---- */
 
 static void facts_of_exit(struct tracker *tracker, const struct workload *workload,
                 const struct fact *fact, struct exit_facts *ret_facts) {
         const struct life *life = workload->extra;
-        bool fresh = life->evidence_us && fact->time_us < life->evidence_us + EVIDENCE_AGE_MAX_US;
+        bool fresh = life->kernel_main_pid ||
+                        fact->time_us < life->evidence_us + EVIDENCE_AGE_MAX_US;
         bool asked = life->asked && tracker_now_us(tracker) < life->asked_us + ASKED_US;
 
         *ret_facts = (struct exit_facts){
@@ -347,7 +340,7 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .code = fact->code,
                 .signal = fact->signal,
                 .core_dumped = fact->core_dumped,
-                .kernel_kill = life->kernel_kill && (fresh || life->kernel_main_pid),
+                .kernel_kill = life->kernel_kill && fresh,
                 .kernel_main_pid = life->kernel_main_pid,
                 .constraint = life->constraint,
                 .oom_cgroup = life->oom_cgroup,
@@ -357,7 +350,7 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .oom_kill_rise = fresh ? life->oom_kill_rise : 0,
                 .oom_group_kill_rise = fresh ? life->oom_group_kill_rise : 0,
                 .oom_rise_age_us = !life->evidence_us ? USEC_INFINITY
-                                : fact->time_us > life->evidence_us
+                                : fact->time_us > life->evidence_us && !life->kernel_main_pid
                                 ? fact->time_us - life->evidence_us
                                 : 0,
                 .runtime_oom = fact->runtime_oom || (life->runtime_oom && fresh),

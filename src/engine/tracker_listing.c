@@ -2,6 +2,7 @@
  * Whatever differs becomes the events that would have been seen, marked synthetic, with the times
  * the runtime gives. */
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -210,4 +211,15 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
                 else
                         tracker_remove(tracker, source, workload, &gone);
         }
+}
+
+void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact) {
+        struct life *life = life_get(tracker, workload);
+
+        if (!life)
+                return;
+        if (life->kill_signal && life->kill_signal != SIGKILL && fact->kill_signal == SIGKILL)
+                life->stop_timeout = true;
+        life->kill_signal = fact->kill_signal;
+        life->kill_time_us = fact->time_us;
 }

@@ -111,7 +111,9 @@ int grpc_call_start(struct curl_glue *glue, const struct grpc_request *request,
         size_t n = 3;
         int r;
 
-        if ((size_t) snprintf(url, sizeof(url), "http://localhost/%s", request->method) >=
+        /* Not the host that docker's calls name: libcurl keeps its connections by host, and what
+         * asks for HTTP/1.1 waits in vain behind one that speaks HTTP/2. */
+        if ((size_t) snprintf(url, sizeof(url), "http://containerd/%s", request->method) >=
                         sizeof(url))
                 return -EINVAL;
         if (request->timeout_us) {

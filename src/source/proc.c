@@ -25,10 +25,33 @@ static bool line_is_memory(const char *line, const char **ret_path) {
         return false;
 }
 
+/* A threaded group of v2, such as libvirt's for a VM's threads, has no memory of its own: its
+ * threads use that of the domain above (cgroup-v2.rst, Threads). */
+static int leave_threaded(char *path) {
+        char file[4096], *slash;
+        int r;
+
+        while ((slash = strrchr(path, '/')) && slash != path) {
+                _cleanup_(freep) char *type = NULL;
+
+                if (snprintf(file, sizeof(file), "/sys/fs/cgroup%s/cgroup.type", path) >=
+                                (int) sizeof(file))
+                        return 0;
+                r = fs_read_text(AT_FDCWD, file, 64, &type, NULL);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 || !text_starts_with(type, "threaded"))
+                        return 0; /* also where there is no v2 */
+                *slash = '\0';
+        }
+        return 0;
+}
+
 int proc_memory_cgroup(uint32_t pid, char *ret_path, size_t size) {
         _cleanup_(freep) char *text = NULL;
         const char *path, *found = NULL;
         char file[40], *line, *rest;
+        bool is_v2 = false;
         int r;
 
         (void) snprintf(file, sizeof(file), "/proc/%u/cgroup", pid);
@@ -36,14 +59,17 @@ int proc_memory_cgroup(uint32_t pid, char *ret_path, size_t size) {
         if (r < 0)
                 return r == -ENOMEM ? r : -ESRCH;
 
-        for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-                if (line_is_memory(line, &path) && (!found || !text_starts_with(line, "0::")))
-                        found = path; /* v1's memory hierarchy wins over v2's, which has no memory
-                                         controller then */
+        for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+                if (!line_is_memory(line, &path) || (found && text_starts_with(line, "0::")))
+                        continue;
+                found = path; /* v1's memory hierarchy wins over v2's, which has no memory
+                                 controller then */
+                is_v2 = text_starts_with(line, "0::");
+        }
         if (!found || strlen(found) >= size)
                 return -ENODATA;
         memcpy(ret_path, found, strlen(found) + 1);
-        return 0;
+        return is_v2 ? leave_threaded(ret_path) : 0;
 }
 
 int proc_read_process(uint32_t pid, struct stats *stats) {

@@ -4,7 +4,8 @@
 #include "model/stats.h"
 
 /**
- * The memory cgroup of @pid: the v1 memory controller's path, or the v2 one.
+ * The memory cgroup of @pid: the v1 memory controller's path, or the v2 one, that of the domain
+ * where its threads are in a group of their own.
  *
  * Return: 0; -ESRCH no such process; -ENODATA in no memory cgroup; -ENOMEM.
  */

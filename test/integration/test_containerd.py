@@ -268,3 +268,12 @@ def test_kills_of_the_daemon_amid_starts_and_ends_tell_each_once(watched, contai
     remove(containerd, "cbefore")
     numbers = [e["seq"] for e in watched.events()]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_docker_beside_it_keeps_answering(daemon, docker, containerd):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": docker.socket,
+                  "sources.containerd.enabled": "true", "sources.containerd.socket": containerd.socket})
+    one.up("docker")
+    one.up("containerd")
+    time.sleep(12) # two pings, or one that is waited for
+    assert not one.events(action="source_down")
