@@ -185,7 +185,7 @@ static int add_origin(struct json_object *object, const struct config_origin *or
         return r;
 }
 
-static int add_key(struct json_object *keys, const struct config *config,
+static int add_key(struct json_object *array, const struct config *config,
                 const struct config *defaults, const struct config_key *key) {
         const struct config_origin *origin = config_key_origin(config, key);
         struct json_object *object = json_object_new_object(),
@@ -210,7 +210,7 @@ static int add_key(struct json_object *keys, const struct config *config,
                 r = json_add_bool(object, "secret", secret);
         if (r >= 0)
                 r = json_add_bool(object, "reload", !(key->flags & CONFIG_KEY_RESTART));
-        if (r >= 0 && json_object_array_add(keys, object) >= 0)
+        if (r >= 0 && json_object_array_add(array, object) >= 0)
                 return 0;
         (void) json_object_put(object);
         return -ENOMEM;
