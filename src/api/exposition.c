@@ -117,11 +117,9 @@ static char *write_label(char *end, const char *name, const char *value) {
 
 /* Room for @size bytes more. NULL: the text has failed. */
 static char *begin_writing(struct exposition *exposition, size_t size) {
-        char *end = NULL;
-
         if (exposition->error >= 0)
-                exposition->error = buf_reserve(&exposition->out, size, &end);
-        return end;
+                exposition->error = buf_reserve(&exposition->out, size);
+        return exposition->error >= 0 ? exposition->out.data + exposition->out.size : NULL;
 }
 
 static void end_writing(struct buf *out, const char *end) {
@@ -179,9 +177,10 @@ int exposition_render_labels(const struct metric_labels *labels, struct buf *out
 
         for (size_t i = 0; i < labels->n; i++)
                 size += label_size(labels->names[i], labels->values[i]) + (i > 0);
-        r = buf_reserve(out, size, &end);
+        r = buf_reserve(out, size);
         if (r < 0)
                 return r;
+        end = out->data + out->size;
         for (size_t i = 0; i < labels->n; i++) {
                 if (i > 0)
                         *end++ = ',';

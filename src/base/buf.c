@@ -73,14 +73,8 @@ int buf_append(struct buf *buf, const void *data, size_t n) {
         return 0;
 }
 
-int buf_reserve(struct buf *buf, size_t n, char **ret_end) {
-        int r;
-
-        r = make_room(buf, n);
-        if (r < 0)
-                return r;
-        *ret_end = buf->data + buf->size;
-        return 0;
+int buf_reserve(struct buf *buf, size_t n) {
+        return make_room(buf, n);
 }
 
 void buf_wrote(struct buf *buf, size_t n) {

@@ -27,7 +27,7 @@ int buf_append(struct buf *buf, const void *data, size_t n);
 int buf_append_str(struct buf *buf, const char *text);
 /** Room for @n bytes behind the content, for who writes in place and tells with buf_wrote().
  * Return: 0; -ENOSPC past the limit; -ENOMEM. */
-int buf_reserve(struct buf *buf, size_t n, char **ret_end);
+int buf_reserve(struct buf *buf, size_t n);
 /** @n bytes, no more than were reserved, are content now. */
 void buf_wrote(struct buf *buf, size_t n);
 int buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
