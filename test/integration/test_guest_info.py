@@ -222,6 +222,6 @@ def test_a_raw_image_s_use_is_what_its_file_takes(vms, libvirt, begin, mib, perc
     try:
         told = wait_for(lambda: (lambda s: s if s.get("disk_source") in IMAGE else None)(newest(vms, "sparse")), 20, "its image")
         assert abs(told["disk_pct"] - percent) < 1 and told["disk_source"] == word, told
-        assert vms.json("/api/v1/workloads/sparse")["disks"][0]["file_bytes"] == os.stat(path).st_blocks * 512
+        wait_for(lambda: vms.json("/api/v1/workloads/sparse")["disks"][0].get("file_bytes") == os.stat(path).st_blocks * 512, 20, "its file's size")
     finally:
         libvirt("destroy", "sparse")
