@@ -183,12 +183,13 @@ static int then_reload(
         int r;
 
         r = dbus->api->reload(&diag, dbus->api->userdata);
-        if (r < 0)
+        if (r < 0) {
                 return sd_bus_error_setf(error, VW_ERROR_BAD_CONFIGURATION,
                                 "The old configuration stays: %s",
                                 text_is_utf8(diag.text, strlen(diag.text))
                                                 ? diag.text
                                                 : "the log says what is wrong with the new one");
+        }
         return sd_bus_reply_method_return(message, "");
 }
 

@@ -210,14 +210,14 @@ static struct json_object *view_file_systems(const struct stats *now) {
 
         for (size_t i = 0; i < now->n_fs; i++) {
                 const struct stats_fs *fs = &now->fs[i];
-                struct json_object *object = json_object_new_object();
+                struct json_object *told = json_object_new_object();
 
-                (void) json_add_string(object, "mountpoint", fs->mountpoint);
-                (void) json_add_string(object, "device", fs->device);
-                (void) json_add_string(object, "type", fs->type);
-                view_add_count(object, "used_bytes", fs->used_bytes);
-                view_add_count(object, "total_bytes", fs->total_bytes);
-                (void) json_object_array_add(array, object);
+                (void) json_add_string(told, "mountpoint", fs->mountpoint);
+                (void) json_add_string(told, "device", fs->device);
+                (void) json_add_string(told, "type", fs->type);
+                view_add_count(told, "used_bytes", fs->used_bytes);
+                view_add_count(told, "total_bytes", fs->total_bytes);
+                (void) json_object_array_add(array, told);
         }
         return array;
 }

@@ -298,11 +298,12 @@ static void on_action(struct top_net *net, CURLcode code, long status, struct js
 
         if (code != CURLE_OK)
                 (void) snprintf(text, sizeof(text), "no answer: %s", curl_easy_strerror(code));
-        else if (message)
+        else if (message) {
                 (void) snprintf(text, sizeof(text), "%s%s",
                                 status / 100 == 2 ? "" : "refused: ", message);
-        else
+        } else {
                 (void) snprintf(text, sizeof(text), "it answers %ld", status);
+        }
         top_model_set_outcome(net->model, text, now_us);
         net->next_us = now_us; /* see what it did */
 }

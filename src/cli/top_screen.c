@@ -170,10 +170,11 @@ static void draw_too_small(const struct top_model *model) {
 
 /* Its end, as much as fits with room for the cursor: there is what is being typed. */
 static const char *tail_of(const char *text, unsigned int columns) {
-        while (text[0] && cells_width(text) >= columns)
+        while (text[0] && cells_width(text) >= columns) {
                 do
                         text++;
                 while (((unsigned char) text[0] & 0xc0) == 0x80);
+        }
         return text;
 }
 

@@ -188,8 +188,7 @@ static int add_origin(struct json_object *object, const struct config_origin *or
 static int add_key(struct json_object *array, const struct config *config,
                 const struct config *defaults, const struct config_key *key) {
         const struct config_origin *origin = config_key_origin(config, key);
-        struct json_object *object = json_object_new_object(),
-                           *value = config_key_value(config, key),
+        struct json_object *told = json_object_new_object(), *value = config_key_value(config, key),
                            *otherwise = config_key_value(defaults, key);
         bool secret = origin->secret || (key->flags & CONFIG_KEY_SECRET);
         int r;
@@ -198,21 +197,21 @@ static int add_key(struct json_object *array, const struct config *config,
                 (void) json_object_put(value);
                 value = json_object_new_string(MASK);
         }
-        r = object ? json_add_string(object, "key", key->name) : -ENOMEM;
+        r = told ? json_add_string(told, "key", key->name) : -ENOMEM;
         /* Both may be null, and then they are to be said. */
-        if (r < 0 || json_object_object_add(object, "value", value) < 0)
+        if (r < 0 || json_object_object_add(told, "value", value) < 0)
                 (void) json_object_put(value);
-        if (r < 0 || json_object_object_add(object, "default", otherwise) < 0)
+        if (r < 0 || json_object_object_add(told, "default", otherwise) < 0)
                 (void) json_object_put(otherwise);
         if (r >= 0)
-                r = add_origin(object, origin);
+                r = add_origin(told, origin);
         if (r >= 0)
-                r = json_add_bool(object, "secret", secret);
+                r = json_add_bool(told, "secret", secret);
         if (r >= 0)
-                r = json_add_bool(object, "reload", !(key->flags & CONFIG_KEY_RESTART));
-        if (r >= 0 && json_object_array_add(array, object) >= 0)
+                r = json_add_bool(told, "reload", !(key->flags & CONFIG_KEY_RESTART));
+        if (r >= 0 && json_object_array_add(array, told) >= 0)
                 return 0;
-        (void) json_object_put(object);
+        (void) json_object_put(told);
         return -ENOMEM;
 }
 
