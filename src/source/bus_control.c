@@ -2,6 +2,7 @@
 
 #include "source/bus_control.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -12,10 +13,17 @@ struct control {
         uint64_t ticket;
         int outcome;
         bool gone_is_done;
+        /* What is called once this one is answered; NULL: nothing. */
+        const struct bus_control_call *kill;
+        struct bus_link *link;
+        char *unit;
 };
 
 static void control_free(void *userdata) {
-        free(userdata);
+        struct control *control = userdata;
+
+        free(control->unit);
+        free(control);
 }
 
 static int error_of(const sd_bus_error *error) {
@@ -48,9 +56,15 @@ static int error_of(const sd_bus_error *error) {
 static int on_reply(sd_bus_message *message, void *userdata, sd_bus_error *unused) {
         const sd_bus_error *error = sd_bus_message_get_error(message);
         const struct control *control = userdata;
+        int r;
 
-        if (control->ticket == 0)
+        if (!error && control->kill) {
+                r = bus_control(control->link, control->ticket, control->outcome, control->kill,
+                                "ssi", control->unit, "all", (int32_t) SIGKILL);
+                if (r < 0)
+                        source_answer(control->source, control->ticket, r, NULL);
                 return 0;
+        }
         if (error && !(control->gone_is_done && error_of(error) == -ESRCH))
                 source_answer(control->source, control->ticket, error_of(error), error->message);
         else
@@ -107,6 +121,31 @@ int bus_control(struct bus_link *link, uint64_t ticket, int outcome,
                                         .outcome = outcome,
                                         .gone_is_done = call->gone_is_done },
                         message);
+}
+
+int bus_control_stop_and_kill(struct bus_link *link, uint64_t ticket,
+                const struct bus_control_call *stop, const struct bus_control_call *kill,
+                const char *unit) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        struct control control = { .source = link->source,
+                .ticket = ticket,
+                .gone_is_done = stop->gone_is_done,
+                .kill = kill,
+                .link = link };
+        int r;
+
+        r = new_call(link, stop, &message);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "ss", unit, "replace");
+        if (r < 0)
+                return r;
+        control.unit = strdup(unit);
+        if (!control.unit)
+                return -ENOMEM;
+        r = send_control(link, &control, message);
+        if (r < 0)
+                free(control.unit);
+        return r;
 }
 
 static int append_limits(sd_bus_message *message, const struct action *action) {

@@ -22,6 +22,11 @@ struct bus_control_call {
  */
 int bus_control(struct bus_link *link, uint64_t ticket, int outcome,
                 const struct bus_control_call *call, const char *types, ...);
+/** Have systemd stop @unit, and once the stop is under way kill all of it: killed sooner, it would
+ * be started again where it says Restart=. @stop and @kill are static. Return: as bus_control(). */
+int bus_control_stop_and_kill(struct bus_link *link, uint64_t ticket,
+                const struct bus_control_call *stop, const struct bus_control_call *kill,
+                const char *unit);
 /** Have systemd set CPUQuota= and MemoryMax= of @unit. @runtime: until the next boot only. */
 int bus_control_scale(struct bus_link *link, const struct source_control *control, const char *unit,
                 bool runtime);

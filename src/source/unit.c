@@ -532,21 +532,16 @@ static int unit_create(const struct source_config *config, const struct source_e
 static int unit_control(struct source *source, const struct source_control *control) {
         struct unit_source *units = unit_source_of(source);
         const char *name = control->workload->native_id;
-        const struct bus_control_call stop = { BUS_SYSTEMD1, SYSTEMD_PATH, MANAGER, "StopUnit",
-                .gone_is_done = false };
-        const struct bus_control_call kill = { BUS_SYSTEMD1, SYSTEMD_PATH, MANAGER, "KillUnit",
-                .gone_is_done = true };
-        int r;
+        static const struct bus_control_call stop = { BUS_SYSTEMD1, SYSTEMD_PATH, MANAGER,
+                "StopUnit", .gone_is_done = false };
+        static const struct bus_control_call kill = { BUS_SYSTEMD1, SYSTEMD_PATH, MANAGER,
+                "KillUnit", .gone_is_done = true };
 
         if (control->action.verb == ACTION_SCALE)
                 return bus_control_scale(&units->link, control, name, false);
         if (control->action.verb == ACTION_STOP)
                 return bus_control(&units->link, control->ticket, 1, &stop, "ss", name, "replace");
-        /* What is being stopped is not started again for having been killed. */
-        r = bus_control(&units->link, 0, 0, &stop, "ss", name, "replace");
-        return r < 0 ? r
-                     : bus_control(&units->link, control->ticket, 0, &kill, "ssi", name, "all",
-                                       (int32_t) SIGKILL);
+        return bus_control_stop_and_kill(&units->link, control->ticket, &stop, &kill, name);
 }
 
 const struct source_ops unit_source_ops = { .name = "unit",
