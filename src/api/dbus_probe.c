@@ -155,17 +155,19 @@ static int slug_of(sd_bus_message *message, char **ret_slug) {
 static int refuse(int error, const char *reason, sd_bus_error *ret_error) {
         switch (error) {
         case -ENOENT:
-                return sd_bus_error_set(ret_error, VW_ERROR_NO_SUCH_PROBE, "The app has no probe");
+                return sd_bus_error_set(
+                                ret_error, VW_ERROR_NO_SUCH_PROBE, prober_error_words(error));
         case -EINVAL:
         case -EACCES:
                 return sd_bus_error_set(ret_error, SD_BUS_ERROR_INVALID_ARGS, reason);
         case -EDESTADDRREQ:
-                return sd_bus_error_set(ret_error, VW_ERROR_NO_TARGET,
-                                "There is nothing to ask: no url, no host, no workload of a known address");
+                return sd_bus_error_set(ret_error, VW_ERROR_NO_TARGET, prober_error_words(error));
         case -EPERM:
-                return sd_bus_error_set(ret_error, SD_BUS_ERROR_NOT_SUPPORTED,
-                                "Probes are switched off: probes.enabled");
+                return sd_bus_error_set(
+                                ret_error, SD_BUS_ERROR_NOT_SUPPORTED, prober_error_words(error));
         case -E2BIG:
+                return sd_bus_error_set(
+                                ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED, prober_error_words(error));
         case -ENOSPC:
         case -EBUSY:
                 return sd_bus_error_set(ret_error, SD_BUS_ERROR_LIMITS_EXCEEDED,

@@ -468,6 +468,8 @@ void http_commit(struct http *http) {
                 staged->config.addresses[i] = NULL; /* the caller's */
         }
         http->config = staged->config;
+        if (!text_equal(http->token, staged->token))
+                http_token_gone(http, HTTP_CALLER_CONFIGURED);
         free(http->token);
         http->token = TAKE_PTR(staged->token);
         http->token_digest = staged->token_digest;

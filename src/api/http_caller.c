@@ -113,6 +113,7 @@ static void look_up_token(
         } else if (is_configured_token(request->http, given)) {
                 caller->scopes = SCOPE_ALL;
                 (void) snprintf(caller->by, sizeof(caller->by), "http.token");
+                (void) snprintf(caller->token_id, sizeof(caller->token_id), HTTP_CALLER_CONFIGURED);
         }
 }
 

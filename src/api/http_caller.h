@@ -15,12 +15,15 @@
 struct http_request;
 struct workload;
 
+/* In the place of an id, which is hexadecimal. */
+#define HTTP_CALLER_CONFIGURED "http.token"
+
 /* Found out once a request. */
 struct http_caller {
         bool is_looked_up;
         unsigned int scopes;                /* bits of enum scope; 0: unknown to us */
         struct limit *limit;                /* a reference; NULL: none */
-        char token_id[TOKEN_ID_LENGTH + 1]; /* "": it is not by a token that was made */
+        char token_id[TOKEN_ID_LENGTH + 1]; /* or HTTP_CALLER_CONFIGURED; "": by no token */
         char by[TOKEN_NAME_MAX + 8];        /* "token ci" "http.token" "uid 0" */
         char address[64];                   /* of an IPv6 one the first half; or "uid 0" */
         enum refusal refusal;               /* why scopes are 0 */

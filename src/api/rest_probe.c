@@ -15,8 +15,7 @@ struct probe_wait {
 };
 
 static enum MHD_Result no_such_probe(struct http_request *request) {
-        return http_error(
-                        request, MHD_HTTP_NOT_FOUND, "not_found", "there is no probe of that slug");
+        return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", prober_error_words(-ENOENT));
 }
 
 static enum MHD_Result bad(struct http_request *request, const char *message) {
@@ -132,13 +131,13 @@ static enum MHD_Result refuse(struct http_request *request, int error, const cha
                 return no_such_probe(request);
         case -E2BIG:
                 return http_error(request, MHD_HTTP_INSUFFICIENT_STORAGE, "too_many_probes",
-                                "there are 10000 probes already");
+                                prober_error_words(error));
         case -EDESTADDRREQ:
                 return http_error(request, MHD_HTTP_NOT_FOUND, "no_target",
-                                "there is nothing to ask: give the probe a url, or the app a host, or a running VM or container of a known address");
+                                prober_error_words(error));
         case -EPERM:
                 return http_error(request, MHD_HTTP_CONFLICT, "switched_off",
-                                "probes are switched off: probes.enabled");
+                                prober_error_words(error));
         default:
                 return busy(request);
         }

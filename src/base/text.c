@@ -87,6 +87,22 @@ int text_sanitize(const char *text, size_t size, size_t max, char **ret_text) {
         return 0;
 }
 
+void text_fit(char *to, size_t size, const char *text) {
+        static const char replacement[] = "\xef\xbf\xbd";
+        size_t left = strlen(text), n, taken;
+
+        for (size--; left > 0; left -= taken, text += taken) {
+                n = character_size((const unsigned char *) text, left);
+                taken = n ? n : 1;
+                n = n ? n : strlen(replacement);
+                if (n > size)
+                        break;
+                to = mempcpy(to, taken == n ? text : replacement, n);
+                size -= n;
+        }
+        *to = '\0';
+}
+
 char *text_escape_terminal(const char *text) {
         _cleanup_(buf_done) struct buf buf = BUF_INIT(SIZE_MAX / 2);
         const unsigned char *c = (const unsigned char *) text, *end = c + strlen(text);

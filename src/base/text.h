@@ -14,6 +14,9 @@ bool text_is_utf8(const char *text, size_t size);
  */
 int text_sanitize(const char *text, size_t size, size_t max, char **ret_text);
 
+/** The same into an array of @size bytes, NUL included. */
+void text_fit(char *to, size_t size, const char *text);
+
 /** For a terminal: a copy with C0, DEL, C1 controls, newlines and bytes that are no UTF-8 as \xNN
  * or \n, \t. Caller frees; NULL: no memory. */
 char *text_escape_terminal(const char *text);

@@ -158,9 +158,10 @@ static int want(struct manager *manager, struct manager_meters *wanted, const st
 
         if (wanted->n >= MANAGER_METERS_MAX)
                 return log_error_errno(-E2BIG, "More than %d meters", MANAGER_METERS_MAX);
-        if (asprintf(&settings, "%s\n%s\n%d\n%ju\n%ju", ops->name,
+        if (asprintf(&settings, "%s\n%s\n%d\n%ju\n%ju\n%ju", ops->name,
                             config->address ? config->address : "", config->write,
-                            (uintmax_t) config->interval_us, (uintmax_t) config->balloon_us) < 0) {
+                            (uintmax_t) config->interval_us, (uintmax_t) config->balloon_us,
+                            (uintmax_t) config->guest_us) < 0) {
                 settings = NULL;
                 return -ENOMEM;
         }

@@ -266,6 +266,7 @@ static void end(struct manager *manager, struct manager_source *one, bool is_wan
         one->source->ops->stop(one->source);
         if (!name)
                 return;
+        actions_source_ended(manager->actions, name);
         fact.source_state = SOURCE_DOWN;
         fact.error = is_wanted ? "Configured anew" : "No longer configured";
         tracker_post(manager->tracker, name, &fact);

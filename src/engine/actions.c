@@ -15,7 +15,7 @@
 struct running {
         struct list list; /* in actions->running, oldest first */
         struct actions *actions;
-        uint64_t ticket, deadline_us;
+        uint64_t ticket, timeout_us, deadline_us;
         char *id, *name, *slug;
         enum event_kind kind;
         struct action action;
@@ -109,7 +109,8 @@ static struct running *running_new(struct actions *actions, const struct workloa
         actions->n_running++;
         running->actions = actions;
         running->ticket = ++actions->last_ticket;
-        running->deadline_us = clock_monotonic_us() + actions->config.timeout_us;
+        running->timeout_us = actions->config.timeout_us;
+        running->deadline_us = clock_monotonic_us() + running->timeout_us;
         running->kind = event_kind_of_workload(workload->kind);
         running->action = request->action;
         (void) snprintf(running->asked_by, sizeof(running->asked_by), "%s", request->asked_by);
@@ -217,18 +218,18 @@ static void finish(struct running *running, int error, const char *text) {
                 running_free(running);
 }
 
+/* A timeout that was configured anew may end before older ones. */
 static void arm(struct actions *actions) {
-        uint64_t now_us = clock_monotonic_us();
+        uint64_t now_us = clock_monotonic_us(), first_us = UINT64_MAX;
         struct running *running;
 
-        list_for_each(running, &actions->running, list) {
-                if (running->over)
-                        continue;
-                (void) timer_arm(actions->timer,
-                                running->deadline_us > now_us ? running->deadline_us - now_us : 0);
-                return;
-        }
-        timer_off(actions->timer);
+        list_for_each(running, &actions->running, list)
+                if (!running->over && running->deadline_us < first_us)
+                        first_us = running->deadline_us;
+        if (first_us == UINT64_MAX)
+                timer_off(actions->timer);
+        else
+                (void) timer_arm(actions->timer, first_us > now_us ? first_us - now_us : 0);
 }
 
 static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
@@ -247,7 +248,7 @@ static int on_timer(sd_event_source *timer, uint64_t time_us, void *userdata) {
                 }
                 (void) snprintf(text, sizeof(text),
                                 "no answer within %ju s: it hangs or takes longer, and what was asked may still happen",
-                                (uintmax_t) (actions->config.timeout_us / USEC_PER_SEC));
+                                (uintmax_t) (running->timeout_us / USEC_PER_SEC));
                 finish(running, -ETIMEDOUT, text);
         }
         arm(actions);
@@ -263,6 +264,21 @@ void actions_answer(struct actions *actions, uint64_t ticket, int error, const c
                 return;
         }
         finish(running, error, text);
+        arm(actions);
+}
+
+void actions_source_ended(struct actions *actions, const char *source) {
+        struct running *running, *next;
+
+        list_for_each_safe(running, next, &actions->running, list) {
+                const struct workload *workload = workload_of(running);
+
+                if (running->over || running->recording || !workload ||
+                                strcmp(workload->source, source) != 0)
+                        continue;
+                finish(running, -ENOTCONN,
+                                "its source was configured anew; what was asked may still happen");
+        }
         arm(actions);
 }
 

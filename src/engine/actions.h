@@ -88,6 +88,10 @@ int actions_begin(struct actions *actions, const struct actions_request *request
  */
 void actions_answer(struct actions *actions, uint64_t ticket, int error, const char *text);
 
+/** The source of that name ends, and answers nothing any more: whoever waits for it is told at
+ * once. What is not recorded yet will find its successor. */
+void actions_source_ended(struct actions *actions, const char *source);
+
 /** The word for an error of the above, the same on every face: "actions_disabled" "not_found"
  * "bad_request" "confirm_mismatch" "in_progress" "unavailable" "unsupported" "invalid_state"
  * "source_down" "workload_hung" "action_failed". */

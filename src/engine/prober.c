@@ -280,6 +280,21 @@ static void arm(struct probe *probe) {
         (void) sd_event_source_set_enabled(probe->timer, SD_EVENT_ONESHOT);
 }
 
+const char *prober_error_words(int error) {
+        switch (error) {
+        case -ENOENT:
+                return "there is no probe of that slug";
+        case -EDESTADDRREQ:
+                return "there is nothing to ask: give the probe a url, or the app a host, or a running VM or container of a known address";
+        case -EPERM:
+                return "probes are switched off: probes.enabled";
+        case -E2BIG:
+                return "there are 10000 probes already";
+        default:
+                return NULL;
+        }
+}
+
 /* A run that could not be begun is one that failed. */
 static void take_unasked(struct probe *probe, int error) {
         struct probe_result result = { .at_us = clock_realtime_us() };

@@ -96,6 +96,10 @@ void prober_add_own(struct prober *prober, const char *address);
 /** Why @address is not to be connected to; NULL: it may be. */
 const char *prober_refusal(const struct prober *prober, const struct sockaddr *address);
 
+/** One sentence for -ENOENT, -EDESTADDRREQ, -EPERM and -E2BIG below, the same on every face; NULL
+ * for other errors. */
+const char *prober_error_words(int error);
+
 /** Take one in as it was stored, before the loop runs. Return: 0; -EINVAL; -E2BIG; -ENOMEM. */
 int prober_restore(struct prober *prober, const char *slug, const char *document);
 

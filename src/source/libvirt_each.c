@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "source/libvirt_round.h"
 #include "source/libvirt_xml.h"
 
@@ -82,7 +83,7 @@ static void read_block(
         if (!block)
                 return;
         if (disk->path)
-                (void) snprintf(block->path, sizeof(block->path), "%s", disk->path);
+                text_fit(block->path, sizeof(block->path), disk->path);
         if (virDomainBlockStats(domain, disk->target, &values, sizeof(values)) < 0)
                 return;
         block->read_requests = known_or_none(values.rd_req);

@@ -147,7 +147,7 @@ static void take_block(struct stats *stats, struct places *places, uint64_t numb
                 return;
         block = &stats->blocks[places->by_number[number] - 1];
         if (strcmp(rest, "path") == 0 && param->type == VIR_TYPED_PARAM_STRING)
-                (void) snprintf(block->path, sizeof(block->path), "%s", param->value.s);
+                text_fit(block->path, sizeof(block->path), param->value.s);
         else
                 (void) take(block_fields, ARRAY_SIZE(block_fields), block, rest, param);
 }
@@ -188,11 +188,11 @@ static void take_fs(struct stats *stats, uint64_t number, uint64_t *current, con
                 return;
         fs = &stats->fs[stats->n_fs - 1];
         if (strcmp(rest, "mountpoint") == 0 && text)
-                (void) snprintf(fs->mountpoint, sizeof(fs->mountpoint), "%s", text);
+                text_fit(fs->mountpoint, sizeof(fs->mountpoint), text);
         else if (strcmp(rest, "name") == 0 && text)
-                (void) snprintf(fs->device, sizeof(fs->device), "%s", text);
+                text_fit(fs->device, sizeof(fs->device), text);
         else if (strcmp(rest, "fstype") == 0 && text)
-                (void) snprintf(fs->type, sizeof(fs->type), "%s", text);
+                text_fit(fs->type, sizeof(fs->type), text);
         else
                 (void) take(fs_fields, ARRAY_SIZE(fs_fields), fs, rest, param);
 }

@@ -463,10 +463,10 @@ def daemon(request, tmp_path):
 class Stream:
     """An SSE client on a thread."""
 
-    def __init__(self, daemon, last_id=None):
+    def __init__(self, daemon, last_id=None, token=TOKEN):
         self.queue = queue.Queue()
         self.socket = socket.create_connection(("127.0.0.1", daemon.port()))
-        head = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n"
         if last_id is not None:
             head += f"Last-Event-ID: {last_id}\r\n"
         self.socket.sendall((head + "\r\n").encode())
@@ -490,8 +490,8 @@ class Stream:
 def stream():
     opened = []
 
-    def start(daemon, last_id=None):
-        one = Stream(daemon, last_id)
+    def start(daemon, last_id=None, token=TOKEN):
+        one = Stream(daemon, last_id, token)
         opened.append(one)
         return one
 

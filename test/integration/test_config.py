@@ -273,13 +273,16 @@ def test_sources_come_and_go(configured, docker, stream):
 def test_listeners_come_and_go(configured, stream):
     second = free_port()
     one = configured()
-    kept = stream(one, last_id=0)
+    status, made = ask(one, "POST", "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})
+    assert status == 201
+    kept, ended = stream(one, last_id=0, token=json.loads(made)["token"]), stream(one, last_id=0)
     kept.next()
+    ended.next()
     base = one.settings["http.listen"]
 
-    # Another one, limits, origins, token: what is open stays open.
+    # Another one, limits, origins: what is open stays open.
     assert one.reload({"http.listen": f"{base},127.0.0.1:{second}", "http.cors_origins": "https://panel.example",
-                       "http.sse_readers_max": "2"})[0]
+                       "http.sse_readers_max": "3"})[0]
     other = socket.create_connection(("127.0.0.1", second))
     other.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nOrigin: https://panel.example\r\nAccept: text/event-stream\r\n"
                   f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())
@@ -296,7 +299,10 @@ def test_listeners_come_and_go(configured, stream):
     slow.sendall(f"POST /api/app-gateway/events/shop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
                  "Content-Type: application/json\r\nContent-Length: 62\r\n\r\n".encode())
     time.sleep(0.3)
+    assert kept.thread.is_alive() and ended.thread.is_alive()
     assert one.reload({"http.token": "another-token-0123"})[0]
+    ended.thread.join(10)
+    assert not ended.thread.is_alive()  # whoever had the old token is not listened for any more
     assert one.get("/api/v1/workloads")[0] == 401
     assert one.get("/api/v1/workloads", token="another-token-0123")[0] == 200
     # its head was let in with the old token, its body has to be with the new one: it is refused, and not cut off

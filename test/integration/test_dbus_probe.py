@@ -120,6 +120,8 @@ def test_what_cannot_be_asked_is_told_by_name(bound):
     with pytest.raises(Error) as refused:
         user.call(PATH, PROBE, "RunNow")
     assert refused.value.name == f"{NAME}.Error.NoTarget"
+    status, answer = send(one, "POST", f"{SHOP}/run")
+    assert status == 404 and answer["error"]["message"] == refused.value.text  # every face says the same
 
 
 def test_only_its_owner_changes_a_probe(bound, bus):

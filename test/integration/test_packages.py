@@ -69,7 +69,8 @@ def test_each_package_has_its_own(debs):
         "/usr/lib/tmpfiles.d/virtwatch.conf", "/usr/share/dbus-1/system.d/org.virtwatch1.conf",
         "/usr/share/dbus-1/system-services/org.virtwatch1.service", "/usr/share/polkit-1/actions/org.virtwatch1.policy",
         "/etc/apparmor.d/virtwatchd", "/etc/virtwatch/virtwatch.yaml", "/usr/share/man/man8/virtwatchd.8.gz",
-        "/usr/share/man/man5/virtwatch.yaml.5.gz", "/usr/share/man/man5/org.virtwatch1.5.gz"}
+        "/usr/share/man/man5/virtwatch.yaml.5.gz", "/usr/share/man/man5/org.virtwatch1.5.gz",
+        "/usr/share/man/man7/virtwatch-http.7.gz"}
     assert files["virtwatch-client"] >= {
         "/usr/bin/virtwatch", "/usr/share/man/man1/virtwatch.1.gz", "/usr/share/bash-completion/completions/virtwatch",
         "/usr/share/zsh/vendor-completions/_virtwatch", "/usr/share/fish/vendor_completions.d/virtwatch.fish"}

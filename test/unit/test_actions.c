@@ -387,6 +387,39 @@ static void what_is_gone_by_then_is_not_acted_on(void **state) {
         assert_int_equal(world->outcome, -ENOENT);
 }
 
+static void a_shorter_timeout_does_not_wait_for_a_longer_one(void **state) {
+        struct world *world = *state;
+        const struct actions_config longer = { true, .timeout_us = 600 * USEC_PER_SEC },
+                                    shorter = { true, .timeout_us = TIMEOUT_US };
+
+        actions_configure(world->actions, &longer);
+        assert_int_equal(ask(world, "a1", STOP, "web"), 0);
+        actions_configure(world->actions, &shorter);
+        assert_int_equal(ask(world, "b2", STOP, "db"), 0);
+        commit(world);
+        run(world, 2 * TIMEOUT_US);
+        assert_int_equal(world->n_outcomes, 1);
+        assert_int_equal(world->outcome, -ETIMEDOUT);
+        actions_configure(world->actions, &longer);
+        actions_answer(world->actions, 1, 0, NULL); /* the other has kept its own */
+        assert_int_equal(world->n_outcomes, 2);
+}
+
+static void a_source_that_ends_answers_nothing_and_that_is_told_at_once(void **state) {
+        struct world *world = *state;
+
+        assert_int_equal(ask(world, "a1", STOP, "web"), 0);
+        commit(world);
+        assert_int_equal(ask(world, "b2", STOP, "db"), 0);
+        world->log[0] = '\0';
+        actions_source_ended(world->actions, "podman");
+        expect_log(world, "");
+        actions_source_ended(world->actions, "docker");
+        expect_log(world, "action_failed uid 7;outcome source_down;");
+        commit(world); /* this one is for the source that follows */
+        expect_log(world, "control db stop;");
+}
+
 static void at_the_end_all_who_wait_are_told(void **state) {
         struct world *world = *state;
 
@@ -415,6 +448,8 @@ int main(void) {
                 TEST(the_exit_that_follows_is_the_operators_and_the_next_one_is_not),
                 TEST(a_scale_expects_no_end),
                 TEST(what_is_gone_by_then_is_not_acted_on),
+                TEST(a_shorter_timeout_does_not_wait_for_a_longer_one),
+                TEST(a_source_that_ends_answers_nothing_and_that_is_told_at_once),
                 TEST(at_the_end_all_who_wait_are_told),
         };
 

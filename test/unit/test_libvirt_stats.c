@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "source/libvirt_stats.h"
 #include "test.h"
 
@@ -111,10 +112,31 @@ static void file_systems_of_a_guest_are_read(void **state) {
         assert_true(stats->fs_fullest_percent > 94.9 && stats->fs_fullest_percent < 95.1);
 }
 
+/* The guest chooses its names, and where they are cut. */
+static void a_guests_names_are_text_whatever_it_says(void **state) {
+        char longest[256] = "";
+        const virTypedParameter params[] = { string("fs.0.mountpoint", longest),
+                string("fs.0.name", "\xff\xfe"),
+                string("fs.0.fstype", "abcdefghijklmn\xe2\x82\xac"), number("fs.0.total-bytes", 2),
+                number("fs.0.used-bytes", 1) };
+        _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_RUNTIME);
+
+        assert_non_null(stats);
+        memset(longest, 'x', 126);
+        memcpy(longest + 126, "\xe2\x82\xac", 4); /* over the last byte that there is room for */
+        libvirt_stats_parse_guest(params, (int) ARRAY_SIZE(params), stats);
+        assert_int_equal(stats->n_fs, 1);
+        assert_int_equal(strlen(stats->fs[0].mountpoint), 126);
+        assert_true(text_is_utf8(stats->fs[0].mountpoint, 126));
+        assert_string_equal(stats->fs[0].device, "\xef\xbf\xbd\xef\xbf\xbd");
+        assert_string_equal(stats->fs[0].type, "abcdefghijklmn");
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_domain_is_read_whole),
                 cmocka_unit_test(file_systems_of_a_guest_are_read),
+                cmocka_unit_test(a_guests_names_are_text_whatever_it_says),
                 cmocka_unit_test(what_makes_no_sense_is_passed_over),
         };
 
