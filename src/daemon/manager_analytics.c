@@ -119,12 +119,13 @@ static int open_rollups(struct manager *manager, const struct config *config,
                                 path);
                 return 0;
         }
-        if (r == -EPROTONOSUPPORT)
-                return log_error_errno(r,
-                                "The request analytics %s were written by a newer version", path);
-        if (r < 0)
-                return log_error_errno(r, "Cannot open the request analytics %s: %m", path);
-        return 0;
+        if (r < 0 && r != manager->api.analytics_error) { /* each time it is tried again, else */
+                (void) log_error_errno(r, "Cannot open the request analytics %s: %s", path,
+                                r == -EPROTONOSUPPORT ? "they were written by a newer version"
+                                                      : strerror(-r));
+        }
+        manager->api.analytics_error = r < 0 ? r : 0;
+        return r;
 }
 
 static int open_logs(
@@ -244,6 +245,18 @@ int manager_add_analytics(struct manager *manager) {
 
         r = manager_analytics_stage(manager, &manager->config, &wanted);
         return r < 0 ? r : manager_analytics_commit(manager, wanted);
+}
+
+void manager_retry_analytics(struct manager *manager) {
+        int r;
+
+        if (manager->api.analytics_error >= 0)
+                return;
+        r = manager_add_analytics(manager);
+        if (r >= 0)
+                r = manager_start_analytics(manager);
+        if (r >= 0)
+                log_info("The request analytics could be opened; access logs are read now");
 }
 
 int manager_start_analytics(struct manager *manager) {

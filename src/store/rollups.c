@@ -3,7 +3,6 @@
 #include "store/rollups.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -29,18 +28,15 @@ static const char schema[] =
 /* Open, check, migrate. -EUCLEAN: corrupt. */
 static int open_checked(struct rollups *rollups) {
         int64_t version = 0;
-        mode_t mask;
         int r;
 
-        mask = umask(0077); /* before any thread runs */
-        r = database_open(rollups->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "NORMAL",
-                        &rollups->db);
-        (void) umask(mask);
-        if (r < 0)
-                return r;
-        if (!database_is_sound(rollups->db))
-                return -EUCLEAN;
-        r = database_number(rollups->db, "PRAGMA user_version", &version);
+        r = database_make(rollups->path);
+        if (r >= 0)
+                r = database_open(rollups->path, SQLITE_OPEN_READWRITE, "NORMAL", &rollups->db);
+        if (r >= 0)
+                r = database_check(rollups->db);
+        if (r >= 0)
+                r = database_number(rollups->db, "PRAGMA user_version", &version);
         if (r < 0)
                 return r;
         if (version > SCHEMA_VERSION)
@@ -92,7 +88,7 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         opened = open_checked(rollups);
         if (opened == -EUCLEAN) {
                 database_close(&rollups->db);
-                r = database_set_aside(rollups->path);
+                r = database_set_aside(rollups->path, NULL);
                 if (r >= 0)
                         r = open_checked(rollups);
         } else {
@@ -390,6 +386,7 @@ int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
                         memset(rollups->days, 0, sizeof(rollups->days));
                 }
         }
+        r = database_cause(rollups->db, r);
         note_commit(rollups, r, adding.overflow);
         return r;
 }
