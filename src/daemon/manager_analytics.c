@@ -179,7 +179,8 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
                 return -ENOMEM;
         wanted->retention_days = config->analytics.retention_days;
         wanted->hosts_max = config->analytics.hosts_max;
-        wanted->is_kept = manager->is_running && !config_differs(&manager->config, config, keys);
+        wanted->is_kept = manager->is_running && !manager->health.is_retrying &&
+                        !config_differs(&manager->config, config, keys);
         if (!wanted->is_kept && is_wanted(config)) {
                 if (!manager->rollups)
                         r = open_rollups(manager, config, &wanted->rollups);
@@ -218,6 +219,7 @@ int manager_analytics_commit(struct manager *manager, struct manager_analytics *
                                         wanted->hosts_max);
         } else if (!wanted->access_log) {
                 manager_free_analytics(manager);
+                manager->api.analytics_error = 0;
         } else {
                 if (manager->access_log)
                         access_log_bequeath(manager->access_log);
@@ -252,9 +254,9 @@ void manager_retry_analytics(struct manager *manager) {
 
         if (manager->api.analytics_error >= 0)
                 return;
+        manager->health.is_retrying = true;
         r = manager_add_analytics(manager);
-        if (r >= 0)
-                r = manager_start_analytics(manager);
+        manager->health.is_retrying = false;
         if (r >= 0)
                 log_info("The request analytics could be opened; access logs are read now");
 }

@@ -55,7 +55,7 @@ struct manager_analytics;
 struct manager_health {
         uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
         enum health_store store;
-        bool renewed, live;
+        bool renewed, live, is_retrying;
         int analytics;
         char status[96];
 };

@@ -116,13 +116,14 @@ static int try_open(
         *ret_renewed = r == -EUCLEAN || journal->renew_seq > 0;
         if (r < 0 && r != -EUCLEAN)
                 return r;
-        if (ret_numbers->last_seq > behind)
+        if (ret_numbers->last_seq > behind) {
                 r = -EEXIST; /* the clock stood wrong then or stands wrong now: two events would
                                 have one number */
-        else if (journal->base_seq && !journal->renew_seq)
+        } else if (journal->base_seq && !journal->renew_seq) {
                 r = post_documents(journal);
-        else
+        } else {
                 r = 0;
+        }
         if (r < 0)
                 journal_schema_close(journal);
         return r;

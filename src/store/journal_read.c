@@ -134,10 +134,11 @@ static int prepare_query(
                 r = buf_append_str(&sql, " AND slug <> ''");
         if (r >= 0 && query->filter.limit)
                 r = add_limit(&sql, query->filter.limit, n);
-        if (r >= 0)
+        if (r >= 0) {
                 r = buf_printf(&sql, " ORDER BY seq %s LIMIT %u",
                                 query->newest_first ? "DESC" : "ASC",
                                 query->limit + UNREADABLE_MAX);
+        }
         if (r >= 0)
                 r = journal_error(sqlite3_prepare_v2(db, sql.data, -1, &statement, NULL));
         if (r < 0)
