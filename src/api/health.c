@@ -69,7 +69,7 @@ unsigned int api_not_ready(const struct api_context *api) {
         unsigned int n = 0;
 
         list_for_each(source, tracker_sources(api->tracker), list)
-                n += source->required && (source->state != SOURCE_UP || source->listing);
+                n += source->required && source->state != SOURCE_UP; /* up: and listed */
         return n + (store_now(api) != HEALTH_STORE_OK) + (health_analytics_error(api) < 0);
 }
 

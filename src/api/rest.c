@@ -56,7 +56,6 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
                 (void) json_add_string(one, "error", source->error);
                 (void) json_add_string(one, "since", clock_format_rfc3339(source->since_us, time));
                 (void) json_add_bool(one, "required", source->required);
-                (void) json_add_bool(one, "listing", source->listing);
                 (void) json_add(sources, source->name, one);
         }
         return rest_answer_json(

@@ -23,7 +23,7 @@ static const char *error_text(int error, char *text, size_t size) {
 static void note_stall(struct manager *manager, uint64_t now_us) {
         uint64_t before_us = manager->api.heartbeat_us;
 
-        manager->api.heartbeat_us = now_us;
+        __atomic_store_n(&manager->api.heartbeat_us, now_us, __ATOMIC_RELAXED); /* http_watch.h */
         if (!manager->health.beats++ || now_us < before_us + HEALTH_LATE_US)
                 return; /* what starting up takes is none */
         manager->api.stall.for_us = now_us - before_us;
