@@ -55,6 +55,11 @@ struct api_context {
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s
                                 */
+        struct {
+                uint64_t for_us, ended_us; /* CLOCK_MONOTONIC; 0: none yet */
+                uint64_t n;
+        } stall;             /* the last time that the loop was held up, and how often it was */
+        int analytics_error; /* why request analytics, although configured, are not there; 0 */
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
         /** Build a new configuration and go over to it. Return: 0; negative errno, with all as it

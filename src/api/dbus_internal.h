@@ -50,6 +50,7 @@ struct dbus {
         uint32_t running;         /* among those told */
         uint32_t told_running, told_count;
         bool told_ready;
+        const char *told_health; /* a constant */
 
         /* dbus_told_app.c */
         struct map *apps;       /* slug to struct dbus_app */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/dbus_internal.h"
+#include "api/health.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/text.h"
@@ -27,9 +28,7 @@ DBUS_PROPERTY(features) {
 }
 
 DBUS_PROPERTY(health) {
-        bool late = clock_monotonic_us() - DBUS_API(userdata)->heartbeat_us > 5 * USEC_PER_SEC;
-
-        return sd_bus_message_append(reply, "s", late ? "late" : "ok");
+        return sd_bus_message_append(reply, "s", health_word(DBUS_API(userdata)));
 }
 
 DBUS_PROPERTY(ready) {
@@ -203,7 +202,7 @@ const sd_bus_vtable dbus_manager_vtable[] = {
         SD_BUS_PROPERTY("NodeName", "s", property_node_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Features", "as", property_features, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Health", "s", property_health, 0, 0),
+        SD_BUS_PROPERTY("Health", "s", property_health, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Ready", "b", property_ready, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Sources", "a(sss)", property_sources, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -6,6 +6,7 @@
 
 #include "api/dbus_internal.h"
 #include "api/dbus_values.h"
+#include "api/health.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "engine/apps.h"
@@ -158,7 +159,7 @@ static void signal_source(struct dbus *dbus, const struct tracker_source *source
 
 /* Sources, and what follows from them. Few enough to be compared each time. */
 static void flush_manager(struct dbus *dbus) {
-        const char *changed[5] = {};
+        const char *changed[6] = {}, *health = health_word(dbus->api);
         bool ready = api_not_ready(dbus->api) == 0, sources = false;
         uint32_t count = (uint32_t) inventory_size(tracker_inventory(dbus->api->tracker));
         struct tracker_source *source;
@@ -174,11 +175,14 @@ static void flush_manager(struct dbus *dbus) {
                 changed[n++] = "Sources";
         if (ready != dbus->told_ready)
                 changed[n++] = "Ready";
+        if (strcmp(health, dbus->told_health) != 0)
+                changed[n++] = "Health";
         if (count != dbus->told_count)
                 changed[n++] = "WorkloadCount";
         if (dbus->running != dbus->told_running)
                 changed[n++] = "RunningCount";
         dbus->told_ready = ready;
+        dbus->told_health = health;
         dbus->told_count = count;
         dbus->told_running = dbus->running;
         if (n)
@@ -350,6 +354,7 @@ void dbus_told_begin(struct dbus *dbus) {
         list_for_each(source, tracker_sources(dbus->api->tracker), list)
                 (void) source_differs(dbus, source);
         dbus->told_ready = api_not_ready(dbus->api) == 0;
+        dbus->told_health = health_word(dbus->api);
         dbus->told_running = dbus->running;
         dbus->told_count = (uint32_t) inventory_size(tracker_inventory(dbus->api->tracker));
 }

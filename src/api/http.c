@@ -18,6 +18,7 @@
 
 #include "api/http_gate.h"
 #include "api/http_internal.h"
+#include "api/http_watch.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -357,6 +358,19 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         return 0;
 }
 
+/* It has those that there are. Without it, nobody answers while the loop is held up. */
+static void start_watch(struct http *http) {
+        int fds[HTTP_LISTENERS_MAX], r;
+
+        http->watch = http_watch_free(http->watch);
+        for (size_t i = 0; i < http->n_listeners; i++)
+                fds[i] = http->listeners[i]->fd;
+        r = http_watch_new(fds, http->n_listeners, http->api, &http->watch);
+        if (r < 0)
+                log_warn_errno(r,
+                                "Cannot start the thread that answers for a loop that is held up: %m");
+}
+
 /* ---- going over to another configuration ---- */
 
 static struct http_staged *staged_free(struct http_staged *staged) {
@@ -479,6 +493,7 @@ void http_commit(struct http *http) {
                 http->config.cors_origins[i] = http->cors_origins[i];
         }
         http_unstage(http);
+        start_watch(http);
 }
 
 int http_new(const struct http_config *config, const struct api_context *api,
@@ -528,6 +543,7 @@ struct http *http_free(struct http *http) {
                 return NULL;
 
         http->closing = true;
+        http->watch = http_watch_free(http->watch);
         list_for_each(request, &http->requests, list)
                 http_resume(request); /* MHD wants none suspended when it stops */
         http_unstage(http);

@@ -88,7 +88,8 @@ struct http {
         uint64_t sse_missed;
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;
-        unsigned int n_gzip; /* compressed bodies under way */
+        struct http_watch *watch; /* answers while the loop cannot */
+        unsigned int n_gzip;      /* compressed bodies under way */
         bool closing;
 };
 

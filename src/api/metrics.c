@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/exposition.h"
+#include "api/health.h"
 #include "api/http_accept.h"
 #include "api/http_internal.h"
 #include "api/metrics_node.h"
@@ -171,6 +172,27 @@ static void config_series(struct exposition *exposition, const struct api_contex
         exposition_one(exposition, &when, api->loaded.good_us / USEC_PER_SEC);
 }
 
+static void store_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family writes = { "virtwatch_store_writes", METRIC_GAUGE, NULL,
+                "Whether what is stored there reaches the disk" },
+                                          stalls = {
+                                                  "virtwatch_loop_stalls", METRIC_COUNTER, NULL,
+                                                  "Times that the loop was held up for 5 s or more"
+                                          };
+        static const char *const names[] = { "store" };
+        static const char *const events[] = { "events" }, *const analytics[] = { "analytics" };
+        struct journal_stats stats;
+
+        journal_get_stats(api->journal, &stats);
+        exposition_family(exposition, &writes);
+        exposition_sample(exposition, &(struct metric_labels){ names, events, 1 },
+                        health_store_of(&stats, clock_monotonic_us()) == HEALTH_STORE_OK);
+        if (api->rollups || api->analytics_error)
+                exposition_sample(exposition, &(struct metric_labels){ names, analytics, 1 },
+                                health_analytics_error(api) == 0);
+        exposition_one(exposition, &stalls, api->stall.n);
+}
+
 static void journal_series(struct exposition *exposition, const struct journal *journal) {
         struct journal_stats stats;
 
@@ -185,7 +207,7 @@ static void journal_series(struct exposition *exposition, const struct journal *
                 { { "virtwatch_journal_committed", METRIC_COUNTER, NULL, "Events made durable" },
                                 stats.committed },
                 { { "virtwatch_journal_dropped", METRIC_COUNTER, NULL,
-                                  "Events refused by the full queue" },
+                                  "Events that never reach the disk, as the queue was full" },
                                 stats.dropped },
                 { { "virtwatch_journal_write_errors", METRIC_COUNTER, NULL,
                                   "Transactions that failed" },
@@ -195,6 +217,12 @@ static void journal_series(struct exposition *exposition, const struct journal *
                 { { "virtwatch_journal_queued", METRIC_GAUGE, NULL,
                                   "Entries waiting for the disk" },
                                 stats.queued },
+                { { "virtwatch_journal_queued_bytes", METRIC_GAUGE, "bytes",
+                                  "What they take in memory" },
+                                stats.queued_bytes },
+                { { "virtwatch_journal_unreadable", METRIC_COUNTER, NULL,
+                                  "Stored events passed over because they are damaged" },
+                                stats.unreadable },
                 { { "virtwatch_journal_bytes", METRIC_GAUGE, "bytes",
                                   "Size of the journal on disk" },
                                 stats.bytes },
@@ -264,6 +292,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
                         http_header_list(request, MHD_HTTP_HEADER_ACCEPT, accept));
         daemon_series(&exposition, api);
         config_series(&exposition, api);
+        store_series(&exposition, api);
         journal_series(&exposition, api->journal);
         engine_series(&exposition, request->http);
         event_series(&exposition, api->counters);

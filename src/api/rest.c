@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/health.h"
 #include "api/http_internal.h"
 #include "api/view.h"
 #include "base/clock.h"
@@ -12,8 +13,6 @@
 #include "store/journal.h"
 #include "virtwatch/virtwatch.h"
 
-#define HEARTBEAT_LATE_US (5 * USEC_PER_SEC)
-
 enum MHD_Result rest_answer_json(
                 struct http_request *request, unsigned int status, struct json_object *object) {
         const char *text = object ? json_text(object) : NULL;
@@ -23,27 +22,18 @@ enum MHD_Result rest_answer_json(
         return http_answer(request, status, "application/json", text, strlen(text));
 }
 
-unsigned int api_not_ready(const struct api_context *api) {
-        struct tracker_source *source;
-        struct journal_stats stats;
-        unsigned int n = 0;
-
-        list_for_each(source, tracker_sources(api->tracker), list)
-                n += source->required && source->state != SOURCE_UP;
-        journal_get_stats(api->journal, &stats);
-        return n + stats.failing;
-}
-
 enum MHD_Result rest_health(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         const struct api_context *api = request->http->api;
-        uint64_t now_us = clock_monotonic_us();
-        bool late = now_us - api->heartbeat_us > HEARTBEAT_LATE_US;
+        uint64_t now_us = clock_monotonic_us(), held_up_us = health_held_up_us(api, now_us);
 
-        (void) json_add_string(object, "status", late ? "late" : "ok");
+        (void) json_add_string(object, "status", held_up_us ? "late" : "ok");
         (void) json_add_uint(object, "uptime_secs", (now_us - api->started_us) / USEC_PER_SEC);
         (void) json_add_string(object, "version", VIRTWATCH_VERSION);
-        return rest_answer_json(request, late ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
+        if (held_up_us)
+                (void) json_add_uint(object, "held_up_secs", held_up_us / USEC_PER_SEC);
+        return rest_answer_json(
+                        request, held_up_us ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, object);
 }
 
 enum MHD_Result rest_ready(struct http_request *request, const char *id) {
@@ -53,9 +43,13 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
         unsigned int not_ready = api_not_ready(api);
         struct tracker_source *source;
         char time[CLOCK_RFC3339_MAX];
+        int error = health_analytics_error(api);
 
         (void) json_add_bool(object, "ready", not_ready == 0);
         (void) json_add(object, "sources", sources);
+        (void) json_add(object, "store", health_store_to_json(api));
+        if (error < 0)
+                (void) json_add_string(object, "analytics", strerror(-error));
         list_for_each(source, tracker_sources(api->tracker), list) {
                 one = json_object_new_object();
                 (void) json_add_string(one, "state", source_state_to_string(source->state));

@@ -17,6 +17,7 @@
 #define BLOCK_SIZE (16U * 1024)
 #define FRAME_MAX  40 /* what stands round an event's JSON */
 #define PAGE_SIZE  64
+#define MISSED_MAX (UINT64_C(1) << 40) /* beyond, numbers began anew in between: see journal.h */
 #define READS_MAX  32 /* pages under way at a time; the journal takes 64 from all faces together */
 
 static const char heartbeat[] = ": heartbeat\n\n";
@@ -149,9 +150,15 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
 }
 
 static void put_missed(struct sse *sse, uint64_t missed) {
+        static const char unknown[] =
+                        "data: {\"warning\":\"missed events, it is not known how many\"}\n\n";
         char text[80];
         int n;
 
+        if (missed >= MISSED_MAX) {
+                (void) put(sse, unknown, strlen(unknown));
+                return;
+        }
         sse->http->sse_missed += missed;
         n = snprintf(text, sizeof(text), "data: {\"warning\":\"missed %ju events\"}\n\n",
                         (uintmax_t) missed);

@@ -137,6 +137,24 @@ static void print_sources(struct json_object *sources) {
         }
 }
 
+static void print_store(struct json_object *store) {
+        _cleanup_(freep) char *state = field(store, "state"), *error = field(store, "error");
+        const char *word = json_get_string(store, "state");
+
+        if (!word)
+                return; /* a daemon before there was this */
+        (void) printf("Store      %s", state);
+        if (strcmp(word, "ok") != 0) {
+                (void) printf("%s%s, %jd %s", error[0] ? ": " : "", error,
+                                (intmax_t) json_get_int(store, "waiting", 0),
+                                strcmp(word, "memory") == 0 ? "kept in memory only"
+                                                            : "waiting in memory");
+        }
+        if (json_get_int(store, "lost", 0) > 0)
+                (void) printf(", %jd lost", (intmax_t) json_get_int(store, "lost", 0));
+        (void) printf("\n");
+}
+
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads) {
         struct json_object *sources = json_get(ready, "sources");
@@ -159,6 +177,8 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                                 json_object_get(json_get(health, "uptime_secs")));
                 (void) json_add_uint(object, "workloads", n);
                 (void) json_add_uint(object, "running", running);
+                (void) json_add(object, "health", json_object_get(json_get(health, "status")));
+                (void) json_add(object, "store", json_object_get(json_get(ready, "store")));
                 (void) json_add(object, "sources", json_object_get(sources));
                 print_json(object);
                 return;
@@ -166,5 +186,14 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
         (void) printf("Node       %s\nVersion    %s\nReady      %s\nUptime     %jd s\nWorkloads  %zu, %zu running\n",
                         node, number, json_get_bool(ready, "ready", false) ? "yes" : "no",
                         (intmax_t) json_get_int(health, "uptime_secs", 0), n, running);
+        if (json_get(health, "held_up_secs"))
+                (void) printf("Health     late: its loop was held up for %jd s\n",
+                                (intmax_t) json_get_int(health, "held_up_secs", 0));
+        print_store(json_get(ready, "store"));
+        if (json_get_string(ready, "analytics")) {
+                _cleanup_(freep) char *error = field(ready, "analytics");
+
+                (void) printf("Analytics  not stored: %s\n", error);
+        }
         print_sources(sources);
 }

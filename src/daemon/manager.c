@@ -17,7 +17,6 @@
 #include "base/log.h"
 #include "daemon/manager_internal.h"
 
-#define HEARTBEAT_US    (500 * USEC_PER_MSEC)
 #define FEED_EVENTS_MAX 65536
 #define FEED_BYTES_MAX  (64U << 20) /* in a storm: more than a second of it */
 #define FEED_KEEP       1000        /* once all have read it */
@@ -95,7 +94,8 @@ static void on_committed(struct event *const *events, size_t n, void *userdata) 
 static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata) {
         struct manager *manager = userdata;
 
-        manager->api.heartbeat_us = clock_monotonic_us();
+        uint64_t again_us = manager_beat(manager);
+
         /* What starting up took, and what a storm took, need not stay resident. */
         if (feed_trim(manager->feed, FEED_KEEP) > TRIM_WORTH_IT ||
                         ++manager->n_heartbeats == SETTLED_HEARTBEATS)
@@ -103,7 +103,7 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         if (manager->dbus)
                 dbus_refresh(manager->dbus);
         manager_tick_tokens(manager, false);
-        (void) sd_event_source_set_time_relative(timer, HEARTBEAT_US);
+        (void) sd_event_source_set_time_relative(timer, again_us);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
 }
@@ -157,8 +157,6 @@ static int manager_setup_loop(struct manager *manager) {
         if (r >= 0)
                 r = sd_event_add_time_relative(manager->event, &manager->heartbeat, CLOCK_MONOTONIC,
                                 0, 0, on_heartbeat, manager);
-        if (r >= 0)
-                r = sd_event_set_watchdog(manager->event, true);
         return r < 0 ? r : 0;
 }
 
@@ -186,7 +184,7 @@ static int manager_open_journal(struct manager *manager) {
 
         r = fs_make_dirs(config->state_dir, 0700);
         if (r < 0)
-                return log_error_errno(r, "Cannot make the state folder %s: %m", config->state_dir);
+                (void) log_error_errno(r, "Cannot make the state folder %s: %m", config->state_dir);
         if (asprintf(&path, "%s/events.db", config->state_dir) < 0)
                 return -ENOMEM;
 
@@ -195,18 +193,21 @@ static int manager_open_journal(struct manager *manager) {
                                         .path = path,
                                         .retention_age_us = config->retention_age_us,
                                         .retention_bytes = config->retention_bytes,
+                                        .restored = manager_restored,
                         },
                         manager->event, on_committed, manager, &manager->journal);
         if (r == -EUCLEAN) {
                 log_error("The event journal %s was corrupt; it was set aside and a new one begun",
                                 path);
         } else if (r == -EPROTONOSUPPORT) {
-                return log_error_errno(
-                                r, "The event journal %s was written by a newer version", path);
+                log_error("The event journal %s was written by a newer version; events are in memory only",
+                                path);
         } else if (r < 0) {
-                return log_error_errno(r, "Cannot open the event journal %s: %m", path);
+                (void) log_error_errno(r,
+                                "Cannot open the event journal %s, events are in memory only: %m",
+                                path);
         }
-        return 0;
+        return manager->journal ? 0 : r;
 }
 
 static int manager_restore(struct manager *manager) {
@@ -218,8 +219,8 @@ static int manager_restore(struct manager *manager) {
                 r = journal_load_origins(
                                 manager->journal, ORIGINS_MAX, restore_origin, manager->tracker);
         if (r < 0)
-                return log_error_errno(r, "Cannot read the stored state: %m");
-        return 0;
+                (void) log_error_errno(r, "Cannot read the stored state: %m");
+        return r == -ENOMEM ? r : 0;
 }
 
 static int manager_build_core(struct manager *manager) {
@@ -265,7 +266,8 @@ static int manager_build_core(struct manager *manager) {
                 return r;
         r = manager_load_apps(manager);
         if (r < 0)
-                return log_error_errno(r, "Cannot read the apps: %m");
+                return log_error_errno(r, "Cannot set up the apps: %m");
+        manager_add_health(manager);
         r = manager_load_tokens(manager);
         return r < 0 ? r : manager_restore(manager);
 }
@@ -362,7 +364,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 r = manager_add_meters(manager);
         if (r >= 0)
                 r = manager_add_analytics(manager);
-        if (r < 0)
+        if (r < 0 && manager->api.analytics_error >= 0)
                 return r;
         manager->api.sampler = manager->sampler;
         manager->api.compat = manager->config.compat;
@@ -370,6 +372,13 @@ int manager_new(struct config *config, const struct manager_reload *reload,
 
         *ret_manager = TAKE_PTR(manager);
         return 0;
+}
+
+static void manager_stop_journal(struct manager *manager) {
+        uint64_t n = manager->journal ? journal_stop(manager->journal) : 0;
+
+        if (n > 0)
+                log_error("%ju events could not be stored and end with the daemon", (uintmax_t) n);
 }
 
 struct manager *manager_free(struct manager *manager) {
@@ -389,6 +398,7 @@ struct manager *manager_free(struct manager *manager) {
         http_free(manager->http);
         manager->dbus = NULL;
         manager->http = NULL;
+        manager_stop_journal(manager);
         journal_close(manager->journal); /* may still hand events to the feed */
         actions_free(manager->actions);
         manager_free_tokens(manager);
@@ -415,7 +425,7 @@ int manager_run(struct manager *manager) {
         r = manager_start_analytics(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot start to read access logs: %m");
-        (void) sd_notifyf(0, "READY=1\nSTATUS=Watching %zu sources", manager->n_sources);
+        (void) sd_notify(0, "READY=1");
         r = sd_event_loop(manager->event);
         return r < 0 ? log_error_errno(r, "The event loop failed: %m") : 0;
 }

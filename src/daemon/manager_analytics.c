@@ -119,12 +119,13 @@ static int open_rollups(struct manager *manager, const struct config *config,
                                 path);
                 return 0;
         }
-        if (r == -EPROTONOSUPPORT)
-                return log_error_errno(r,
-                                "The request analytics %s were written by a newer version", path);
-        if (r < 0)
-                return log_error_errno(r, "Cannot open the request analytics %s: %m", path);
-        return 0;
+        if (r < 0 && r != manager->api.analytics_error) { /* each time it is tried again, else */
+                (void) log_error_errno(r, "Cannot open the request analytics %s: %s", path,
+                                r == -EPROTONOSUPPORT ? "they were written by a newer version"
+                                                      : strerror(-r));
+        }
+        manager->api.analytics_error = r < 0 ? r : 0;
+        return r;
 }
 
 static int open_logs(
@@ -178,7 +179,8 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
                 return -ENOMEM;
         wanted->retention_days = config->analytics.retention_days;
         wanted->hosts_max = config->analytics.hosts_max;
-        wanted->is_kept = manager->is_running && !config_differs(&manager->config, config, keys);
+        wanted->is_kept = manager->is_running && !manager->health.is_retrying &&
+                        !config_differs(&manager->config, config, keys);
         if (!wanted->is_kept && is_wanted(config)) {
                 if (!manager->rollups)
                         r = open_rollups(manager, config, &wanted->rollups);
@@ -217,6 +219,7 @@ int manager_analytics_commit(struct manager *manager, struct manager_analytics *
                                         wanted->hosts_max);
         } else if (!wanted->access_log) {
                 manager_free_analytics(manager);
+                manager->api.analytics_error = 0;
         } else {
                 if (manager->access_log)
                         access_log_bequeath(manager->access_log);
@@ -244,6 +247,18 @@ int manager_add_analytics(struct manager *manager) {
 
         r = manager_analytics_stage(manager, &manager->config, &wanted);
         return r < 0 ? r : manager_analytics_commit(manager, wanted);
+}
+
+void manager_retry_analytics(struct manager *manager) {
+        int r;
+
+        if (manager->api.analytics_error >= 0)
+                return;
+        manager->health.is_retrying = true;
+        r = manager_add_analytics(manager);
+        manager->health.is_retrying = false;
+        if (r >= 0)
+                log_info("The request analytics could be opened; access logs are read now");
 }
 
 int manager_start_analytics(struct manager *manager) {

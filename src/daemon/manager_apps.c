@@ -50,11 +50,27 @@ int manager_load_apps(struct manager *manager) {
         int r;
 
         r = apps_new(&manager->apps);
-        if (r >= 0)
-                r = journal_load_documents(manager->journal, "app", load_app, manager);
-        if (r >= 0)
-                manager_configure_apps(manager);
-        return r < 0 ? r : 0;
+        if (r < 0)
+                return r;
+        r = journal_load_documents(manager->journal, "app", load_app, manager);
+        if (r < 0)
+                (void) log_error_errno(r, "Cannot read the stored apps: %m");
+        manager_configure_apps(manager);
+        return r == -ENOMEM ? r : 0;
+}
+
+void manager_restored(const char *kind, const char *id, const char *document, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (strcmp(kind, "app") == 0 && !apps_get(manager->apps, id)) {
+                (void) load_app(id, document, manager);
+                manager_app_changed(id, manager);
+        } else if (strcmp(kind, "token") == 0) {
+                (void) manager_load_token(id, document, manager);
+        } else if (strcmp(kind, "probe") == 0 && manager->prober &&
+                        !prober_get(manager->prober, id)) {
+                (void) manager_load_probe(id, document, manager);
+        }
 }
 
 const char *manager_slug_of(const struct workload *workload, void *userdata) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "api/api.h"
+#include "api/health.h"
 #include "api/http.h"
 #include "daemon/manager.h"
 #include "engine/actions.h"
@@ -48,6 +49,16 @@ struct manager_meter {
 struct manager_sources;
 struct manager_meters;
 struct manager_analytics;
+#define MANAGER_BEAT_US (500 * USEC_PER_MSEC)
+
+/* What was told of the daemon's health. */
+struct manager_health {
+        uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
+        enum health_store store;
+        bool renewed, live, is_retrying;
+        int analytics;
+        char status[96];
+};
 
 struct manager {
         struct config config;
@@ -55,6 +66,7 @@ struct manager {
         sd_event *event;
         sd_event_source *heartbeat;
         uint64_t n_heartbeats;
+        struct manager_health health;
         struct journal *journal;
         struct feed *feed;
         struct counters *counters;
@@ -128,6 +140,14 @@ int manager_keep(const char *kind, const char *id, const char *document,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata);
 void manager_app_changed(const char *slug, void *userdata);
+/** A document of a database that was opened late. */
+void manager_restored(const char *kind, const char *id, const char *document, void *userdata);
+
+/* manager_health.c: whether all of it can be relied on. */
+/** Once there is a journal. */
+void manager_add_health(struct manager *manager);
+/** The loop turns. Return: when this is to be called again, in us. */
+uint64_t manager_beat(struct manager *manager);
 
 /* manager_node.c: the host itself. */
 int manager_add_node(struct manager *manager);
@@ -146,11 +166,13 @@ int manager_add_prober(struct manager *manager);
 int manager_configure_prober(struct manager *manager, const struct config *config);
 /** Those that the faces listen on now. */
 void manager_add_own_addresses(struct manager *manager);
+int manager_load_probe(const char *slug, const char *document, void *userdata);
 void manager_free_prober(struct manager *manager);
 
 /* manager_tokens.c: who may ask, and who was refused. */
 /** Logs. Return: 0 or negative errno. */
 int manager_load_tokens(struct manager *manager);
+int manager_load_token(const char *id, const char *document, void *userdata);
 /** Now and then, and once while @ending. */
 void manager_tick_tokens(struct manager *manager, bool ending);
 /** Once the journal is closed: what it has made durable is told here. */
@@ -168,6 +190,8 @@ DEFINE_FREEP(struct manager_analytics, manager_analytics_unstage);
 int manager_start_analytics(struct manager *manager);
 /** The hosts of apps may be others now. */
 void manager_note_hosts(struct manager *manager);
+/** If their store could not be opened. */
+void manager_retry_analytics(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
 

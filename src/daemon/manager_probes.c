@@ -59,7 +59,7 @@ static void on_changed(const char *slug, void *userdata) {
                 dbus_probe_changed(manager->dbus, slug);
 }
 
-static int load_probe(const char *slug, const char *document, void *userdata) {
+int manager_load_probe(const char *slug, const char *document, void *userdata) {
         int r;
 
         r = prober_restore(((struct manager *) userdata)->prober, slug, document);
@@ -129,10 +129,11 @@ int manager_add_prober(struct manager *manager) {
                         &manager->prober);
         if (r >= 0)
                 manager_add_own_addresses(manager);
-        if (r >= 0)
-                r = journal_load_documents(manager->journal, "probe", load_probe, manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the probes: %m");
+        r = journal_load_documents(manager->journal, "probe", manager_load_probe, manager);
+        if (r < 0)
+                (void) log_error_errno(r, "Cannot read the stored probes: %m");
         manager->api.prober = manager->prober;
         return 0;
 }

@@ -165,9 +165,15 @@ static int settings_of(const struct choice *choice, char **ret_settings) {
 static int cursor_of(struct manager *manager, const struct choice *choice, char **ret_cursor) {
         const struct manager_source *before = find(manager, choice->name);
         const char *cursor;
+        int r;
 
-        if (!manager->is_running)
-                return journal_load_cursor(manager->journal, choice->name, ret_cursor);
+        if (!manager->is_running) {
+                r = journal_load_cursor(manager->journal, choice->name, ret_cursor);
+                if (r < 0) /* it begins with what there is now */
+                        (void) log_error_errno(
+                                        r, "Cannot read where %s was left: %m", choice->name);
+                return r == -ENOMEM ? r : 0;
+        }
         if (!before || !text_equal(before->address, choice->address))
                 return 0;
         cursor = tracker_source_cursor(manager->tracker, choice->name);

@@ -37,7 +37,7 @@ static void tell_refusal(struct event *event, void *userdata) {
                         manager->journal, &(struct journal_entry){ .event = event_ref(event) });
 }
 
-static int load_token(const char *id, const char *document, void *userdata) {
+int manager_load_token(const char *id, const char *document, void *userdata) {
         struct manager *manager = userdata;
         int r;
 
@@ -58,9 +58,12 @@ int manager_load_tokens(struct manager *manager) {
                         &manager->tokens);
         if (r >= 0)
                 r = refusals_new(tell_refusal, manager, &manager->refusals);
-        if (r >= 0)
-                r = journal_load_documents(manager->journal, "token", load_token, manager);
-        return r < 0 ? log_error_errno(r, "Cannot read the tokens: %m") : 0;
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the tokens: %m");
+        r = journal_load_documents(manager->journal, "token", manager_load_token, manager);
+        if (r < 0)
+                (void) log_error_errno(r, "Cannot read the stored tokens: %m");
+        return r == -ENOMEM ? r : 0;
 }
 
 void manager_tick_tokens(struct manager *manager, bool ending) {

@@ -2,6 +2,7 @@
 
 #include "store/database.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -59,16 +60,40 @@ int database_number(sqlite3 *db, const char *sql, int64_t *ret_value) {
         return r;
 }
 
-bool database_is_sound(sqlite3 *db) {
-        sqlite3_stmt *statement;
-        bool sound = false;
+int database_make(const char *path) {
+        int fd;
 
-        if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK)
-                return false;
-        if (sqlite3_step(statement) == SQLITE_ROW)
-                sound = strcmp((const char *) sqlite3_column_text(statement, 0), "ok") == 0;
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+        if (fd < 0)
+                return -errno;
+        (void) close(fd);
+        return 0;
+}
+
+int database_cause(sqlite3 *db, int error) {
+        int cause = db && (error == -EIO || error == -EACCES) ? sqlite3_system_errno(db) : 0;
+
+        return cause > 0 ? -cause : error;
+}
+
+int database_check(sqlite3 *db) {
+        sqlite3_stmt *statement;
+        const char *text;
+        int r;
+
+        r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+        if (r != SQLITE_OK)
+                return database_cause(db, database_error(r));
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                text = (const char *) sqlite3_column_text(statement, 0);
+                r = !text ? -ENOMEM : strcmp(text, "ok") == 0 ? 0 : -EUCLEAN;
+        } else {
+                r = database_error(r);
+                r = r < 0 ? database_cause(db, r) : -EIO;
+        }
         (void) sqlite3_finalize(statement);
-        return sound;
+        return r;
 }
 
 int database_open(const char *path, int flags, const char *synchronous, sqlite3 **ret_db) {
@@ -84,6 +109,7 @@ int database_open(const char *path, int flags, const char *synchronous, sqlite3 
         if (r >= 0)
                 r = database_run(db, pragmas);
         if (r < 0) {
+                r = database_cause(db, r);
                 (void) sqlite3_close(db);
                 return r;
         }
@@ -96,16 +122,26 @@ void database_close(sqlite3 **db) {
         *db = NULL;
 }
 
-int database_set_aside(const char *path) {
-        _cleanup_(freep) char *aside = NULL, *wal = NULL, *shm = NULL;
+int database_set_aside(const char *path, char **ret_aside) {
+        _cleanup_(freep) char *aside = NULL, *aside_wal = NULL, *wal = NULL, *shm = NULL;
+        int r;
 
         if (asprintf(&aside, "%s.corrupt-%ju", path,
                             (uintmax_t) (clock_realtime_us() / USEC_PER_SEC)) < 0 ||
+                        asprintf(&aside_wal, "%s-wal", aside) < 0 ||
                         asprintf(&wal, "%s-wal", path) < 0 || asprintf(&shm, "%s-shm", path) < 0)
                 return -ENOMEM;
-        if (rename(path, aside) < 0)
+
+        /* The log first: a new database must never take it for its own. */
+        if (rename(wal, aside_wal) < 0 && errno != ENOENT)
                 return -errno;
-        (void) unlink(wal);
+        if (rename(path, aside) < 0) {
+                r = -errno;
+                (void) rename(aside_wal, wal);
+                return r;
+        }
         (void) unlink(shm);
+        if (ret_aside)
+                *ret_aside = TAKE_PTR(aside);
         return 0;
 }

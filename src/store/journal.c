@@ -15,39 +15,14 @@
 
 #define BATCH_MAX_DEFAULT  1000
 #define QUEUE_MAX_DEFAULT  65536
+#define QUEUE_BYTES_MAX    (64U << 20)
 #define RETRY_MIN_US       (100 * USEC_PER_MSEC)
 #define RETRY_MAX_US       (5 * USEC_PER_SEC)
 #define CLOSE_WAIT_US      (5 * USEC_PER_SEC)
 #define RETENTION_STEP     100 /* rows; small, so that no more goes than must */
 #define RETENTION_EVERY_US (10 * USEC_PER_SEC)
 
-static struct journal_item *item_free(struct journal_item *item) {
-        if (!item)
-                return NULL;
-        event_unref(item->event);
-        free(item->details);
-        free(item->source);
-        free(item->cursor);
-        free(item->workload_id);
-        free(item->workload_state);
-        free(item->document_kind);
-        free(item->document_id);
-        free(item->document);
-        free(item);
-        return NULL;
-}
-DEFINE_FREEP(struct journal_item, item_free);
-
 /* ---- the writer thread ---- */
-
-static void free_items(struct list *items) {
-        struct journal_item *item;
-
-        while ((item = list_first(items, struct journal_item, list))) {
-                list_remove(&item->list);
-                item_free(item);
-        }
-}
 
 static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
@@ -134,7 +109,7 @@ static int write_batch(struct journal *journal, struct list *batch, size_t *ret_
 
         r = journal_error(sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
         if (r < 0)
-                return r;
+                return database_cause(journal->db, r);
         list_for_each(item, batch, list) {
                 r = write_item(journal, item);
                 if (r < 0)
@@ -151,6 +126,7 @@ static int write_batch(struct journal *journal, struct list *batch, size_t *ret_
         if (r >= 0)
                 r = journal_error(sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL));
         if (r < 0) {
+                r = database_cause(journal->db, r);
                 (void) sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
                 return r;
         }
@@ -249,9 +225,14 @@ static void announce(struct journal *journal, struct list *batch, size_t n_event
         (void) mailbox_post(journal->mailbox, (struct letter *) letter);
 }
 
-static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, size_t n_items,
+static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, struct list *batch,
                 uint64_t begin_us, int error) {
+        struct journal_item *item;
+
         (void) pthread_mutex_lock(&journal->lock);
+        journal->stats.since_us = error >= 0     ? 0
+                        : journal->stats.failing ? journal->stats.since_us
+                                                 : clock_realtime_us();
         journal->stats.failing = error < 0;
         journal->stats.last_error = error;
         if (error < 0) {
@@ -259,7 +240,10 @@ static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, s
         } else {
                 journal->stats.committed += n;
                 journal->stats.transactions++;
-                journal->stats.queued -= n_items;
+                list_for_each(item, batch, list) {
+                        journal->stats.queued--;
+                        journal->stats.queued_bytes -= item->bytes;
+                }
                 journal->stats.bytes = file_bytes(journal);
                 journal->stats.commit_us_sum += clock_monotonic_us() - begin_us;
                 if (journal->first_seq == 0)
@@ -277,15 +261,27 @@ static bool is_stopping(struct journal *journal) {
         return stopping;
 }
 
-static void write_until_durable(struct journal *journal, struct list *batch, size_t n_items) {
+static uint64_t newest_of(struct list *batch) {
+        struct journal_item *item;
+        uint64_t seq = 0;
+
+        list_for_each(item, batch, list)
+                if (item->event)
+                        seq = item->event->seq;
+        return seq;
+}
+
+static void write_until_durable(struct journal *journal, struct list *batch) {
         uint64_t first_seq = 0;
         uint64_t wait_us = RETRY_MIN_US, begin_us = clock_monotonic_us(), stop_us = 0;
         size_t n = 0;
         int r;
 
         for (;;) {
+                journal_beat(journal, true);
                 r = write_batch(journal, batch, &n, &first_seq);
-                note_commit(journal, first_seq, n, n_items, begin_us, r);
+                journal_beat(journal, false);
+                note_commit(journal, first_seq, n, batch, begin_us, r);
                 if (r >= 0) {
                         announce(journal, batch, n);
                         return;
@@ -293,11 +289,17 @@ static void write_until_durable(struct journal *journal, struct list *batch, siz
                 if (is_stopping(journal)) {
                         stop_us = stop_us ? stop_us : clock_monotonic_us();
                         if (clock_monotonic_us() - stop_us > CLOSE_WAIT_US)
-                                return; /* the disk does not come back in time; the caller frees the
-                                           batch */
+                                return; /* the disk does not come back in time; the caller keeps
+                                           the batch */
+                        (void) usleep(RETRY_MIN_US);
+                        continue;
                 }
-                (void) usleep((useconds_t) wait_us);
+                (void) journal_wait(journal, wait_us);
                 wait_us = wait_us * 2 < RETRY_MAX_US ? wait_us * 2 : RETRY_MAX_US;
+                if (r == -EUCLEAN)
+                        journal_renew(journal, newest_of(batch));
+                if (!journal_open_late(journal))
+                        return;
         }
 }
 
@@ -309,12 +311,14 @@ static size_t take_batch(struct journal *journal, struct list *batch) {
 
         (void) pthread_mutex_lock(&journal->lock);
         while (list_is_empty(&journal->queue) && !journal->stopping) {
-                (void) clock_gettime(CLOCK_REALTIME, &deadline);
-                deadline.tv_sec += (time_t) (RETENTION_EVERY_US / USEC_PER_SEC);
+                journal->stats.beat_us = clock_monotonic_us();
+                journal_deadline(RETENTION_EVERY_US, &deadline);
                 if (pthread_cond_timedwait(&journal->wake, &journal->lock, &deadline) ==
                                 ETIMEDOUT) {
                         (void) pthread_mutex_unlock(&journal->lock);
+                        journal_beat(journal, true);
                         keep_retention(journal);
+                        journal_beat(journal, false);
                         (void) pthread_mutex_lock(&journal->lock);
                 }
         }
@@ -332,13 +336,21 @@ static void *writer_main(void *userdata) {
         struct journal *journal = userdata;
         uint64_t kept_us = 0;
         struct list batch;
-        size_t n;
 
         list_init(&batch);
+        if (!journal_open_late(journal))
+                return NULL;
+        journal_beat(journal, true);
         keep_retention(journal);
-        while ((n = take_batch(journal, &batch)) > 0) {
-                write_until_durable(journal, &batch, n);
-                free_items(&batch);
+        journal_beat(journal, false);
+        while (take_batch(journal, &batch) > 0) {
+                write_until_durable(journal, &batch);
+                if (!list_is_empty(&batch)) { /* it ends without them */
+                        (void) pthread_mutex_lock(&journal->lock);
+                        list_splice(&journal->queue, &batch);
+                        (void) pthread_mutex_unlock(&journal->lock);
+                        return NULL;
+                }
                 if (clock_monotonic_us() - kept_us > RETENTION_EVERY_US) {
                         keep_retention(journal);
                         kept_us = clock_monotonic_us();
@@ -349,61 +361,34 @@ static void *writer_main(void *userdata) {
 
 /* ---- the loop's side ---- */
 
-static void publish(struct journal *journal, struct list *items, size_t n_events) {
-        struct event **events = calloc(n_events + 1, sizeof(struct event *)), *one;
-        struct journal_item *item;
-        size_t n = 0;
+static int start_writer(struct journal *journal) {
+        int r = 0;
 
-        list_for_each(item, items, list) {
-                if (!item->event)
-                        continue;
-                journal->last_seq = item->event->seq;
-                if (events) {
-                        events[n++] = item->event;
-                } else {
-                        one = item->event; /* no memory for a list of them: one by one */
-                        journal->committed(&one, 1, journal->userdata);
-                }
-        }
-        if (n > 0)
-                journal->committed(events, n, journal->userdata);
-        free(events);
-}
-
-static void on_letter(struct letter *letter, void *userdata) {
-        struct journal_letter *news = (struct journal_letter *) letter;
-        struct journal *journal = userdata;
-        struct journal_item *item;
-
-        if (news->page) {
-                journal_page_deliver(news->page, news->error);
-        } else {
-                publish(journal, &news->items, news->n_events);
-                list_for_each(item, &news->items, list)
-                        if (item->done)
-                                item->done(item->event, item->userdata);
-                free_items(&news->items);
-        }
-        free(news);
-}
-
-static int start_threads(struct journal *journal) {
-        int r;
-
-        r = pthread_create(&journal->writer, NULL, writer_main, journal);
+        if (!journal->has_writer && !journal->closing)
+                r = pthread_create(&journal->writer, NULL, writer_main, journal);
         if (r > 0)
                 return -r;
         journal->has_writer = true;
-        r = pthread_create(&journal->reader, NULL, journal_reader_main, journal);
-        if (r > 0)
-                return -r;
-        journal->has_reader = true;
         return 0;
+}
+
+/* Not before the loop runs: until then it is the loop's thread that reads what is stored. */
+static int on_begin(sd_event_source *source, void *userdata) {
+        struct journal *journal = userdata;
+        int r;
+
+        r = start_writer(journal);
+        if (r >= 0)
+                r = -pthread_create(&journal->reader, NULL, journal_reader_main, journal);
+        journal->has_reader = r >= 0;
+        return r;
 }
 
 int journal_open(const struct journal_config *config, sd_event *event,
                 journal_committed_t committed, void *userdata, struct journal **ret_journal) {
         _cleanup_(journal_closep) struct journal *journal = NULL;
+        struct journal_numbers numbers = {};
+        pthread_condattr_t clock;
         int r, opened;
 
         journal = calloc(1, sizeof(*journal));
@@ -417,120 +402,95 @@ int journal_open(const struct journal_config *config, sd_event *event,
                 journal->config.batch_max = BATCH_MAX_DEFAULT;
         if (!journal->config.queue_max)
                 journal->config.queue_max = QUEUE_MAX_DEFAULT;
+        if (!journal->config.queue_bytes_max)
+                journal->config.queue_bytes_max = QUEUE_BYTES_MAX;
+        if (!journal->config.retry_us)
+                journal->config.retry_us = RETRY_MAX_US;
         journal->committed = committed;
         journal->userdata = userdata;
         (void) pthread_mutex_init(&journal->lock, NULL);
-        (void) pthread_cond_init(&journal->wake, NULL);
-        (void) pthread_cond_init(&journal->wake_reader, NULL);
+        (void) pthread_condattr_init(&clock);
+        (void) pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&journal->wake, &clock);
+        (void) pthread_cond_init(&journal->wake_reader, &clock);
+        (void) pthread_cond_init(&journal->wake_retry, &clock);
+        (void) pthread_condattr_destroy(&clock);
         list_init(&journal->queue);
         list_init(&journal->pages);
         journal->path = strdup(config->path);
         if (!journal->path)
                 return -ENOMEM;
 
-        opened = journal_schema_open(journal);
-        if (opened < 0 && opened != -EUCLEAN)
+        opened = journal_schema_open(journal, 0, &numbers);
+        if (opened == -ENOMEM)
                 return opened;
-        r = journal_prepare(journal);
+        journal->is_open = journal->reopen = opened >= 0 || opened == -EUCLEAN;
+        if (!journal->is_open) {
+                numbers.last_seq = journal->base_seq = journal_far_seq();
+                journal->stats.failing = journal->stats.memory = true;
+                journal->stats.last_error = opened;
+                journal->stats.since_us = clock_realtime_us();
+        }
+        journal->stats.renewed = opened == -EUCLEAN;
+        journal->stats.beat_us = clock_monotonic_us();
+        journal->first_seq = numbers.first_seq;
+        journal->last_seq = numbers.last_seq;
+        journal->next_seq = numbers.last_seq + 1;
+
+        r = mailbox_new(event, SIZE_MAX, journal_on_letter, journal, &journal->mailbox);
         if (r >= 0)
-                r = mailbox_new(event, SIZE_MAX, on_letter, journal, &journal->mailbox);
+                r = sd_event_add_defer(event, &journal->begin, on_begin, journal);
         if (r >= 0)
-                r = start_threads(journal);
+                r = sd_event_source_set_exit_on_failure(journal->begin, true);
         if (r < 0)
                 return r;
-
         *ret_journal = TAKE_PTR(journal);
         return opened;
+}
+
+uint64_t journal_stop(struct journal *journal) {
+        struct journal_item *item;
+        uint64_t n = 0;
+
+        if (journal->mailbox && !list_is_empty(&journal->queue))
+                (void) start_writer(journal); /* the loop has never run */
+        journal->closing = true;
+        journal->begin = sd_event_source_disable_unref(journal->begin);
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->stopping = true;
+        (void) pthread_cond_signal(&journal->wake);
+        (void) pthread_cond_signal(&journal->wake_reader);
+        (void) pthread_cond_signal(&journal->wake_retry);
+        (void) pthread_mutex_unlock(&journal->lock);
+        if (journal->has_writer)
+                (void) pthread_join(journal->writer, NULL);
+        journal->has_writer = false;
+        list_for_each(item, &journal->queue, list)
+                n += item->event != NULL;
+        return n;
 }
 
 struct journal *journal_close(struct journal *journal) {
         if (!journal)
                 return NULL;
 
-        (void) pthread_mutex_lock(&journal->lock);
-        journal->stopping = true;
-        (void) pthread_cond_signal(&journal->wake);
-        (void) pthread_cond_signal(&journal->wake_reader);
-        (void) pthread_mutex_unlock(&journal->lock);
-        if (journal->has_writer)
-                (void) pthread_join(journal->writer, NULL);
+        (void) journal_stop(journal);
         if (journal->has_reader)
                 (void) pthread_join(journal->reader, NULL);
 
         mailbox_free(journal->mailbox);
-        free_items(&journal->queue);
+        journal_free_items(&journal->queue);
         journal_schema_close(journal);
+        database_close(&journal->read_db);
+        (void) pthread_cond_destroy(&journal->wake_retry);
+        (void) pthread_cond_destroy(&journal->wake_reader);
         (void) pthread_cond_destroy(&journal->wake);
         (void) pthread_cond_destroy(&journal->wake_reader);
         (void) pthread_mutex_destroy(&journal->lock);
+        free(journal->aside);
         free(journal->path);
         free(journal);
         return NULL;
-}
-
-static int copy(char **to, const char *from) {
-        if (!from)
-                return 0;
-        *to = strdup(from);
-        return *to ? 0 : -ENOMEM;
-}
-
-static int item_new(const struct journal_entry *entry, struct journal_item **ret_item) {
-        struct journal_item *item;
-
-        item = calloc(1, sizeof(*item));
-        if (!item) {
-                event_unref(entry->event);
-                return -ENOMEM;
-        }
-        list_init(&item->list);
-        item->event = entry->event;
-        item->done = entry->done;
-        item->userdata = entry->userdata;
-        if (copy(&item->source, entry->source) < 0 ||
-                        copy(&item->cursor, entry->source ? entry->cursor : NULL) < 0 ||
-                        copy(&item->workload_id, entry->workload_id) < 0 ||
-                        copy(&item->workload_state, entry->workload_state) < 0 ||
-                        copy(&item->document_kind, entry->document_kind) < 0 ||
-                        copy(&item->document_id, entry->document_id) < 0 ||
-                        copy(&item->document, entry->document) < 0 ||
-                        (entry->event &&
-                                        copy(&item->details, json_text(entry->event->details)) <
-                                                        0)) {
-                item_free(item);
-                return -ENOMEM;
-        }
-        *ret_item = item;
-        return 0;
-}
-
-int journal_append(struct journal *journal, const struct journal_entry *entry) {
-        _cleanup_(item_freep) struct journal_item *item = NULL;
-        int r;
-
-        r = item_new(entry, &item);
-        if (r < 0)
-                return r;
-        if (item->event) {
-                r = event_set_seq(item->event, journal->next_seq);
-                if (r < 0)
-                        return r;
-        }
-
-        (void) pthread_mutex_lock(&journal->lock);
-        if (journal->stats.queued >= journal->config.queue_max) {
-                journal->stats.dropped += item->event ? 1 : 0;
-                r = -ENOSPC;
-        } else {
-                journal->stats.appended += item->event ? 1 : 0;
-                journal->next_seq += item->event ? 1 : 0;
-                journal->stats.queued++;
-                list_append(&journal->queue, &item->list);
-                item = NULL;
-                (void) pthread_cond_signal(&journal->wake);
-        }
-        (void) pthread_mutex_unlock(&journal->lock);
-        return r;
 }
 
 uint64_t journal_last_seq(const struct journal *journal) {

@@ -2,7 +2,17 @@
 /* The event journal: SQLite, WAL, synchronous=FULL, one writer thread with group commit, one reader
  * thread. An event is published only after the transaction that holds it, its source's cursor and
  * its workload's new state has reached the disk. Sequence numbers come from the loop thread, start
- * at 1, never repeat and never skip. */
+ * at 1, never repeat and never skip.
+ *
+ * While the disk does not take them (full, read-only, broken), events wait in a queue of bounded
+ * length and size. What does not fit is dropped and counted, and once there is room again an event
+ * "gap" takes the place of those that are missing and says how many they were.
+ *
+ * Where the database cannot be opened at all, the journal is in memory only: events are published
+ * at once, without being durable, the newest are kept for the disk within the same bounds, and
+ * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^20,
+ * where no stored one can be (fewer than a million events a second were ever made), and are kept
+ * when they are stored after all. */
 
 #include <systemd/sd-event.h>
 
@@ -20,6 +30,11 @@ struct journal_config {
                                       * written */
         size_t batch_max;            /* events in one transaction; default 1000 */
         size_t queue_max;            /* events waiting for the disk; default 65536 */
+        size_t queue_bytes_max;      /* what they take in memory; default 64 MiB */
+        uint64_t retry_us; /* how often what could not be opened is tried again; default 5 s */
+        /* On the loop: a database that could not be opened before has been, and has this document.
+         * May be NULL. */
+        void (*restored)(const char *kind, const char *id, const char *document, void *userdata);
 };
 
 /* What goes to disk together. */
@@ -44,22 +59,28 @@ struct journal_entry {
 typedef void (*journal_committed_t)(struct event *const *events, size_t n, void *userdata);
 
 /**
- * Open or make the database (on the calling thread, before the loop runs).
+ * Open or make the database (on the calling thread, before the loop runs). Where that fails, the
+ * journal is in memory only, see above, and *ret_journal is valid all the same, unless there is no
+ * memory or no thread for it: then it is NULL.
  *
- * Return: 0; -EUCLEAN corrupt (it was set aside as PATH.corrupt-TIME and a new one begun:
- * *ret_journal is valid); -EPROTONOSUPPORT written by a newer version (untouched; nothing
- * returned); any errno of open.
+ * Return: 0; -EUCLEAN corrupt (it was set aside as PATH.corrupt-TIME and a new one begun, with
+ * what could be read but for the events); -EPROTONOSUPPORT written by a newer version (untouched);
+ * any errno of open.
  */
 int journal_open(const struct journal_config *config, sd_event *event,
                 journal_committed_t committed, void *userdata, struct journal **ret_journal);
-/** Writes out what waits (at most 5 s), joins the threads, closes. */
+/** Writes out what waits (at most 5 s), and ends the writer. Nothing can be appended any more.
+ * Return: how many events could not be written. */
+uint64_t journal_stop(struct journal *journal);
+/** As journal_stop(), joins the threads, closes. */
 struct journal *journal_close(struct journal *journal);
 DEFINE_FREEP(struct journal, journal_close);
 
 /**
  * Number the event, render it and queue the entry. Loop thread only.
  *
- * Return: 0; -ENOSPC queue full: the event is dropped and counted and its number not used; -ENOMEM.
+ * Return: 0; -ENOSPC queue full: the event is dropped and counted and its number not used; the same
+ * where somebody waits for it to be durable while the store does not write; -ENOMEM.
  */
 int journal_append(struct journal *journal, const struct journal_entry *entry);
 
@@ -104,11 +125,22 @@ int journal_read(struct journal *journal, const struct journal_query *query,
                 void *userdata);
 
 struct journal_stats {
-        uint64_t appended, committed, dropped, transactions, write_errors, reads;
-        uint64_t queued; /* now */
-        uint64_t bytes;  /* database file and WAL, at the last commit */
+        uint64_t appended, committed, transactions, write_errors, reads;
+        uint64_t dropped; /* events that never reach the disk; the gaps' sum, once all are told */
+        uint64_t untold;  /* of them: those that no gap has told of yet */
+        uint64_t unreadable;   /* rows that were, and were passed over */
+        uint64_t queued;       /* now */
+        uint64_t queued_bytes; /* now */
+        uint64_t bytes;        /* database file and WAL, at the last commit */
         uint64_t commit_us_sum;
-        bool failing;   /* the last transaction failed and is being tried again */
+        bool failing;   /* the last transaction failed and is being tried again, or there is none as
+                         * the database is not open */
+        bool memory;    /* of these: it is not open */
+        bool renewed;   /* set aside as corrupt in this life of the daemon */
         int last_error; /* negative errno of that, 0 */
+        uint64_t since_us; /* CLOCK_REALTIME since it fails; 0 */
+        uint64_t disk_us;  /* CLOCK_MONOTONIC since the disk has been at the present transaction; 0
+                            */
+        uint64_t beat_us;  /* CLOCK_MONOTONIC of the writer's last step */
 };
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats);

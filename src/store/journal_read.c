@@ -8,7 +8,8 @@
 #include "model/limit.h"
 #include "store/journal_internal.h"
 
-#define PAGES_MAX 64
+#define PAGES_MAX      64
+#define UNREADABLE_MAX 1000 /* rows that a page passes over */
 
 struct journal_page {
         struct list list;
@@ -37,7 +38,9 @@ void journal_page_deliver(struct journal_page *page, int error) {
 }
 
 static const char *column(sqlite3_stmt *row, int i) {
-        return (const char *) sqlite3_column_text(row, i);
+        const char *text = (const char *) sqlite3_column_text(row, i);
+
+        return text ? text : "";
 }
 
 static int row_to_event(sqlite3_stmt *row, struct event **ret_event) {
@@ -131,9 +134,11 @@ static int prepare_query(
                 r = buf_append_str(&sql, " AND slug <> ''");
         if (r >= 0 && query->filter.limit)
                 r = add_limit(&sql, query->filter.limit, n);
-        if (r >= 0)
+        if (r >= 0) {
                 r = buf_printf(&sql, " ORDER BY seq %s LIMIT %u",
-                                query->newest_first ? "DESC" : "ASC", query->limit);
+                                query->newest_first ? "DESC" : "ASC",
+                                query->limit + UNREADABLE_MAX);
+        }
         if (r >= 0)
                 r = journal_error(sqlite3_prepare_v2(db, sql.data, -1, &statement, NULL));
         if (r < 0)
@@ -156,9 +161,12 @@ static int prepare_query(
         return 0;
 }
 
-static int read_page(sqlite3 *db, struct journal_page *page) {
+static int read_page(sqlite3 *db, struct journal_page *page, uint64_t *unreadable) {
         sqlite3_stmt *statement = NULL;
         int r, step = SQLITE_DONE;
+
+        if (!db)
+                return -ENODEV; /* in memory only */
 
         /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
         page->events = calloc(page->query.limit, sizeof(page->events[0]));
@@ -172,6 +180,9 @@ static int read_page(sqlite3 *db, struct journal_page *page) {
                 r = row_to_event(statement, &page->events[page->n]);
                 if (r >= 0)
                         page->n++;
+                *unreadable += r == -EUCLEAN;
+                if (r == -EUCLEAN)
+                        r = 0; /* one that is damaged does not hide the others */
         }
         if (r >= 0)
                 r = journal_error(step);
@@ -179,10 +190,29 @@ static int read_page(sqlite3 *db, struct journal_page *page) {
         return r;
 }
 
+/* What is there now may not be what was there before. */
+static void reopen(struct journal *journal) {
+        bool wanted;
+
+        (void) pthread_mutex_lock(&journal->lock);
+        wanted = journal->reopen;
+        journal->reopen = false;
+        (void) pthread_mutex_unlock(&journal->lock);
+        if (!wanted)
+                return;
+        database_close(&journal->read_db);
+        if (database_open(journal->path, SQLITE_OPEN_READONLY, "FULL", &journal->read_db) >= 0)
+                return;
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->reopen = true; /* with the next page */
+        (void) pthread_mutex_unlock(&journal->lock);
+}
+
 void *journal_reader_main(void *userdata) {
         struct journal *journal = userdata;
         struct journal_letter *letter;
         struct journal_page *page;
+        uint64_t unreadable;
 
         (void) pthread_mutex_lock(&journal->lock);
         for (;;) {
@@ -199,9 +229,12 @@ void *journal_reader_main(void *userdata) {
                 while (!(letter = calloc(1, sizeof(*letter))))
                         (void) usleep(10000);
                 letter->page = page;
-                letter->error = read_page(journal->read_db, page);
+                unreadable = 0;
+                reopen(journal);
+                letter->error = read_page(journal->read_db, page, &unreadable);
                 (void) mailbox_post(journal->mailbox, (struct letter *) letter);
                 (void) pthread_mutex_lock(&journal->lock);
+                journal->stats.unreadable += unreadable;
         }
         (void) pthread_mutex_unlock(&journal->lock);
         return NULL;

@@ -2,7 +2,6 @@
  * at start-up. */
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "store/database.h"
@@ -45,21 +44,17 @@ static int migrate(sqlite3 *db, int64_t version) {
 }
 
 /* Open, check, migrate. -EUCLEAN: corrupt. */
-static int open_checked(struct journal *journal) {
+static int open_checked(struct journal *journal, struct journal_numbers *numbers) {
         int64_t version = 0, last = 0;
-        mode_t mask;
         int r;
 
-        mask = umask(0077); /* before any thread runs */
-        r = database_open(journal->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "FULL",
-                        &journal->db);
-        (void) umask(mask);
-        if (r < 0)
-                return r;
-        if (!database_is_sound(journal->db))
-                return -EUCLEAN;
-
-        r = database_number(journal->db, "PRAGMA user_version", &version);
+        r = database_make(journal->path);
+        if (r >= 0)
+                r = database_open(journal->path, SQLITE_OPEN_READWRITE, "FULL", &journal->db);
+        if (r >= 0)
+                r = database_check(journal->db);
+        if (r >= 0)
+                r = database_number(journal->db, "PRAGMA user_version", &version);
         if (r < 0)
                 return r;
         if (version > SCHEMA_VERSION)
@@ -71,41 +66,18 @@ static int open_checked(struct journal *journal) {
         r = database_number(journal->db, "SELECT value FROM meta WHERE name = 'last_seq'", &last);
         if (r < 0)
                 return r == -ENODATA ? -EUCLEAN : r;
-        if ((uint64_t) last > journal->last_seq)
-                journal->last_seq = (uint64_t) last;
+        if ((uint64_t) last > numbers->last_seq)
+                numbers->last_seq = (uint64_t) last;
         r = database_number(journal->db, "SELECT ifnull(min(seq), 0) FROM events", &last);
-        journal->first_seq = r < 0 ? 0 : (uint64_t) last;
+        numbers->first_seq = r < 0 ? 0 : (uint64_t) last;
         return r;
 }
 
-int journal_schema_open(struct journal *journal) {
-        bool corrupt = false;
-        int r;
-
-        r = open_checked(journal);
-        if (r == -EUCLEAN) {
-                corrupt = true;
-                database_close(&journal->db);
-                r = database_set_aside(journal->path);
-                if (r < 0)
-                        return r;
-                /* The numbers given are not to be read any more, and must not be given again: begin
-                 * where no journal that made less than a million events a second since 1970 can
-                 * have been. */
-                journal->last_seq = (clock_realtime_us() / USEC_PER_SEC) << 20;
-                r = open_checked(journal);
-        }
-        if (r < 0)
-                return r;
-
-        r = database_open(journal->path, SQLITE_OPEN_READONLY, "FULL", &journal->read_db);
-        if (r < 0)
-                return r;
-        journal->next_seq = journal->last_seq + 1;
-        return corrupt ? -EUCLEAN : 0;
+uint64_t journal_far_seq(void) {
+        return (clock_realtime_us() / USEC_PER_SEC) << 20;
 }
 
-int journal_prepare(struct journal *journal) {
+static int prepare(struct journal *journal) {
         const struct {
                 sqlite3_stmt **statement;
                 const char *sql;
@@ -131,15 +103,79 @@ int journal_prepare(struct journal *journal) {
         return r;
 }
 
+/* A new database has to know of them before it has an event. */
+static int keep_last_seq(struct journal *journal, uint64_t last_seq) {
+        char sql[96];
+
+        (void) snprintf(sql, sizeof(sql), "UPDATE meta SET value = %ju WHERE name = 'last_seq'",
+                        (uintmax_t) last_seq);
+        return database_run(journal->db, sql);
+}
+
 void journal_schema_close(struct journal *journal) {
-        (void) sqlite3_finalize(journal->insert_event);
-        (void) sqlite3_finalize(journal->upsert_cursor);
-        (void) sqlite3_finalize(journal->upsert_workload);
-        (void) sqlite3_finalize(journal->delete_workload);
-        (void) sqlite3_finalize(journal->upsert_document);
-        (void) sqlite3_finalize(journal->delete_document);
-        database_close(&journal->read_db);
+        sqlite3_stmt **const statements[] = { &journal->insert_event, &journal->upsert_cursor,
+                &journal->upsert_workload, &journal->delete_workload, &journal->upsert_document,
+                &journal->delete_document };
+
+        for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
+                (void) sqlite3_finalize(*statements[i]);
+                *statements[i] = NULL;
+        }
         database_close(&journal->db);
+}
+
+static int set_aside(struct journal *journal) {
+        char *aside = NULL;
+        int r;
+
+        journal_schema_close(journal);
+        r = database_set_aside(journal->path, &aside);
+        if (r < 0)
+                return r;
+        journal->is_corrupt = false;
+        free(journal->aside);
+        journal->aside = aside;
+        return 0;
+}
+
+/* What there is, or, where it is corrupt, a new one that begins behind @last_seq. */
+static int open_any(struct journal *journal, uint64_t last_seq, struct journal_numbers *numbers) {
+        int r;
+
+        r = journal->is_corrupt ? -EUCLEAN : open_checked(journal, numbers);
+        if (r == -EUCLEAN) {
+                r = set_aside(journal);
+                *numbers = (struct journal_numbers){};
+                if (r >= 0)
+                        r = open_checked(journal, numbers);
+        }
+        if (r < 0 || !journal->aside)
+                return r;
+        /* The numbers given are not to be read any more, and must not be given again. */
+        if (numbers->last_seq < last_seq)
+                numbers->last_seq = last_seq;
+        r = keep_last_seq(journal, numbers->last_seq);
+        return r < 0 ? r : journal_salvage(journal, journal->aside);
+}
+
+int journal_schema_open(
+                struct journal *journal, uint64_t last_seq, struct journal_numbers *ret_numbers) {
+        struct journal_numbers numbers = {};
+        int r;
+
+        r = open_any(journal, last_seq ? last_seq : journal_far_seq(), &numbers);
+        if (r >= 0)
+                r = prepare(journal);
+        if (r < 0) {
+                r = database_cause(journal->db, r);
+                journal_schema_close(journal);
+                return r == -EUCLEAN ? -EIO : r; /* also the new one: no use to make another */
+        }
+        *ret_numbers = numbers;
+        r = journal->aside ? -EUCLEAN : 0;
+        free(journal->aside);
+        journal->aside = NULL;
+        return r;
 }
 
 /* ---- start-up reads ---- */
@@ -149,6 +185,8 @@ static int each_pair(struct journal *journal, const char *sql, int64_t parameter
         sqlite3_stmt *statement;
         int r, step = SQLITE_DONE;
 
+        if (!journal->db)
+                return 0;
         r = journal_error(sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL));
         if (r < 0)
                 return r;
@@ -174,6 +212,8 @@ int journal_load_documents(struct journal *journal, const char *kind,
         sqlite3_stmt *statement;
         int r, step = SQLITE_DONE;
 
+        if (!journal->db)
+                return 0;
         r = journal_error(sqlite3_prepare_v2(journal->db,
                         "SELECT id, document FROM documents WHERE kind = ? ORDER BY id", -1,
                         &statement, NULL));
@@ -203,6 +243,9 @@ int journal_load_cursor(struct journal *journal, const char *source, char **ret_
         char *cursor = NULL;
         int r;
 
+        *ret_cursor = NULL;
+        if (!journal->db)
+                return 0;
         r = journal_error(sqlite3_prepare_v2(journal->db,
                         "SELECT cursor FROM cursors WHERE source = ?", -1, &statement, NULL));
         if (r < 0)

@@ -3,7 +3,6 @@
 #include "store/rollups.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -29,18 +28,15 @@ static const char schema[] =
 /* Open, check, migrate. -EUCLEAN: corrupt. */
 static int open_checked(struct rollups *rollups) {
         int64_t version = 0;
-        mode_t mask;
         int r;
 
-        mask = umask(0077); /* before any thread runs */
-        r = database_open(rollups->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "NORMAL",
-                        &rollups->db);
-        (void) umask(mask);
-        if (r < 0)
-                return r;
-        if (!database_is_sound(rollups->db))
-                return -EUCLEAN;
-        r = database_number(rollups->db, "PRAGMA user_version", &version);
+        r = database_make(rollups->path);
+        if (r >= 0)
+                r = database_open(rollups->path, SQLITE_OPEN_READWRITE, "NORMAL", &rollups->db);
+        if (r >= 0)
+                r = database_check(rollups->db);
+        if (r >= 0)
+                r = database_number(rollups->db, "PRAGMA user_version", &version);
         if (r < 0)
                 return r;
         if (version > SCHEMA_VERSION)
@@ -71,6 +67,45 @@ static int prepare(struct rollups *rollups) {
         return r;
 }
 
+static void close_database(struct rollups *rollups) {
+        sqlite3_stmt **const statements[] = { &rollups->select, &rollups->upsert, &rollups->count,
+                &rollups->upsert_position, &rollups->delete_position };
+
+        for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
+                (void) sqlite3_finalize(*statements[i]);
+                *statements[i] = NULL;
+        }
+        database_close(&rollups->db);
+}
+
+/* Return: 0; -EUCLEAN it was set aside, and a new one is open; else what it could not be for. */
+static int open_database(struct rollups *rollups) {
+        int r, opened;
+
+        r = opened = open_checked(rollups);
+        if (opened == -EUCLEAN) {
+                close_database(rollups);
+                r = database_set_aside(rollups->path, NULL);
+                if (r >= 0)
+                        r = open_checked(rollups);
+        }
+        if (r >= 0)
+                r = prepare(rollups);
+        if (r >= 0)
+                return opened;
+        close_database(rollups);
+        return r == -EUCLEAN ? -EIO : r; /* also the new one: no use to make another */
+}
+
+/* It is corrupt: another one, at the next commit. Its rows stay where they are. */
+static void give_up(struct rollups *rollups) {
+        close_database(rollups);
+        (void) database_set_aside(rollups->path, NULL);
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->reopen = true;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
 int rollups_open(const struct rollups_config *config, sd_event *event,
                 struct rollups **ret_rollups) {
         _cleanup_(rollups_closep) struct rollups *rollups = NULL;
@@ -89,18 +124,8 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         if (!rollups->path)
                 return -ENOMEM;
 
-        opened = open_checked(rollups);
-        if (opened == -EUCLEAN) {
-                database_close(&rollups->db);
-                r = database_set_aside(rollups->path);
-                if (r >= 0)
-                        r = open_checked(rollups);
-        } else {
-                r = opened;
-        }
-        if (r >= 0)
-                r = prepare(rollups);
-        if (r >= 0)
+        r = opened = open_database(rollups);
+        if (r >= 0 || r == -EUCLEAN)
                 r = database_open(rollups->path, SQLITE_OPEN_READONLY, "NORMAL", &rollups->read_db);
         if (r >= 0)
                 r = rollups_start_reader(rollups, event);
@@ -114,13 +139,8 @@ struct rollups *rollups_close(struct rollups *rollups) {
         if (!rollups)
                 return NULL;
         rollups_stop_reader(rollups);
-        (void) sqlite3_finalize(rollups->select);
-        (void) sqlite3_finalize(rollups->upsert);
-        (void) sqlite3_finalize(rollups->count);
-        (void) sqlite3_finalize(rollups->upsert_position);
-        (void) sqlite3_finalize(rollups->delete_position);
         database_close(&rollups->read_db);
-        database_close(&rollups->db);
+        close_database(rollups);
         (void) pthread_cond_destroy(&rollups->wake);
         (void) pthread_mutex_destroy(&rollups->lock);
         free(rollups->path);
@@ -376,7 +396,9 @@ int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
         int r;
 
         take_bounds(rollups);
-        r = database_run(rollups->db, "BEGIN IMMEDIATE");
+        r = rollups->db ? 0 : open_database(rollups);
+        if (r >= 0 || r == -EUCLEAN)
+                r = database_run(rollups->db, "BEGIN IMMEDIATE");
         if (r >= 0) {
                 r = keep_retention(rollups);
                 if (r >= 0)
@@ -390,6 +412,9 @@ int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
                         memset(rollups->days, 0, sizeof(rollups->days));
                 }
         }
+        r = database_cause(rollups->db, r);
+        if (r == -EUCLEAN)
+                give_up(rollups);
         note_commit(rollups, r, adding.overflow);
         return r;
 }

@@ -31,6 +31,7 @@ struct rollups {
         struct list queries;         /* under lock */
         size_t n_queries;            /* under lock */
         bool stopping;               /* under lock */
+        bool reopen;                 /* under lock: the reader's is of what was set aside */
         pthread_cond_t wake;
         pthread_t reader;
         bool has_reader;

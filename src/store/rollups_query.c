@@ -99,6 +99,22 @@ static int answer(sqlite3 *db, struct query *query) {
         return r;
 }
 
+static void reopen(struct rollups *rollups) {
+        bool wanted;
+
+        (void) pthread_mutex_lock(&rollups->lock);
+        wanted = rollups->reopen;
+        (void) pthread_mutex_unlock(&rollups->lock);
+        if (!wanted)
+                return;
+        database_close(&rollups->read_db);
+        if (database_open(rollups->path, SQLITE_OPEN_READONLY, "NORMAL", &rollups->read_db) < 0)
+                return; /* with the next query */
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->reopen = false;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
 static void *reader_main(void *userdata) {
         struct rollups *rollups = userdata;
         struct query *query;
@@ -114,7 +130,8 @@ static void *reader_main(void *userdata) {
                 rollups->n_queries--;
                 (void) pthread_mutex_unlock(&rollups->lock);
 
-                query->error = answer(rollups->read_db, query);
+                reopen(rollups);
+                query->error = rollups->read_db ? answer(rollups->read_db, query) : -EIO;
                 (void) mailbox_post(rollups->mailbox, (struct letter *) query);
                 (void) pthread_mutex_lock(&rollups->lock);
         }

@@ -360,6 +360,8 @@ def bus(scratch):
 
 
 class Daemon:
+    before = ()  # a command that runs it in a place of its own
+
     def __init__(self, folder, settings, bus=None, environment=None):
         self.folder = folder
         self.environment = dict(os.environ, **environment) if environment else None
@@ -379,7 +381,7 @@ class Daemon:
         folder = self.folder
         self.log = open(folder / "virtwatchd.log", "ab")
         self.begin = self.log.tell()
-        args = [BUILD / "src/virtwatchd"]
+        args = [*self.before, BUILD / "src/virtwatchd"]
         for key, value in self.settings.items():
             args += [key, value] if key.startswith("-") else ["--set", f"{key}={value}"]
         self.process = subprocess.Popen(list(map(str, args)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,

@@ -281,6 +281,40 @@ static void a_corrupt_database_is_set_aside_and_a_newer_one_left_alone(void **st
         assert_null(f->rollups);
 }
 
+static void one_that_breaks_while_in_use_is_replaced(void **state) {
+        const char *path;
+        struct fixture *f = *state;
+        char name[32];
+        FILE *file;
+        long size;
+        int r = 0;
+
+        assert_int_equal(reopen(f, 0, 10000), 0);
+        for (int i = 0; i < 200; i++) {
+                (void) snprintf(name, sizeof(name), "host%d", i);
+                assert_int_equal(commit(f, set_of(name, f->today, 5, 1), NULL), 0);
+        }
+        assert_int_equal(database_run(f->rollups->db, "PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+        assert_int_equal(database_run(f->rollups->db, "PRAGMA shrink_memory"), 0); /* its cache */
+        path = folder_path(f->folder, "analytics.db");
+        file = fopen(path, "r+e");
+        assert_non_null(file);
+        (void) fseek(file, 0, SEEK_END);
+        size = ftell(file);
+        (void) fseek(file, 4096, SEEK_SET);
+        for (long i = 4096; i < size; i++)
+                (void) fputc((int) (i * 7919 % 251), file);
+        (void) fclose(file);
+
+        for (int i = 0; r >= 0 && i < 200; i++) {
+                (void) snprintf(name, sizeof(name), "host%d", i);
+                r = commit(f, set_of(name, f->today, 5, 1), NULL);
+        }
+        assert_int_equal(r, -EUCLEAN);
+        assert_int_equal(commit(f, set_of("a", f->today, 5, 1), NULL), 0);
+        assert_true(database_check(f->rollups->db) >= 0);
+}
+
 static void too_much_asked_for_is_refused(void **state) {
         const char *const hosts[] = { "a" };
         struct rollups_query query = { .hosts = hosts, .n_hosts = 1 };
@@ -306,6 +340,7 @@ int main(void) {
                 TEST(days_past_the_retention_go),
                 TEST(a_histogram_that_is_unreadable_costs_only_itself),
                 TEST(a_corrupt_database_is_set_aside_and_a_newer_one_left_alone),
+                TEST(one_that_breaks_while_in_use_is_replaced),
                 TEST(too_much_asked_for_is_refused),
         };
 

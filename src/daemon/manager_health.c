@@ -1,0 +1,138 @@
+/* Whether the daemon can be relied on: the loop's beat, the writer's, the store. What changes is
+ * logged once, and systemd is told; its watchdog is fed as long as the loop turns and the writer's
+ * thread lives. What a runtime does, or a disk, never stops it: no restart helps there, and what
+ * waits in memory would be lost. */
+
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "api/health.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/manager_internal.h"
+
+#define WORKER_LATE_US (20 * USEC_PER_SEC)
+#define RETRY_US       (10 * USEC_PER_SEC)
+
+static const char *error_text(int error, char *text, size_t size) {
+        if (error == -EPROTONOSUPPORT)
+                return "it was written by a newer version";
+        return strerror_r(-error, text, size);
+}
+
+static void note_stall(struct manager *manager, uint64_t now_us) {
+        uint64_t before_us = manager->api.heartbeat_us;
+
+        __atomic_store_n(&manager->api.heartbeat_us, now_us, __ATOMIC_RELAXED); /* http_watch.h */
+        if (!manager->health.beats++ || now_us < before_us + HEALTH_LATE_US)
+                return; /* what starting up takes is none */
+        manager->api.stall.for_us = now_us - before_us;
+        manager->api.stall.ended_us = now_us;
+        manager->api.stall.n++;
+        log_warn("The loop was held up for %ju ms",
+                        (uintmax_t) (manager->api.stall.for_us / USEC_PER_MSEC));
+}
+
+static void log_store(struct manager *manager, enum health_store store,
+                const struct journal_stats *stats) {
+        char text[128];
+
+        switch (store) {
+        case HEALTH_STORE_OK:
+                log_info("The event store writes again; %ju events were lost since the start",
+                                (uintmax_t) stats->dropped);
+                break;
+        case HEALTH_STORE_SLOW:
+                log_warn("The disk of the event store has not answered for 5 s; events wait in memory");
+                break;
+        case HEALTH_STORE_FAILING:
+                log_error("The event store cannot write, events wait in memory: %s",
+                                error_text(stats->last_error, text, sizeof(text)));
+                break;
+        default:
+                log_error("The event store cannot be opened, events are in memory only: %s",
+                                error_text(stats->last_error, text, sizeof(text)));
+        }
+}
+
+static void note_store(struct manager *manager, uint64_t now_us) {
+        struct manager_health *health = &manager->health;
+        struct journal_stats stats;
+        enum health_store store;
+        int analytics = health_analytics_error(&manager->api);
+
+        journal_get_stats(manager->journal, &stats);
+        store = health_store_of(&stats, now_us);
+        if (store != health->store)
+                log_store(manager, store, &stats);
+        if (stats.renewed && !health->renewed)
+                log_error("The event journal was corrupt; it was set aside and a new one begun");
+        if (stats.dropped > 0 && health->dropped == 0)
+                log_error("Events are being lost: memory for those that wait is full");
+        if (analytics < 0 && health->analytics >= 0 && manager->rollups)
+                (void) log_error_errno(analytics, "The request analytics cannot be stored: %m");
+        else if (analytics >= 0 && health->analytics < 0)
+                log_info("The request analytics are stored again");
+        health->store = store;
+        health->renewed = stats.renewed;
+        health->dropped = store == HEALTH_STORE_OK ? 0 : stats.untold;
+        health->analytics = analytics;
+}
+
+static bool workers_live(struct manager *manager, uint64_t now_us) {
+        struct journal_stats stats;
+
+        journal_get_stats(manager->journal, &stats);
+        return stats.disk_us > 0 || now_us < stats.beat_us + WORKER_LATE_US;
+}
+
+static void tell_systemd(struct manager *manager, uint64_t now_us) {
+        struct manager_health *health = &manager->health;
+        size_t n = 0, up = 0;
+        const struct tracker_source *source;
+        char status[sizeof(health->status)];
+        bool live = workers_live(manager, now_us);
+
+        list_for_each(source, tracker_sources(manager->tracker), list) {
+                n++;
+                up += source->state == SOURCE_UP;
+        }
+        (void) snprintf(status, sizeof(status), "Watching %zu of %zu sources; store %s%s", up, n,
+                        health_store_to_string(health->store),
+                        api_not_ready(&manager->api) ? "; not ready" : "");
+        if (strcmp(status, health->status) != 0)
+                (void) sd_notifyf(0, "STATUS=%s", status);
+        memcpy(health->status, status, sizeof(status));
+
+        if (!live && health->live)
+                log_error("The thread that writes events is gone or stuck");
+        health->live = live;
+        if (live && health->watchdog_us && now_us >= health->fed_us + health->watchdog_us / 4) {
+                (void) sd_notify(0, "WATCHDOG=1");
+                health->fed_us = now_us;
+        }
+}
+
+uint64_t manager_beat(struct manager *manager) {
+        uint64_t now_us = clock_monotonic_us(), watchdog_us = manager->health.watchdog_us;
+
+        note_stall(manager, now_us);
+        note_store(manager, now_us);
+        tell_systemd(manager, now_us);
+        if (now_us > manager->health.retried_us + RETRY_US) {
+                manager->health.retried_us = now_us;
+                manager_retry_analytics(manager);
+        }
+        return watchdog_us && watchdog_us / 4 < MANAGER_BEAT_US ? watchdog_us / 4 : MANAGER_BEAT_US;
+}
+
+void manager_add_health(struct manager *manager) {
+        struct journal_stats stats;
+
+        journal_get_stats(manager->journal, &stats);
+        manager->health = (struct manager_health){ .live = true,
+                .renewed = stats.renewed, /* said where it was opened, as the next */
+                .store = stats.memory ? HEALTH_STORE_MEMORY : HEALTH_STORE_OK };
+        if (sd_watchdog_enabled(0, &manager->health.watchdog_us) <= 0)
+                manager->health.watchdog_us = 0;
+}

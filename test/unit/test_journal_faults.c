@@ -1,0 +1,592 @@
+/* The journal where the disk fails: each write, sync, open and truncation in turn. This program's
+ * own definitions of those calls stand before the C library's, for SQLite too. */
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "store/database.h"
+#include "store/journal.h"
+#include "test.h"
+
+#define EXPORTED    __attribute__((visibility("default")))
+#define EVENTS      5
+#define OPERATIONS  400 /* far more than it takes */
+#define RUN_US      20000
+#define PATIENCE_US (20 * USEC_PER_SEC)
+
+static atomic_int countdown; /* operations until one fails; 0: none does */
+static atomic_int repeat;    /* how many fail in a row */
+static atomic_int failure;   /* errno */
+
+static bool fails(void) {
+        int left = atomic_load(&countdown);
+
+        if (left <= 0)
+                return false;
+        if (left > 1) {
+                atomic_fetch_sub(&countdown, 1);
+                return false;
+        }
+        if (atomic_fetch_sub(&repeat, 1) <= 1)
+                atomic_store(&countdown, 0);
+        errno = atomic_load(&failure);
+        return true;
+}
+
+static void *real(const char *name) {
+        void *found = dlsym(RTLD_NEXT, name);
+
+        if (!found)
+                abort();
+        return found;
+}
+
+static bool is_ours(const char *path) {
+        return strstr(path, "/vwf") != NULL;
+}
+
+static int do_open(const char *name, const char *path, int flags, mode_t mode) {
+        int (*next)(const char *, int, ...) = NULL;
+
+        *(void **) &next = real(name);
+        return is_ours(path) && fails() ? -1 : next(path, flags, mode);
+}
+
+EXPORTED int open(const char *path, int flags, ...) {
+        va_list list;
+        mode_t mode;
+
+        va_start(list, flags);
+        mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+        va_end(list);
+        return do_open("open", path, flags, mode);
+}
+
+EXPORTED int open64(const char *path, int flags, ...) {
+        va_list list;
+        mode_t mode;
+
+        va_start(list, flags);
+        mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+        va_end(list);
+        return do_open("open64", path, flags, mode);
+}
+
+EXPORTED ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
+        ssize_t (*next)(int, const void *, size_t, off64_t) = NULL;
+
+        *(void **) &next = real("pwrite64");
+        return fails() ? -1 : next(fd, data, size, offset);
+}
+
+EXPORTED int ftruncate64(int fd, off64_t size) {
+        int (*next)(int, off64_t) = NULL;
+
+        *(void **) &next = real("ftruncate64");
+        return fails() ? -1 : next(fd, size);
+}
+
+EXPORTED int fsync(int fd) {
+        int (*next)(int) = NULL;
+
+        *(void **) &next = real("fsync");
+        return fails() ? -1 : next(fd);
+}
+
+EXPORTED int fdatasync(int fd) {
+        int (*next)(int) = NULL;
+
+        *(void **) &next = real("fdatasync");
+        return fails() ? -1 : next(fd);
+}
+
+struct fixture {
+        char folder[32], path[64];
+        sd_event *event;
+        uint64_t published, last, lost, acknowledged[EVENTS];
+        size_t n_acknowledged, n_documents;
+        bool gap;
+};
+
+static int setup(void **state) {
+        struct fixture *f = calloc(1, sizeof(*f));
+
+        strncpy(f->folder, "/tmp/vwfXXXXXX", sizeof(f->folder));
+        assert_non_null(mkdtemp(f->folder));
+        (void) snprintf(f->path, sizeof(f->path), "%s/events.db", f->folder);
+        assert_true(sd_event_new(&f->event) >= 0);
+        atomic_store(&countdown, 0);
+        *state = f;
+        return 0;
+}
+
+static void command(const char *name, const char *option, const char *path) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                (void) execlp(name, name, option, path, (char *) NULL);
+                _exit(127);
+        }
+        (void) waitpid(pid, NULL, 0);
+}
+
+static int teardown(void **state) {
+        struct fixture *f = *state;
+
+        atomic_store(&countdown, 0);
+        sd_event_unref(f->event);
+        command("rm", "-rf", f->folder);
+        free(f);
+        return 0;
+}
+
+static void committed(struct event *const *events, size_t n, void *userdata) {
+        struct fixture *f = userdata;
+
+        for (size_t i = 0; i < n; i++) {
+                f->gap = f->gap || (f->last && events[i]->seq != f->last + 1);
+                f->last = events[i]->seq;
+                if (strcmp(events[i]->action, "gap") == 0)
+                        f->lost += (uint64_t) json_get_int(events[i]->details, "lost", 0);
+                else
+                        f->published++;
+        }
+}
+
+static void restored(const char *kind, const char *id, const char *document, void *userdata) {
+        struct fixture *f = userdata;
+
+        assert_string_equal(kind, "app");
+        assert_string_equal(id, "shop");
+        assert_string_equal(document, "{}");
+        f->n_documents++;
+}
+
+static int open_journal(
+                struct fixture *f, const struct journal_config *more, struct journal **ret) {
+        struct journal_config config = more ? *more : (struct journal_config){};
+
+        config.path = f->path;
+        config.restored = restored;
+        config.retry_us = 20000;
+        *ret = NULL;
+        return journal_open(&config, f->event, committed, f, ret);
+}
+
+static void done(struct event *event, void *userdata) {
+        struct fixture *f = userdata;
+
+        f->acknowledged[f->n_acknowledged++] = event->seq;
+}
+
+static int append(struct fixture *f, struct journal *journal, bool waits) {
+        struct journal_entry entry = { .done = waits ? done : NULL, .userdata = f };
+
+        assert_int_equal(event_new(&(struct event_fields){ .time_us = 1,
+                                                   .name = "one",
+                                                   .action = "started" },
+                                         &entry.event),
+                        0);
+        return journal_append(journal, &entry);
+}
+
+static void turn(struct fixture *f) {
+        assert_true(sd_event_run(f->event, RUN_US) >= 0);
+}
+
+/* Until nothing waits for the disk any more. */
+static void run_until_stored(struct fixture *f, struct journal *journal, uint64_t published) {
+        uint64_t end_us = clock_monotonic_us() + PATIENCE_US;
+        struct journal_stats stats;
+
+        do {
+                turn(f);
+                journal_get_stats(journal, &stats);
+                assert_true(clock_monotonic_us() < end_us);
+        } while (stats.failing || stats.queued > 0 || f->published < published);
+}
+
+static int64_t number(const struct fixture *f, const char *sql) {
+        sqlite3 *db = NULL;
+        int64_t n = -1;
+
+        assert_int_equal(database_open(f->path, SQLITE_OPEN_READWRITE, "FULL", &db), 0);
+        assert_int_equal(database_check(db), 0);
+        (void) database_number(db, sql, &n);
+        database_close(&db);
+        return n;
+}
+
+static void run_sql(const struct fixture *f, const char *sql) {
+        sqlite3 *db = NULL;
+
+        assert_int_equal(database_open(f->path, SQLITE_OPEN_READWRITE, "FULL", &db), 0);
+        assert_int_equal(database_run(db, sql), 0);
+        database_close(&db);
+}
+
+static bool is_stored(const struct fixture *f, uint64_t seq) {
+        char sql[80];
+
+        (void) snprintf(sql, sizeof(sql), "SELECT count(*) FROM events WHERE seq = %ju",
+                        (uintmax_t) seq);
+        return number(f, sql) == 1;
+}
+
+/* Return: whether the failure was reached. */
+static bool live_through(int nth, int in_a_row, int error) {
+        struct journal *journal;
+        uint64_t taken = 0;
+        bool reached;
+        struct fixture *f;
+        void *state;
+
+        (void) setup(&state);
+        f = state;
+        atomic_store(&failure, error);
+        atomic_store(&repeat, in_a_row);
+        atomic_store(&countdown, nth);
+        (void) open_journal(f, NULL, &journal);
+        assert_non_null(journal);
+        for (size_t i = 0; i < EVENTS; i++) {
+                taken += append(f, journal, i % 2) == 0;
+                turn(f);
+        }
+        run_until_stored(f, journal, taken);
+        reached = atomic_exchange(&countdown, 0) == 0;
+        journal_close(journal);
+
+        assert_false(f->gap);
+        assert_int_equal(f->published, taken);
+        assert_int_equal(number(f, "SELECT count(*) FROM events"), taken);
+        for (size_t i = 0; i < f->n_acknowledged; i++)
+                assert_true(is_stored(f, f->acknowledged[i]));
+        (void) teardown(&state);
+        return reached;
+}
+
+static void each_failure_in_turn(int in_a_row, int error) {
+        int n = 1;
+
+        while (live_through(n, in_a_row, error)) {
+                n++;
+                assert_true(n < OPERATIONS);
+        }
+        print_message("%d operations failed in turn, %d in a row: %s\n", n - 1, in_a_row,
+                        strerror(error));
+        assert_true(n > 20);
+}
+
+static void a_full_disk_at_any_operation_loses_nothing(void **state) {
+        each_failure_in_turn(1, ENOSPC);
+}
+
+static void a_broken_disk_at_any_operation_loses_nothing(void **state) {
+        each_failure_in_turn(1, EIO);
+}
+
+static void a_disk_that_stays_full_for_a_while_loses_nothing(void **state) {
+        each_failure_in_turn(2, ENOSPC);
+}
+
+static void fail_for_good(int error) {
+        atomic_store(&failure, error);
+        atomic_store(&repeat, INT32_MAX);
+        atomic_store(&countdown, 1);
+}
+
+static void what_is_lost_is_what_the_gaps_say(void **state) {
+        struct fixture *f = *state;
+        struct journal_stats stats;
+        struct journal *journal;
+        uint64_t taken = 1, refused = 0;
+
+        assert_int_equal(open_journal(f, &(struct journal_config){ .queue_max = 16 }, &journal), 0);
+        assert_int_equal(append(f, journal, false), 0);
+        run_until_stored(f, journal, taken);
+        for (int round = 0; round < 3; round++) {
+                fail_for_good(ENOSPC);
+                for (int i = 0; i < 50; i++) {
+                        if (append(f, journal, false) == 0)
+                                taken++;
+                        else
+                                refused++;
+                }
+                do {
+                        turn(f);
+                        journal_get_stats(journal, &stats);
+                } while (!stats.failing);
+                assert_int_equal(append(f, journal, true), -ENOSPC); /* nobody would be told */
+                atomic_store(&countdown, 0);
+                run_until_stored(f, journal, taken);
+                assert_int_equal(f->lost, refused); /* without another event */
+        }
+        journal_get_stats(journal, &stats);
+        assert_int_equal(stats.dropped, refused);
+        assert_int_equal(stats.untold, 0);
+        assert_true(refused >= 90);
+        assert_false(f->gap);
+        journal_close(journal);
+        assert_int_equal(number(f, "SELECT count(*) FROM events WHERE action <> 'gap'"), taken);
+        assert_int_equal(number(f, "SELECT count(*) FROM events WHERE action = 'gap'"), 3);
+}
+
+static void the_queue_is_bounded_in_bytes_too(void **state) {
+        struct fixture *f = *state;
+        struct journal_stats stats;
+        struct journal *journal;
+
+        assert_int_equal(open_journal(f, &(struct journal_config){ .queue_bytes_max = 65536 },
+                                         &journal),
+                        0);
+        fail_for_good(ENOSPC);
+        for (int i = 0; i < 1000; i++)
+                (void) append(f, journal, false);
+        journal_get_stats(journal, &stats);
+        assert_in_range(stats.queued_bytes, 32768, 65536 + 4096);
+        assert_true(stats.dropped > 900);
+        atomic_store(&countdown, 0);
+        run_until_stored(f, journal, stats.queued);
+        assert_int_equal(f->lost, stats.dropped);
+        journal_get_stats(journal, &stats);
+        assert_int_equal(stats.queued_bytes, 0);
+        journal_close(journal);
+}
+
+static void keep_app(struct fixture *f) {
+        const struct journal_entry entry = {
+                .document_kind = "app", .document_id = "shop", .document = "{}"
+        };
+        struct journal *journal;
+
+        assert_int_equal(open_journal(f, NULL, &journal), 0);
+        assert_int_equal(append(f, journal, false), 0);
+        assert_int_equal(journal_append(journal, &entry), 0);
+        run_until_stored(f, journal, 1);
+        journal_close(journal);
+        f->published = f->last = 0;
+}
+
+static void what_cannot_be_opened_is_shown_and_stored_later(void **state) {
+        struct fixture *f = *state;
+        struct journal_stats stats;
+        struct journal *journal;
+        uint64_t first;
+
+        keep_app(f);
+        fail_for_good(EROFS);
+        assert_int_equal(open_journal(f, &(struct journal_config){ .queue_max = 10 }, &journal),
+                        -EROFS);
+        assert_non_null(journal);
+        first = journal_last_seq(journal) + 1;
+        assert_true(first > UINT64_C(1) << 50);
+        assert_int_equal(append(f, journal, true), -ENOSPC);
+        for (int i = 0; i < 13; i++)
+                assert_int_equal(append(f, journal, false), 0);
+        while (f->published < 13) /* now, on no disk */
+                turn(f);
+        journal_get_stats(journal, &stats);
+        assert_true(stats.memory && stats.failing);
+        assert_int_equal(stats.dropped, 3);
+
+        atomic_store(&countdown, 0);
+        run_until_stored(f, journal, 13);
+        while (f->lost < 3)
+                turn(f);
+        assert_int_equal(append(f, journal, true), 0);
+        run_until_stored(f, journal, 14);
+        assert_int_equal(f->n_acknowledged, 1);
+        assert_int_equal(f->n_documents, 1);
+        assert_false(f->gap);
+        journal_close(journal);
+        assert_int_equal(number(f, "SELECT count(*) FROM events"), 1 + 10 + 1 + 1);
+        assert_int_equal(number(f, "SELECT value FROM meta"), first + 14);
+        assert_false(is_stored(f, first + 2)); /* the oldest went */
+        assert_true(is_stored(f, first + 3));
+}
+
+static void a_newer_database_stays_as_it_is_and_events_are_shown(void **state) {
+        struct fixture *f = *state;
+        struct journal_stats stats;
+        struct journal *journal;
+
+        keep_app(f);
+        run_sql(f, "PRAGMA user_version = 99; CREATE TABLE later (a); DROP TABLE meta");
+        assert_int_equal(open_journal(f, NULL, &journal), -EPROTONOSUPPORT);
+        assert_non_null(journal);
+        assert_int_equal(append(f, journal, true), -ENOSPC);
+        assert_int_equal(append(f, journal, false), 0);
+        while (f->published < 1)
+                turn(f);
+        do { /* tried again, with the same end */
+                turn(f);
+                journal_get_stats(journal, &stats);
+        } while (stats.write_errors < 3);
+        assert_int_equal(stats.last_error, -EPROTONOSUPPORT);
+        assert_int_equal(journal_stop(journal), 1);
+        journal_close(journal);
+        assert_int_equal(number(f, "PRAGMA user_version"), 99);
+        assert_int_equal(number(f, "SELECT count(*) FROM events"), 1);
+}
+
+/* Random bytes where the events are, in whole pages. */
+static void damage(const struct fixture *f) {
+        unsigned char page[4096];
+        struct stat st;
+        int fd;
+
+        fd = open(f->path, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        for (off_t at = st.st_size / 2; at < st.st_size; at += (off_t) sizeof(page)) {
+                for (size_t i = 0; i < sizeof(page); i++)
+                        page[i] = (unsigned char) ((unsigned long) at * 31 + i * 7919 + 13);
+                assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
+        }
+        (void) close(fd);
+}
+
+static void fill_up(struct fixture *f, uint64_t n) {
+        struct journal *journal;
+
+        assert_int_equal(open_journal(f, NULL, &journal), 0);
+        for (uint64_t i = 0; i < n; i++)
+                assert_int_equal(append(f, journal, false), 0);
+        run_until_stored(f, journal, n);
+        journal_close(journal);
+        f->published = f->last = 0;
+}
+
+static void of_a_corrupt_database_all_but_the_events_is_kept(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal;
+
+        keep_app(f);
+        fill_up(f, 2000);
+        damage(f);
+        assert_int_equal(open_journal(f, NULL, &journal), -EUCLEAN);
+        assert_true(journal_last_seq(journal) > 2001);
+        assert_int_equal(append(f, journal, true), 0);
+        run_until_stored(f, journal, 1);
+        journal_close(journal);
+        assert_int_equal(number(f, "SELECT count(*) FROM documents WHERE id = 'shop'"), 1);
+        assert_int_equal(number(f, "SELECT count(*) FROM events"), 1);
+}
+
+static void one_that_breaks_while_in_use_is_replaced_and_no_number_repeats(void **state) {
+        struct fixture *f = *state;
+        struct journal_stats stats;
+        struct journal *journal;
+        uint64_t n = 0;
+
+        keep_app(f);
+        fill_up(f, 2000);
+        assert_int_equal(open_journal(f, NULL, &journal), 0);
+        f->last = journal_last_seq(journal);
+        turn(f);
+        run_sql(f, "PRAGMA wal_checkpoint(TRUNCATE)");
+        damage(f);
+        do {
+                assert_int_equal(append(f, journal, false), 0);
+                run_until_stored(f, journal, ++n);
+                journal_get_stats(journal, &stats);
+        } while (!stats.renewed && n < 1000);
+        assert_true(stats.renewed);
+        assert_int_equal(append(f, journal, true), 0);
+        run_until_stored(f, journal, n + 1);
+        assert_int_equal(f->n_acknowledged, 1);
+        assert_false(f->gap);
+        journal_close(journal);
+        assert_true(is_stored(f, f->acknowledged[0]));
+        assert_int_equal(number(f, "SELECT count(*) FROM documents WHERE id = 'shop'"), 1);
+}
+
+static void a_torn_log_loses_only_what_was_torn(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal;
+        char wal[80];
+        struct stat st;
+        pid_t pid;
+
+        (void) snprintf(wal, sizeof(wal), "%s-wal", f->path);
+        pid = fork();
+        if (pid == 0) { /* dies with a log that is not folded in */
+                sd_event_unref(f->event);
+                (void) sd_event_new(&f->event);
+                (void) open_journal(f, NULL, &journal);
+                for (uint64_t i = 0; i < 20; i++) {
+                        (void) append(f, journal, false);
+                        run_until_stored(f, journal, i + 1);
+                }
+                _exit(0);
+        }
+        (void) waitpid(pid, NULL, 0);
+        assert_int_equal(stat(wal, &st), 0);
+        assert_int_equal(truncate(wal, st.st_size - 5000), 0);
+        assert_int_equal(open_journal(f, NULL, &journal), 0);
+        assert_in_range(journal_last_seq(journal), 15, 19);
+        assert_int_equal(append(f, journal, true), 0);
+        run_until_stored(f, journal, 1);
+        journal_close(journal);
+        assert_true(is_stored(f, f->acknowledged[0]));
+}
+
+static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
+        uint64_t *result = userdata;
+
+        assert_int_equal(error, 0);
+        *result = n;
+}
+
+static void a_damaged_row_does_not_hide_the_others(void **state) {
+        struct fixture *f = *state;
+        uint64_t n = UINT64_MAX;
+        struct journal_stats stats;
+        struct journal *journal;
+
+        fill_up(f, 10);
+        run_sql(f,
+                        "UPDATE events SET details = '{' WHERE seq = 3;"
+                        " UPDATE events SET kind = 'none' WHERE seq = 7");
+        assert_int_equal(open_journal(f, NULL, &journal), 0);
+        assert_int_equal(
+                        journal_read(journal, &(struct journal_query){ .limit = 8 }, page_done, &n),
+                        0);
+        while (n == UINT64_MAX)
+                turn(f);
+        assert_int_equal(n, 8);
+        do
+                journal_get_stats(journal, &stats);
+        while (stats.unreadable == 0);
+        assert_int_equal(stats.unreadable, 2);
+        journal_close(journal);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_full_disk_at_any_operation_loses_nothing),
+                cmocka_unit_test(a_broken_disk_at_any_operation_loses_nothing),
+                cmocka_unit_test(a_disk_that_stays_full_for_a_while_loses_nothing),
+                TEST(what_is_lost_is_what_the_gaps_say),
+                TEST(the_queue_is_bounded_in_bytes_too),
+                TEST(what_cannot_be_opened_is_shown_and_stored_later),
+                TEST(a_newer_database_stays_as_it_is_and_events_are_shown),
+                TEST(of_a_corrupt_database_all_but_the_events_is_kept),
+                TEST(one_that_breaks_while_in_use_is_replaced_and_no_number_repeats),
+                TEST(a_torn_log_loses_only_what_was_torn),
+                TEST(a_damaged_row_does_not_hide_the_others),
+        };
+
+        return RUN_TESTS(tests);
+}
