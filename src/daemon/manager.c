@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
+#include "engine/tracer.h"
 
 #define HEARTBEAT_US    (500 * USEC_PER_MSEC)
 #define FEED_EVENTS_MAX 65536
@@ -351,6 +352,12 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .source_stats = manager_source_stats,
                 .userdata = manager,
         };
+        r = manager_add_tracer(manager);
+        if (r < 0)
+                return r;
+        manager->api.tracer = manager->own_traces;
+        manager->api.spans = tracer_spans(manager->own_traces);
+        manager->source_env.spans = manager->api.spans;
         r = manager_build_faces(manager);
         if (r < 0)
                 return r;
@@ -393,6 +400,7 @@ struct manager *manager_free(struct manager *manager) {
         actions_free(manager->actions);
         manager_free_tokens(manager);
         tracker_free(manager->tracker);
+        tracer_free(manager->own_traces);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);
         counters_free(manager->counters);
