@@ -254,9 +254,13 @@ static int manager_build_core(struct manager *manager) {
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the engine: %m");
 
+        r = manager_add_tracer(manager);
+        if (r < 0)
+                return r;
         manager->source_env = (struct source_env){
                 .event = manager->event,
                 .curl = manager->curl,
+                .spans = tracer_spans(manager->own_traces),
                 .post = on_fact,
                 .answer = manager_source_answered,
                 .userdata = manager,
@@ -351,13 +355,10 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .app_changed = manager_app_changed,
                 .source_stats = manager_source_stats,
                 .userdata = manager,
+                .tracer = manager->own_traces,
+                .spans = tracer_spans(manager->own_traces),
+                .request_log = manager->config.request_log,
         };
-        r = manager_add_tracer(manager);
-        if (r < 0)
-                return r;
-        manager->api.tracer = manager->own_traces;
-        manager->api.spans = tracer_spans(manager->own_traces);
-        manager->source_env.spans = manager->api.spans;
         r = manager_build_faces(manager);
         if (r < 0)
                 return r;

@@ -42,7 +42,7 @@ struct span {
 };
 
 static struct queue *queue_of(struct spans *spans) {
-        return (struct queue *) spans;
+        return CONTAINER_OF(spans, struct queue, spans);
 }
 
 int spans_new(struct spans **ret_spans) {
@@ -144,7 +144,7 @@ void spans_leave(struct spans *spans) {
 }
 
 const struct trace_context *spans_current(const struct spans *spans) {
-        return spans ? ((const struct queue *) spans)->current : NULL;
+        return spans ? ((const struct queue *) (const void *) spans)->current : NULL;
 }
 
 /* ---- a span ---- */
