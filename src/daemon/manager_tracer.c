@@ -1,5 +1,7 @@
 /* The daemon's own traces: off, or sent to where the environment says. */
 
+#include <string.h>
+
 #include "base/log.h"
 #include "daemon/manager_internal.h"
 #include "engine/tracer.h"
@@ -10,6 +12,22 @@ static const char *from_environment(const char *name) {
 
 static void on_warning(const char *text, void *userdata) {
         log_warn("Traces: %s", text);
+}
+
+/* Where to, without what people may have put there to prove who they are. */
+static void tell(const struct tracer_config *tracing) {
+        const char *host, *at;
+
+        if (!tracing->url)
+                return;
+        if (tracing->disabled) {
+                log_info("Traces go nowhere, as the environment says");
+                return;
+        }
+        host = strstr(tracing->url, "://") + strlen("://");
+        at = memrchr(host, '@', strcspn(host, "/?#"));
+        host = at ? at + 1 : host;
+        log_info("Traces go to %.*s", (int) strcspn(host, "?#"), host);
 }
 
 int manager_add_tracer(struct manager *manager) {
@@ -36,10 +54,7 @@ void manager_configure_tracer(struct manager *manager, const struct config *conf
                 (void) log_error_errno(r, "Cannot set up traces: %m");
                 return;
         }
-        if (tracing.url)
-                log_info("Traces go to %s%s",
-                                tracing.disabled ? "nobody, as the environment has it; else " : "",
-                                tracing.url);
+        tell(&tracing);
         tracer_configure(manager->own_traces, config->tracing == TRACER_OFF ? NULL : &tracing);
         manager->tracing = config->tracing;
         tracer_config_done(&tracing);

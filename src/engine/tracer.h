@@ -39,16 +39,16 @@ struct tracer_config {
  * PROTOCOL}, OTEL_EXPORTER_JAEGER_AGENT_HOST, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
  * OTEL_TRACES_{SAMPLER,SAMPLER_ARG,EXPORTER}, OTEL_SDK_DISABLED.
  *
- * @get:      getenv(), or one for tests
+ * @get_variable: getenv(), or one for tests
  * @node:     host.name
- * @warn:     called with a sentence for each variable that is not understood, which is as if it
+ * @on_warning: called with a sentence for each variable that is not understood, which is as if it
  *            were not set; no value of a header is in it
  *
  * Return: 0; -ENOMEM.
  */
 int tracer_config_load(enum tracer_kind kind, const char *node,
-                const char *(*get)(const char *name),
-                void (*warn)(const char *text, void *userdata), void *userdata,
+                const char *(*get_variable)(const char *name),
+                void (*on_warning)(const char *text, void *userdata), void *userdata,
                 struct tracer_config *ret_config);
 void tracer_config_done(struct tracer_config *config);
 

@@ -243,10 +243,11 @@ static int load_resource(struct loader *loader, const char *node) {
                         &loader->resource, "{\"key\":\"host.name\",\"value\":{\"stringValue\":\"");
         if (r >= 0)
                 r = span_text(&loader->resource, node, SPAN_VALUE_MAX);
-        if (r >= 0)
+        if (r >= 0) {
                 r = buf_printf(&loader->resource,
                                 "\"}},{\"key\":\"service.version\",\"value\":{\"stringValue\":\"%s\"}}",
                                 VIRTWATCH_VERSION);
+        }
         if (r >= 0 && name)
                 r = add_resource(loader, "service.name", name);
         if (r >= 0 && text)
@@ -315,12 +316,13 @@ static void load_sampling(struct loader *loader) {
 
 /* NOLINTNEXTLINE(readability-function-size): where to, for whom, from where, to whom */
 int tracer_config_load(enum tracer_kind kind, const char *node,
-                const char *(*env)(const char *name),
-                void (*warned)(const char *text, void *userdata), void *userdata,
+                const char *(*get_variable)(const char *name),
+                void (*on_warning)(const char *text, void *userdata), void *userdata,
                 struct tracer_config *ret_config) {
-        struct loader loader = {
-                .get = env, .warn = warned, .userdata = userdata, .resource = BUF_INIT(RESOURCE_MAX)
-        };
+        struct loader loader = { .get = get_variable,
+                .warn = on_warning,
+                .userdata = userdata,
+                .resource = BUF_INIT(RESOURCE_MAX) };
         int r;
 
         r = load_url(&loader, kind);

@@ -28,8 +28,23 @@ static void check_written(const struct trace_context *context) {
         assert(json_validate(text.data, text.size, 8, &offset) == 0);
 }
 
+static void check_taken(const char *text, const char *rest, struct trace_context *context) {
+        char parent[TRACE_PARENT_MAX];
+
+        (void) trace_parent_format(context, parent);
+        assert(strlen(text) >= strlen(parent));
+        assert(memcmp(text + 2, parent + 2, 51) == 0); /* all but version and flags */
+        if (trace_state_take(context, rest) >= 0) {
+                assert(!context->state[0] || strcmp(context->state, rest) == 0);
+                assert(!strpbrk(context->state, "\r\n"));
+        } else {
+                assert(!context->state[0]);
+        }
+        check_written(context);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        char text[2048], parent[TRACE_PARENT_MAX], *rest;
+        char text[2048], *rest;
         struct trace_context context;
 
         if (size >= sizeof(text))
@@ -39,17 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         rest = strchrnul(text, '\n');
         if (*rest)
                 *rest++ = '\0';
-        if (trace_parent_parse(text, &context) < 0)
-                return 0;
-        (void) trace_parent_format(&context, parent);
-        assert(strlen(text) >= strlen(parent));
-        assert(memcmp(text + 2, parent + 2, 51) == 0); /* all but version and flags */
-        if (trace_state_take(&context, rest) >= 0) {
-                assert(!context.state[0] || strcmp(context.state, rest) == 0);
-                assert(!strpbrk(context.state, "\r\n"));
-        } else {
-                assert(!context.state[0]);
-        }
-        check_written(&context);
+        if (trace_parent_parse(text, &context) >= 0)
+                check_taken(text, rest, &context);
         return 0;
 }
