@@ -20,7 +20,9 @@ struct prober;
 struct refusals;
 struct rollups;
 struct sampler;
+struct spans;
 struct tokens;
+struct tracer;
 struct tracker;
 
 struct api_source_stats {
@@ -35,6 +37,14 @@ enum api_compat {
         API_COMPAT_BOTH = 3,
 };
 
+/* Whether each request is a line of the log, and at which level. What monitors ask again and again,
+ * and get, is debug at most. */
+enum api_request_log {
+        API_REQUEST_LOG_OFF,
+        API_REQUEST_LOG_DEBUG,
+        API_REQUEST_LOG_INFO,
+};
+
 struct api_context {
         sd_event *event;
         struct tracker *tracker; /* inventory, sources */
@@ -45,6 +55,9 @@ struct api_context {
         struct analytics *analytics; /* NULL: not configured, as there are no logs to count */
         struct rollups *rollups;     /* NULL with it */
         enum api_compat compat;
+        struct tracer *tracer; /* NULL: there is none */
+        struct spans *spans;   /* its; NULL with it */
+        enum api_request_log request_log;
         struct apps *apps;
         struct actions *actions; /* what may be asked to be done to workloads; NULL: nothing */
         struct node *node;       /* this host; NULL: it is not read */

@@ -170,6 +170,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
                 request->waiting->request = NULL;
         list_remove(&request->list);
         http_caller_done(&request->caller);
+        http_log_ended(request);
         free(request->id);
         free(request->refusal);
         free(request->answer);
@@ -241,6 +242,7 @@ static void on_refused(enum http_method method, unsigned int status, void *userd
 
         http_metrics_count(listener->http->metrics, http_method_to_string(method), "_other", status,
                         USEC_INFINITY);
+        http_log_refused(listener->http, http_method_to_string(method), status);
 }
 
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **context,
@@ -353,6 +355,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         sse_heartbeat(http);
         sse_samples_heartbeat(http);
         expire_requests(http);
+        http_log_flush(http);
         (void) sd_event_source_set_time_relative(source, http->config.sse_heartbeat_us);
         (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
@@ -509,6 +512,7 @@ int http_new(const struct http_config *config, const struct api_context *api,
         http->group = group ? group->gr_gid : (gid_t) -1;
         http->config = *config;
         http->api = api;
+        http->log_limit = (struct log_ratelimit) HTTP_LOG_LIMIT;
         list_init(&http->requests);
         list_init(&http->sse);
         list_init(&http->sample_streams);

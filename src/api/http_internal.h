@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/listen.h"
+#include "base/log.h"
 
 struct http;
 struct http_route;
@@ -51,6 +52,8 @@ struct http_request {
         size_t answer_size;
         unsigned int answer_status;
         const char *answer_type;
+        char *path;                /* as asked, without the query, cut; NULL: nobody wants it */
+        struct span *span;         /* NULL: traces are off */
         struct http_wait *waiting; /* whose answer is under way */
 };
 
@@ -90,6 +93,7 @@ struct http {
         struct http_metrics *metrics;
         struct http_watch *watch; /* answers while the loop cannot */
         unsigned int n_gzip;      /* compressed bodies under way */
+        struct log_ratelimit log_limit;
         bool closing;
 };
 
@@ -127,6 +131,22 @@ const char *http_header(struct http_request *request, const char *name);
 /** All fields of that name as one list, cut at @text's size. Return: @text; NULL: there is none. */
 const char *http_header_list(
                 struct http_request *request, const char *name, char text[static HTTP_FIELD_MAX]);
+
+/** Its path with "{id}" in place of what was asked; NULL: there is none. */
+const char *http_route_path(const struct http_request *request);
+/** Everybody may ask it: monitors do. */
+bool http_route_is_public(const struct http_request *request);
+
+/* http_log.c: each request as a line of the log, and as a span. */
+/** Lines at most: with four periods in any 30 s they stay below 1,000, the daemon's own beside. */
+#define HTTP_LOG_LIMIT \
+        { .interval_us = 10 * USEC_PER_SEC, .burst = 240 }
+void http_log_begun(struct http_request *request, const char *url);
+void http_log_ended(struct http_request *request);
+/** One that was refused before it was one. */
+void http_log_refused(struct http *http, const char *method, unsigned int status);
+/** Say how many lines were held back, once they are no more. */
+void http_log_flush(struct http *http);
 
 /* sse.c */
 enum MHD_Result sse_open(struct http_request *request);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "model/spans.h"
 
 enum {
         ON_GET,
@@ -140,6 +141,14 @@ static const char *allowed_methods(const struct http_route *route, char text[sta
                 n += (size_t) snprintf(text + n, METHODS_MAX - n, "%s%s", n ? ", " : "", names[i]);
         }
         return text;
+}
+
+const char *http_route_path(const struct http_request *request) {
+        return request->route ? request->route->path : NULL;
+}
+
+bool http_route_is_public(const struct http_request *request) {
+        return request->route && request->route->is_public;
 }
 
 /* Metrics and health are new each time; what is left are the objects of the API. */
@@ -453,10 +462,12 @@ void http_error_later(struct http_wait *wait, unsigned int status, const char *c
 enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
                 const char *upload, size_t *upload_size) {
         size_t size = *upload_size;
+        enum MHD_Result r;
 
         if (!request->begun) {
                 request->begun = true;
                 request->method = http_method_to_string(http_method_from_string(method));
+                http_log_begun(request, url);
                 return MHD_YES; /* the headers; MHD calls again for a body, or without one */
         }
         if (size > 0) {
@@ -466,5 +477,10 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
         if (request->answer)
                 return http_answer(request, request->answer_status, request->answer_type,
                                 request->answer, request->answer_size);
-        return dispatch(request, url, method);
+        if (!request->span)
+                return dispatch(request, url, method);
+        spans_enter(request->http->api->spans, span_context(request->span));
+        r = dispatch(request, url, method);
+        spans_leave(request->http->api->spans);
+        return r;
 }

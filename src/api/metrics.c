@@ -10,6 +10,7 @@
 #include "api/metrics_node.h"
 #include "api/metrics_probe.h"
 #include "api/metrics_proxy.h"
+#include "api/metrics_trace.h"
 #include "api/metrics_workload.h"
 #include "base/clock.h"
 #include "engine/counters.h"
@@ -304,6 +305,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         metrics_probe(&exposition, api);
         metrics_proxy(&exposition, api);
         token_series(&exposition, api);
+        metrics_trace(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
 
         /* half a text would be read as a whole one */

@@ -96,11 +96,19 @@ static char *shown(const char *text) {
 static void short_name(const char *name, char text[static 64]) {
         size_t n = 0;
 
+        name += *name == '#';
         if (text_starts_with(name, "VIRTWATCH_"))
                 name += strlen("VIRTWATCH_");
         for (; name[n] && n < 63; n++)
                 text[n] = (char) (name[n] >= 'A' && name[n] <= 'Z' ? name[n] - 'A' + 'a' : name[n]);
         text[n] = '\0';
+}
+
+static const char *target_of(const struct log_field *fields, size_t n_fields) {
+        for (size_t i = 0; i < n_fields; i++)
+                if (strcmp(fields[i].name, LOG_TARGET_FIELD) == 0)
+                        return fields[i].value;
+        return program_invocation_short_name;
 }
 
 static void write_text(enum log_level level, const struct log_field *fields, size_t n_fields,
@@ -111,10 +119,13 @@ static void write_text(enum log_level level, const struct log_field *fields, siz
         char time[CLOCK_RFC3339_MAX], name[64];
 
         (void) buf_printf(&line, "%s %s %s: %s", clock_format_rfc3339(clock_realtime_us(), time),
-                        padded[level], program_invocation_short_name, clean ? clean : "");
+                        padded[level], target_of(fields, n_fields), clean ? clean : "");
         for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++) {
-                _cleanup_(freep) char *value = shown(fields[i].value);
+                _cleanup_(freep) char *value = NULL;
 
+                if (strcmp(fields[i].name, LOG_TARGET_FIELD) == 0)
+                        continue;
+                value = shown(fields[i].value);
                 short_name(fields[i].name, name);
                 (void) buf_printf(&line, " %s=%s", name, value ? value : "");
         }
@@ -128,21 +139,31 @@ static void add_clean(struct json_object *object, const char *name, const char *
                 (void) json_add_string(object, name, clean);
 }
 
+static void add_json_field(struct json_object *object, const struct log_field *field) {
+        char name[64];
+
+        short_name(field->name, name);
+        if (field->name[0] == '#')
+                (void) json_add(object, name, json_object_new_double_s(0, field->value));
+        else
+                add_clean(object, name, field->value, VALUE_MAX_BYTES);
+}
+
 static void write_json(enum log_level level, const struct log_field *fields, size_t n_fields,
                 const char *message) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         _cleanup_(buf_done) struct buf line = BUF_INIT(SIZE_MAX / 2);
-        char time[CLOCK_RFC3339_MAX], name[64];
+        static const char *const names[] = { "ERROR", "WARN", "INFO", "DEBUG", "TRACE" };
+        char time[CLOCK_RFC3339_MAX];
 
         (void) json_add_string(
                         object, "timestamp", clock_format_rfc3339(clock_realtime_us(), time));
-        (void) json_add_string(object, "level", levels[level]);
-        (void) json_add_string(object, "target", program_invocation_short_name);
+        (void) json_add_string(object, "level", names[level]);
+        (void) json_add_string(object, "target", target_of(fields, n_fields));
         add_clean(object, "message", message, MESSAGE_MAX_BYTES);
-        for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++) {
-                short_name(fields[i].name, name);
-                add_clean(object, name, fields[i].value, VALUE_MAX_BYTES);
-        }
+        for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++)
+                if (strcmp(fields[i].name, LOG_TARGET_FIELD) != 0)
+                        add_json_field(object, &fields[i]);
         if (buf_append_str(&line, json_text(object)) >= 0)
                 write_line(&line);
 }
@@ -179,7 +200,8 @@ static void write_journal(enum log_level level, int error, const char *file, int
         if (error < 0)
                 add_field(&entry, "ERRNO=%i", -error);
         for (size_t i = 0; i < n_fields && i < LOG_FIELDS_MAX; i++)
-                add_field(&entry, "%s=%s", fields[i].name, fields[i].value);
+                add_field(&entry, "%s=%s", fields[i].name + (fields[i].name[0] == '#'),
+                                fields[i].value);
         (void) sd_journal_sendv(entry.fields, entry.n);
         for (int i = 0; i < entry.n; i++)
                 free(entry.fields[i].iov_base);

@@ -22,12 +22,15 @@ enum log_target {
 
 /* A field; the name is upper case, as the journal wants it ("VIRTWATCH_WORKLOAD"). */
 struct log_field {
-        const char *name;
+        const char *name;  /* LOG_NUMBER("NAME"): the value is a number, and is one in JSON too */
         const char *value; /* hostile text is fine: control characters are escaped on the way out,
                             * bytes that are no UTF-8 replaced, long text is cut */
 };
 
-#define LOG_FIELDS_MAX 16 /* further ones are left out */
+#define LOG_NUMBER(name) "#" name
+/* The field that stands in place of the program's name, as "virtwatchd::api". */
+#define LOG_TARGET_FIELD "VIRTWATCH_TARGET"
+#define LOG_FIELDS_MAX   16 /* further ones are left out */
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

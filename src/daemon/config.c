@@ -88,6 +88,7 @@ int config_init(struct config *config) {
                 .sse_readers_max = 2048,
                 .log_level = LOG_LEVEL_INFO,
                 .log_target = LOG_TARGET_AUTO,
+                .request_log = API_REQUEST_LOG_INFO,
         };
         char host[CONFIG_HOST_MAX];
 

@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "base/log.h"
 #include "daemon/config_faults.h"
+#include "engine/tracer.h"
 #include "model/access_line.h"
 #include "model/exit.h"
 
@@ -161,8 +162,10 @@ struct config {
         char *bus;         /* dbus.bus: system (default) | user | none */
         char *bus_address; /* dbus.address; wins over bus; NULL, set by "": none */
 
-        enum log_level log_level;   /* logging.level */
-        enum log_target log_target; /* logging.format: auto | text | json | journal */
+        enum log_level log_level;         /* logging.level */
+        enum log_target log_target;       /* logging.format: auto | text | json | journal */
+        enum api_request_log request_log; /* logging.requests: info (default) | debug | off */
+        enum tracer_kind tracing; /* logging.tracing: off (default) | OpenTelemetry | Jaeger */
 };
 
 /** Fill with defaults. Return: 0; -ENOMEM. */

@@ -189,6 +189,36 @@ static int parse_compat(
         return -EINVAL;
 }
 
+static const char *const request_words[] = { [API_REQUEST_LOG_OFF] = "off",
+        [API_REQUEST_LOG_DEBUG] = "debug",
+        [API_REQUEST_LOG_INFO] = "info" };
+
+static int parse_request_log(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        for (size_t i = 0; i < ARRAY_SIZE(request_words); i++) {
+                if (strcmp(text, request_words[i]) == 0) {
+                        *(enum api_request_log *) field = (enum api_request_log) i;
+                        return 0;
+                }
+        }
+        diag_set(diag, diag->line, diag->column, "%s is info, debug or off, not '%s'", key->name,
+                        text);
+        return -EINVAL;
+}
+
+static int parse_tracing(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        int r = tracer_kind_from_string(text);
+
+        if (r < 0) {
+                diag_set(diag, diag->line, diag->column,
+                                "%s is OpenTelemetry, Jaeger or off, not '%s'", key->name, text);
+                return -EINVAL;
+        }
+        *(enum tracer_kind *) field = (enum tracer_kind) r;
+        return 0;
+}
+
 static const char *const duration_words[] = { [ACCESS_DURATION_AUTO] = "auto",
         [ACCESS_DURATION_SECONDS] = "s",
         [ACCESS_DURATION_MS] = "ms",
@@ -273,6 +303,8 @@ static const struct {
         { parse_log_target, CONFIG_WORD },
         { parse_compat, CONFIG_WORD },
         { parse_duration_unit, CONFIG_WORD },
+        { parse_request_log, CONFIG_WORD },
+        { parse_tracing, CONFIG_WORD },
 };
 
 enum config_type config_key_type(const struct config_key *key) {
@@ -293,6 +325,10 @@ const char *config_key_word(const struct config_key *key, const void *field) {
                 return compat_words[*(const enum api_compat *) field];
         if (key->parse == parse_duration_unit)
                 return duration_words[*(const enum access_duration *) field];
+        if (key->parse == parse_request_log)
+                return request_words[*(const enum api_request_log *) field];
+        if (key->parse == parse_tracing)
+                return tracer_kind_to_string(*(const enum tracer_kind *) field);
         return NULL;
 }
 
@@ -366,6 +402,8 @@ static const struct config_key keys[] = {
         KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "dbus.address", parse_optional, bus_address, 0, 0, false),
         KEY("logging.level", parse_log_level, log_level, 0, 0, false),
         KEY("logging.format", parse_log_target, log_target, 0, 0, false),
+        KEY("logging.requests", parse_request_log, request_log, 0, 0, false),
+        KEY("logging.tracing", parse_tracing, tracing, 0, 0, false),
 };
 /* clang-format on */
 

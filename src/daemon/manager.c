@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
+#include "engine/tracer.h"
 
 #define FEED_EVENTS_MAX 65536
 #define FEED_BYTES_MAX  (64U << 20) /* in a storm: more than a second of it */
@@ -254,9 +255,13 @@ static int manager_build_core(struct manager *manager) {
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the engine: %m");
 
+        r = manager_add_tracer(manager);
+        if (r < 0)
+                return r;
         manager->source_env = (struct source_env){
                 .event = manager->event,
                 .curl = manager->curl,
+                .spans = tracer_spans(manager->own_traces),
                 .post = on_fact,
                 .answer = manager_source_answered,
                 .userdata = manager,
@@ -352,6 +357,9 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                 .app_changed = manager_app_changed,
                 .source_stats = manager_source_stats,
                 .userdata = manager,
+                .tracer = manager->own_traces,
+                .spans = tracer_spans(manager->own_traces),
+                .request_log = manager->config.request_log,
         };
         r = manager_build_faces(manager);
         if (r < 0)
@@ -403,6 +411,7 @@ struct manager *manager_free(struct manager *manager) {
         actions_free(manager->actions);
         manager_free_tokens(manager);
         tracker_free(manager->tracker);
+        tracer_free(manager->own_traces);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);
         counters_free(manager->counters);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "daemon/manager_internal.h"
+#include "engine/tracer.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -78,6 +79,7 @@ int manager_add_actions(struct manager *manager) {
                                         .limits = limits,
                                         .slug = manager_slug_of,
                                         .record = manager_post,
+                                        .spans = tracer_spans(manager->own_traces),
                                         .userdata = manager,
                         },
                         &manager->actions);

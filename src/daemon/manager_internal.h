@@ -27,6 +27,7 @@
 struct access_log;
 struct analytics;
 struct rollups;
+struct tracer;
 
 #define MANAGER_SOURCES_MAX  32
 #define MANAGER_METERS_MAX   32
@@ -71,6 +72,8 @@ struct manager {
         struct feed *feed;
         struct counters *counters;
         struct curl_glue *curl;
+        struct tracer *own_traces;
+        enum tracer_kind tracing; /* as it is configured now */
         struct tracker *tracker;
         struct source_env source_env;
         struct manager_source sources[MANAGER_SOURCES_MAX];
@@ -197,6 +200,12 @@ void manager_free_analytics(struct manager *manager);
 
 /** What this build and configuration offer, for the faces. */
 void manager_name_features(struct manager *manager);
+
+/* manager_tracer.c: the daemon's own traces, and lines of requests. */
+/** Logs. Return: 0 or negative errno. */
+int manager_add_tracer(struct manager *manager);
+/** What did not change is not touched. */
+void manager_configure_tracer(struct manager *manager, const struct config *config);
 
 /* manager_actions.c: what operators ask to be done to workloads. */
 /** Logs. Return: 0 or negative errno. */

@@ -198,6 +198,7 @@ static void commit(struct manager *manager, struct change *change) {
         manager_host_meter_commit(manager, TAKE_PTR(change->host_meter));
         (void) manager_analytics_commit(manager, TAKE_PTR(change->analytics));
         manager->api.compat = config->compat;
+        manager_configure_tracer(manager, config);
         log_set_level(config->log_level);
         log_set_target(config->log_target);
 

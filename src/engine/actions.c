@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "engine/tracker.h"
 #include "loop/timer.h"
+#include "model/spans.h"
 
 struct running {
         struct list list; /* in actions->running, oldest first */
@@ -20,6 +21,8 @@ struct running {
         enum event_kind kind;
         struct action action;
         char asked_by[ACTIONS_ASKED_BY_MAX];
+        struct trace_context context; /* of who asked */
+        bool traced;                  /* it has one */
         bool recording; /* the journal has the request, and will say when it is durable */
         bool over;      /* its outcome has been told; the journal still holds it */
         void (*done)(const struct actions_outcome *outcome, void *userdata);
@@ -307,8 +310,12 @@ static void on_recorded(struct event *event, void *userdata) {
                 return;
         }
         expect_end(running, workload);
+        if (running->traced)
+                spans_enter(actions->hooks.spans, &running->context);
         r = actions->hooks.control(
                         workload, &running->action, running->ticket, actions->hooks.userdata);
+        if (running->traced)
+                spans_leave(actions->hooks.spans);
         if (r < 0)
                 finish(running, r, NULL);
         arm(actions);
@@ -405,6 +412,9 @@ int actions_begin(struct actions *actions, const struct actions_request *request
                                 "the journal takes no more now, so nothing was done");
         running->done = done;
         running->userdata = userdata;
+        running->traced = spans_current(actions->hooks.spans) != NULL;
+        if (running->traced)
+                running->context = *spans_current(actions->hooks.spans);
         arm(actions);
         return 0;
 }

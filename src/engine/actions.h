@@ -37,6 +37,8 @@ struct actions_hooks {
          * negative errno. */
         int (*record)(struct event *event, void (*done)(struct event *event, void *userdata),
                         void *done_userdata, void *userdata);
+        struct spans *spans; /* what is asked of a source belongs to the request's trace; borrowed;
+                                NULL: there are none */
         void *userdata;
 };
 

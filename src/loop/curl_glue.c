@@ -15,6 +15,7 @@ struct curl_glue {
         sd_event_source *reap; /* deferred: deliver what has ended */
         struct list calls;
         size_t n_waiting;
+        struct curl_watch watch;
 };
 
 struct curl_call {
@@ -27,7 +28,9 @@ struct curl_call {
         CURLcode code; /* once it has ended */
         int error;     /* from a callback */
         bool told_headers;
-        bool waiting; /* to be given to libcurl as soon as it can take it */
+        void *mark;              /* of the watch; NULL: it is not told */
+        struct curl_watch watch; /* valid with a mark */
+        bool waiting;            /* to be given to libcurl as soon as it can take it */
 };
 
 static int check_ended(struct curl_glue *glue) {
@@ -87,6 +90,8 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *userdata,
 static struct curl_call *call_free(struct curl_call *call) {
         if (!call)
                 return NULL;
+        if (call->mark)
+                call->watch.cancelled(call->mark, call->watch.userdata);
         list_remove(&call->list);
         call->glue->n_waiting -= call->waiting;
         if (call->easy) {
@@ -127,6 +132,10 @@ static int error_of(const struct curl_call *call, CURLcode code) {
 }
 
 static void call_end(struct curl_call *call, int error, long status) {
+        void *mark = TAKE_PTR(call->mark);
+
+        if (mark)
+                call->watch.done(mark, error, status, call->watch.userdata);
         call->request.on_done(call, error, status, call->body.data ? call->body.data : "",
                         call->body.size, call->request.userdata);
         call_free(call);
@@ -305,6 +314,10 @@ static int set_options(struct curl_call *call, const struct curl_request *reques
         return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
 }
 
+void curl_glue_watch(struct curl_glue *glue, const struct curl_watch *watch) {
+        glue->watch = watch ? *watch : (struct curl_watch){};
+}
+
 int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
                 struct curl_call **ret_call) {
         _cleanup_(call_freep) struct curl_call *call = NULL;
@@ -338,6 +351,10 @@ int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,
                 return -ENOMEM;
         }
 
+        if (glue->watch.begun && request->timeout_us > 0 && !request->unwatched) {
+                call->watch = glue->watch;
+                call->mark = glue->watch.begun(request, glue->watch.userdata);
+        }
         list_append(&glue->calls, &call->list);
         if (ret_call)
                 *ret_call = call;

@@ -9,6 +9,16 @@
 
 struct curl_glue;
 struct curl_call;
+struct curl_request;
+
+/* Who wants to know of transfers, all but streams: those with a timeout. */
+struct curl_watch {
+        /* One has begun. Return: what the other two get; NULL: nothing more is told of it. */
+        void *(*begun)(const struct curl_request *request, void *userdata);
+        void (*done)(void *mark, int error, long status, void *userdata);
+        void (*cancelled)(void *mark, void *userdata);
+        void *userdata;
+};
 
 struct curl_request {
         const char *url;
@@ -18,6 +28,7 @@ struct curl_request {
         const void *body;           /* copied */
         size_t body_size;
         bool http2_prior_knowledge;
+        bool unwatched;      /* not told to the watch */
         bool own_connection; /* made for this transfer, closed after it; shares nothing */
         uint64_t timeout_us; /* whole transfer; 0: none (streams) */
         size_t body_max;     /* refuse longer answers when on_data is NULL */
@@ -42,6 +53,10 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret_glue);
 /** Calls still under way are dropped without on_done. */
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
 DEFINE_FREEP(struct curl_glue, curl_glue_free);
+
+/** Tell @watch (copied; NULL: nobody) of the transfers that begin from now on. One that was told of
+ * before is told of to its end, so what it is told with must outlive the transfers. */
+void curl_glue_watch(struct curl_glue *glue, const struct curl_watch *watch);
 
 /** May be called from within any of the callbacks. Return: 0; -EINVAL; -ENOMEM. */
 int curl_glue_start(struct curl_glue *glue, const struct curl_request *request,

@@ -413,6 +413,7 @@ static int libvirt_start(struct source *source) {
                                 libvirt->uri, libvirt->write, libvirt->mailbox, &libvirt->link);
         if (r < 0)
                 return r;
+        libvirt->link->spans = spans_ref(source->env->spans);
 
         /* Detached: at the end it may hang in a libvirt that hangs; it holds its own reference and
          * cannot post any more. */

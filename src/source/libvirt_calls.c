@@ -175,8 +175,10 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
         struct fact gone = FACT_INIT(FACT_REMOVED);
         virDomainPtr domain;
         virErrorPtr error;
+        struct span *span;
         char type[16];
 
+        span = libvirt_span_begin(link, NULL, "look");
         domain = virDomainLookupByUUIDString(connection, wanted->uuid);
         if (domain) {
                 if (wanted->what == LIBVIRT_LOOK_METADATA)
@@ -184,8 +186,10 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
                 else if (wanted->what == LIBVIRT_LOOK_ALL)
                         post_domain(link, domain, driver_name(connection, type), true);
                 (void) virDomainFree(domain);
+                libvirt_span_end(span, 0, NULL);
                 return;
         }
+        libvirt_span_end(span, wanted->what == LIBVIRT_LOOK_GONE ? 0 : -ENOENT, NULL);
         error = virGetLastError();
         if (wanted->what != LIBVIRT_LOOK_GONE || !error || error->code != VIR_ERR_NO_DOMAIN)
                 return;
@@ -261,13 +265,16 @@ static const char *reason_text(int reason) {
 static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         int ids[LIBVIRT_CALLBACKS_MAX], n = 0, reason = 0, r;
         virConnectPtr connection;
+        struct span *span;
         bool go_on = true;
 
         (void) pthread_mutex_lock(&link->lock);
         link->closed = false;
         (void) pthread_mutex_unlock(&link->lock);
 
+        span = libvirt_span_begin(link, NULL, "open");
         connection = link->write ? virConnectOpen(link->uri) : virConnectOpenReadOnly(link->uri);
+        libvirt_span_end(span, connection ? 0 : -ENOTCONN, NULL);
         if (!connection) {
                 post_state(link, SOURCE_DOWN, virGetLastErrorMessage());
                 return pause_for(link, source_backoff_next(wait_us));
@@ -280,7 +287,9 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         r = libvirt_events_register(link, connection, ids);
         if (r >= 0) {
                 n = r;
+                span = libvirt_span_begin(link, NULL, "list");
                 r = list_domains(link, connection);
+                libvirt_span_end(span, r, NULL);
         }
         if (r >= 0) {
                 *wait_us = 0;

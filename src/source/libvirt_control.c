@@ -19,6 +19,8 @@ struct control {
         struct libvirt_link *link;
         uint64_t ticket;
         struct action action;
+        struct trace_context parent; /* of the request that asked */
+        bool has_parent;
         char uuid[VIR_UUID_STRING_BUFLEN];
 };
 
@@ -157,9 +159,13 @@ static void control_free(struct control *control) {
 static void *control_main(void *userdata) {
         struct control *control = userdata;
         char text[TEXT_MAX] = "";
+        struct span *span;
         int r;
 
+        span = libvirt_span_begin(control->link, control->has_parent ? &control->parent : NULL,
+                        action_verb_to_string(control->action.verb));
         r = run(control, text);
+        libvirt_span_end(span, r, text);
         libvirt_link_answer(control->link, control->ticket, r, text);
         control_free(control);
         return NULL;
@@ -186,6 +192,9 @@ int libvirt_control(struct libvirt_link *link, const struct source_control *aske
         control->link = libvirt_link_ref(link);
         control->ticket = asked->ticket;
         control->action = asked->action;
+        control->has_parent = spans_current(link->spans) != NULL;
+        if (control->has_parent)
+                control->parent = *spans_current(link->spans);
         (void) snprintf(control->uuid, sizeof(control->uuid), "%s", asked->workload->native_id);
 
         /* Detached: it may hang in a libvirt that hangs. */

@@ -3,6 +3,7 @@
 
 #include "source/libvirt_link.h"
 
+#include <libvirt/virterror.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -58,8 +59,34 @@ void libvirt_link_unref(struct libvirt_link *link) {
         (void) pthread_cond_destroy(&link->wake);
         (void) pthread_mutex_destroy(&link->lock);
         fold_free(link->fold);
+        spans_unref(link->spans);
         free(link->uri);
         free(link);
+}
+
+struct span *libvirt_span_begin(
+                struct libvirt_link *link, const struct trace_context *parent, const char *what) {
+        struct span *span;
+
+        if (!spans_on(link->spans))
+                return NULL;
+        span = span_begin(link->spans, parent, SPAN_CLIENT, clock_realtime_us(),
+                        clock_monotonic_us());
+        span_name(span, "libvirt %s", what);
+        span_add(span, "rpc.system", "libvirt");
+        span_add(span, "rpc.method", what);
+        span_add(span, "virtwatch.source", link->uri);
+        return span;
+}
+
+void libvirt_span_end(struct span *span, int error, const char *why) {
+        if (!span)
+                return;
+        if (error < 0) {
+                span_add(span, "error.type", strerrorname_np(-error));
+                span_fail(span, why ? why : virGetLastErrorMessage());
+        }
+        (void) span_end(span, clock_monotonic_us());
 }
 
 void libvirt_letter_free(struct libvirt_letter *letter) {

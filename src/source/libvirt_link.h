@@ -9,6 +9,7 @@
 
 #include "loop/mailbox.h"
 #include "model/fold.h"
+#include "model/spans.h"
 #include "source/source.h"
 
 /* A letter to the loop: a finished fact, or a lifecycle event, which means something only with what
@@ -57,6 +58,7 @@ struct libvirt_link {
         char threshold[512];     /* events thread only: the last block-threshold */
         char *uri;
         bool write;
+        struct spans *spans; /* a reference; NULL: its calls are told nowhere */
 };
 
 int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
@@ -75,6 +77,12 @@ void libvirt_link_post_lifecycle(
 void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, const char *text);
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, enum libvirt_look_for what);
 void libvirt_letter_free(struct libvirt_letter *letter);
+
+/** Any thread: a span of what libvirt is asked, @what in a word. @parent: NULL: nobody asked us. */
+struct span *libvirt_span_begin(
+                struct libvirt_link *link, const struct trace_context *parent, const char *what);
+/** @error: negative: the call failed; @why: NULL: libvirt's last error on this thread. */
+void libvirt_span_end(struct span *span, int error, const char *why);
 
 /** libvirt_calls.c: the calls thread, of a link; holds a reference. */
 void *libvirt_calls_main(void *userdata);

@@ -11,11 +11,13 @@
 
 struct curl_glue;
 struct source;
+struct spans;
 
 /* What a source gets to work with. All borrowed; outlives the source. */
 struct source_env {
         sd_event *event;
         struct curl_glue *curl;
+        struct spans *spans; /* where its own calls are told; NULL: nowhere */
         /* On the loop thread only. @fact is borrowed for the call. */
         void (*post)(struct source *source, const struct fact *fact, void *userdata);
         /* What came of source_control.ticket: 0 it is done; 1 it was asked, and may take its time;

@@ -393,7 +393,7 @@ class Daemon:
         text = (self.folder / "virtwatchd.log").read_bytes()[self.begin:].decode(errors="replace")
         for line in text.splitlines():
             if "Listening on 127.0.0.1:" in line:
-                return int(line.rsplit(":", 1)[1])
+                return int(line.rsplit(":", 1)[1].split('"')[0])  # a line of text, or of JSON
         return None
 
     def get(self, path, token=TOKEN):

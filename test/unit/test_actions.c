@@ -189,7 +189,7 @@ static int make(void **state, bool enabled) {
         assert_int_equal(actions_new(&(struct actions_config){ enabled, .timeout_us = TIMEOUT_US },
                                          world->event, world->tracker,
                                          &(struct actions_hooks){ control, controls, limits, slug,
-                                                         record, world },
+                                                         record, NULL, world },
                                          &world->actions),
                         0);
         tracker_post(world->tracker, "docker",

@@ -152,6 +152,9 @@ static void every_key_is_taken_up_to_its_bounds(void **state) {
                 { "dbus.address", { "unix:path=/a" }, { "unix:path=/a\n" } },
                 { "logging.level", { "error", "warn", "debug", "trace" }, { "", "warning", "4" } },
                 { "logging.format", { "auto", "text", "json", "journal" }, { "", "syslog" } },
+                { "logging.requests", { "off", "debug", "info" }, { "", "warn", "true" } },
+                { "logging.tracing", { "off", "OpenTelemetry", "Jaeger", "jaeger" },
+                                { "", "true", "zipkin" } },
         };
         struct fixture *f = *state;
 

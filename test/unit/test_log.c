@@ -62,7 +62,7 @@ static void a_line_of_json_has_them_as_members(void **state) {
         capture(LOG_TARGET_JSON, say_hello);
         expect_one_line();
         assert_int_equal(json_parse(text, strlen(text), &object), 0);
-        assert_string_equal(json_get_string(object, "level"), "warn");
+        assert_string_equal(json_get_string(object, "level"), "WARN");
         assert_string_equal(json_get_string(object, "target"), "test_log");
         assert_string_equal(json_get_string(object, "message"), "Hello you\x07");
         assert_string_equal(json_get_string(object, "workload"), "a\nb");
