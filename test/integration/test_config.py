@@ -488,3 +488,20 @@ def test_a_storm_of_reloads_loses_nothing(configured, docker, stream):
     if not keeps_what_is_freed:
         assert memory_kb(one.process) < memory_before + 16384
     docker("rm", "-f", *names)
+
+
+def test_conf_d_alone_is_read_where_the_default_file_is_missing(tmp_path):
+    etc = tmp_path / "etc"
+    (etc / "virtwatch/conf.d").mkdir(parents=True)
+    (etc / "virtwatch/conf.d/mine.yaml").write_text("node: {name: alone}\n")
+
+    def daemon(*args):
+        return run("unshare", "-m", "--propagation", "private", "sh", "-ec", f"mount --bind {etc} /etc; exec \"$@\"", "sh", VIRTWATCHD, *args)
+
+    shown = daemon("--show-config")
+    assert shown.returncode == 0, shown.stderr
+    assert 'node.name: "alone"  # file /etc/virtwatch/conf.d/mine.yaml:1:14' in shown.stdout.splitlines()
+    assert "# file /etc/virtwatch/virtwatch.yaml" not in shown.stdout
+    (etc / "virtwatch/conf.d/mine.yaml").write_text("node: {nam: alone}\n")
+    faulty = daemon("--check-config")
+    assert faulty.returncode == 1 and "/etc/virtwatch/conf.d/mine.yaml:1:8: there is no key 'node.nam'" in faulty.stderr
