@@ -54,6 +54,7 @@ struct manager {
         struct manager_reload reload;
         sd_event *event;
         sd_event_source *heartbeat;
+        sd_event_source *name_late; /* the wait for the bus's name is over */
         uint64_t n_heartbeats;
         struct journal *journal;
         struct feed *feed;
@@ -64,6 +65,7 @@ struct manager {
         struct manager_source sources[MANAGER_SOURCES_MAX];
         size_t n_sources;
         bool is_running; /* they were started */
+        bool is_ready;   /* as systemd was told */
         struct apps *apps;
         struct sampler *sampler;
         struct meter_env meter_env;
@@ -85,6 +87,9 @@ struct manager {
         struct http *http;
         struct dbus *dbus;
 };
+
+/** Tell systemd that we are ready. @but: what is not as it should be; NULL: nothing. */
+void manager_tell_ready(struct manager *manager, const char *but);
 
 /** Make every source that the configuration names. Logs. Return: 0 or negative errno. */
 int manager_add_sources(struct manager *manager);
