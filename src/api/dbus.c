@@ -31,6 +31,10 @@ bool dbus_is_connected(const struct dbus *dbus) {
         return dbus->bus && sd_bus_is_ready(dbus->bus) > 0;
 }
 
+bool dbus_is_named(const struct dbus *dbus) {
+        return dbus->named_us != 0;
+}
+
 /* ---- how much may wait for the bus ---- */
 
 void dbus_pump_soon(struct dbus *dbus) {
@@ -255,6 +259,8 @@ static int on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
         dbus->named_us = clock_monotonic_us();
         dbus_told_begin(dbus);
         start_reading(dbus);
+        if (dbus->named)
+                dbus->named(dbus->named_userdata);
         return 0;
 }
 
@@ -349,6 +355,8 @@ int dbus_new(const struct dbus_config *config, struct api_context *api, struct d
         if (!dbus)
                 return -ENOMEM;
         dbus->api = api;
+        dbus->named = config->named;
+        dbus->named_userdata = config->userdata;
         dbus->bus_kind = strdup(config->bus ? config->bus : "system");
         dbus->address = config->address ? strdup(config->address) : NULL;
         if (!dbus->bus_kind || (config->address && !dbus->address))

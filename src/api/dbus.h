@@ -9,6 +9,10 @@ struct dbus;
 struct dbus_config {
         const char *bus;     /* "system" "user" or NULL for address */
         const char *address; /* --bus-address= */
+        /** The name became ours: at first, and after each time that the bus was away. May be NULL.
+         */
+        void (*named)(void *userdata);
+        void *userdata;
 };
 
 /**
@@ -22,6 +26,8 @@ struct dbus *dbus_free(struct dbus *dbus);
 DEFINE_FREEP(struct dbus, dbus_free);
 
 bool dbus_is_connected(const struct dbus *dbus);
+/** Whether the name is ours now. */
+bool dbus_is_named(const struct dbus *dbus);
 
 /** The manager tells of changes that are no events. What really differs from what the bus was told
  * last goes out a moment later, as PropertiesChanged and the matching signals. */

@@ -30,6 +30,8 @@ struct dbus_given {
 struct dbus {
         struct api_context *api;
         char *bus_kind, *address;
+        void (*named)(void *userdata);
+        void *named_userdata;
         sd_bus *bus;
         sd_event_source *retry;
         uint64_t wait_us;  /* before the next try; 0: it works */

@@ -74,6 +74,10 @@ int sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size,
 
 /** One line, with nothing in it that a terminal obeys. */
 void print_json(struct json_object *object);
+#define PRINT_WHEN_MAX 20
+/** "2026-06-26 02:58:03", local time; @otherwise for what is no RFC 3339. Return: @text. */
+const char *print_when(
+                const char *rfc3339, const char *otherwise, char text[static PRINT_WHEN_MAX]);
 void print_event(const struct cli *cli, struct json_object *event);
 void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,

@@ -74,11 +74,13 @@ void print_config(const struct cli *cli, struct json_object *config, bool origin
 
                 if (!name_cell || !value_cell || !from)
                         continue;
-                if (origin) { /* whole, be it wider than its column */
-                        (void) printf("%s  %s  %s\n", name_cell,
-                                        strlen(value) > VALUE_WIDTH ? value : value_cell, from);
-                } else {
+                if (!origin) {
                         (void) printf("%s  %s\n", name_cell, value);
+                } else if (cells_width(value) <= VALUE_WIDTH) {
+                        (void) printf("%s  %s  %s\n", name_cell, value_cell, from);
+                } else { /* whole, and what it is from in its column on a line of its own */
+                        (void) printf("%s  %s\n%*s  %s\n", name_cell, value,
+                                        KEY_WIDTH + 2 + VALUE_WIDTH, "", from);
                 }
         }
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <locale.h>
 #include <string.h>
 
@@ -367,6 +368,12 @@ static void print_timeline_row(const char *json, size_t size, void *userdata) {
                 print_timeline(userdata, event);
 }
 
+static bool is_slug(const char *text) {
+        const size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+        return n >= 1 && n <= 63 && !text[n] && text[0] != '-';
+}
+
 /* An app's timeline is made of the same events as everything else. Newest first, as on REST; who
  * follows it has the newest last. */
 static int timeline(struct request *request) {
@@ -378,6 +385,11 @@ static int timeline(struct request *request) {
 
         if (!request->argument) {
                 (void) fprintf(stderr, "virtwatch: timeline wants the slug of an app\n");
+                return -EINVAL;
+        }
+        if (!is_slug(request->argument)) {
+                (void) fprintf(stderr,
+                                "virtwatch: the slug of an app is 1 to 63 of a-z, 0-9 and -, not - first\n");
                 return -EINVAL;
         }
         r = add_query(request, "slug", request->argument);
@@ -492,11 +504,13 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 int (*run)(struct request *request);
-        } commands[] = { { "events", events }, { "workloads", workloads }, { "workload", workload },
-                { "nodes", nodes }, { "apps", apps }, { "analytics", analytics },
-                { "probe", probe }, { "token", token }, { "config", config },
-                { "timeline", timeline }, { "top", run_top }, { "status", status },
-                { "complete", complete } };
+                int arguments_max; /* INT_MAX: it looks at them itself */
+        } commands[] = { { "events", events, 0 }, { "workloads", workloads, 0 },
+                { "workload", workload, INT_MAX }, { "nodes", nodes, 0 }, { "apps", apps, 0 },
+                { "analytics", analytics, 1 }, { "probe", probe, INT_MAX },
+                { "token", token, INT_MAX }, { "config", config, INT_MAX },
+                { "timeline", timeline, 1 }, { "top", run_top, 0 }, { "status", status, 0 },
+                { "complete", complete, INT_MAX } };
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
@@ -516,10 +530,16 @@ int main(int argc, char **argv) {
                 r = -EINVAL;
         }
         for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++) {
-                if (strcmp(commands[i].name, command) == 0) {
+                if (strcmp(commands[i].name, command) != 0)
+                        continue;
+                if (request.n_arguments > commands[i].arguments_max) {
+                        (void) fprintf(stderr, "virtwatch: %s takes no '%s'; see --help\n", command,
+                                        request.arguments[commands[i].arguments_max]);
+                        r = -EINVAL;
+                } else {
                         r = commands[i].run(&request);
-                        goto out;
                 }
+                goto out;
         }
         if (r > 0) {
                 (void) fprintf(stderr, "virtwatch: there is no command '%s'; see --help\n",

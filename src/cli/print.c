@@ -62,6 +62,22 @@ static void local_time(const char *rfc3339, char *text, size_t size) {
         (void) strftime(text, size, "%b %d %H:%M:%S", &tm);
 }
 
+const char *print_when(
+                const char *rfc3339, const char *otherwise, char text[static PRINT_WHEN_MAX]) {
+        uint64_t time_us = 0;
+        struct tm tm = {};
+        time_t seconds;
+
+        (void) snprintf(text, PRINT_WHEN_MAX, "%s", otherwise);
+        if (!rfc3339 || clock_parse_rfc3339(rfc3339, &time_us) < 0)
+                return text;
+        seconds = (time_t) (time_us / USEC_PER_SEC);
+        if (!localtime_r(&seconds, &tm) ||
+                        strftime(text, PRINT_WHEN_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                (void) snprintf(text, PRINT_WHEN_MAX, "%s", otherwise);
+        return text;
+}
+
 void print_event(const struct cli *cli, struct json_object *event) {
         _cleanup_(freep) char *kind = field(event, "kind"), *name = field(event, "name"),
                               *action = field(event, "action"), *message = field(event, "message");

@@ -35,6 +35,8 @@ void print_apps(const struct cli *cli, struct json_object *apps) {
                 return;
         }
         (void) printf("%-24s  %-6s  %9s  %s\n", "SLUG", "BY", "WORKLOADS", "BOUND TO");
+        if (length(apps) == 0)
+                (void) fprintf(stderr, "virtwatch: there is no app yet\n");
         for (size_t i = 0; i < length(apps); i++) {
                 struct json_object *app = json_object_array_get_idx(apps, i);
                 const char *slug = json_get_string(app, "slug"),
@@ -76,6 +78,16 @@ static void print_import(struct json_object *import) {
         }
 }
 
+/* An empty table says neither of what, nor why. */
+static void print_no_requests(struct json_object *analytics) {
+        const char *slug = json_get_string(analytics, "slug");
+        _cleanup_(freep) char *shown = text_escape_terminal(slug ? slug : "it");
+
+        (void) fprintf(stderr,
+                        "virtwatch: no requests to %s in these %jd days; those to the hosts that it is bound to are counted\n",
+                        shown ? shown : "it", (intmax_t) json_get_int(analytics, "days", 7));
+}
+
 void print_analytics(const struct cli *cli, struct json_object *analytics) {
         static const char *const counts[] = { "requests", "status_2xx", "status_3xx", "status_4xx",
                 "status_5xx" };
@@ -88,6 +100,8 @@ void print_analytics(const struct cli *cli, struct json_object *analytics) {
         print_import(json_get(analytics, "import"));
         (void) printf("%-10s  %10s  %10s  %10s  %10s  %10s  %8s  %8s  %12s\n", "DATE", "REQUESTS",
                         "2xx", "3xx", "4xx", "5xx", "P50 ms", "P95 ms", "BYTES OUT");
+        if (length(rows) == 0)
+                print_no_requests(analytics);
         for (size_t i = 0; i < length(rows); i++) {
                 struct json_object *row = json_object_array_get_idx(rows, i);
                 const char *date = json_get_string(row, "date");

@@ -29,23 +29,31 @@ static const char *status_of(struct json_object *probe) {
         return !json_get_bool(probe, "config/enabled", true) ? "off" : status ? status : "unknown";
 }
 
-static void print_probe(struct json_object *probe, const char *slug) {
+static const char *color_of(const struct cli *cli, const char *status) {
+        return cli->color && strcmp(status, "down") == 0 ? "\033[31m" : "";
+}
+
+static void print_probe(const struct cli *cli, struct json_object *probe, const char *slug) {
         struct json_object *config = json_get(probe, "config");
         const char *url = json_get_string(config, "url"), *path = json_get_string(config, "path"),
                    *error = json_get_string(probe, "last_error"),
                    *address = json_get_string(probe, "last_address");
+        const char *status = status_of(probe), *color = color_of(cli, status);
         _cleanup_(freep) char *target = NULL;
-        char text[64];
+        char text[64], when[PRINT_WHEN_MAX];
 
         print_cell(slug, 24);
-        print_cell(status_of(probe), 8);
+        (void) printf("%s", color);
+        print_cell(status, 8);
+        (void) printf("%s", color[0] ? "\033[0m" : "");
         (void) snprintf(text, sizeof(text), "%jd",
                         (intmax_t) json_get_int(probe, "last_http_status", 0));
         print_cell(json_get(probe, "last_http_status") ? text : NULL, 4);
         (void) snprintf(text, sizeof(text), "%.1f",
                         json_object_get_double(json_get(probe, "last_duration_ms")));
-        print_cell(json_get(probe, "last_duration_ms") ? text : NULL, 9);
-        print_cell(json_get_string(probe, "last_run_at"), 27);
+        (void) printf("%8s  ", json_get(probe, "last_duration_ms") ? text : "-");
+        print_cell(print_when(json_get_string(probe, "last_run_at"), "never", when),
+                        PRINT_WHEN_MAX - 1);
         if (asprintf(&target, "%s%s%s%s",
                             url                       ? url
                                             : address ? address
@@ -56,7 +64,7 @@ static void print_probe(struct json_object *probe, const char *slug) {
 }
 
 static void print_head(void) {
-        (void) printf("%-24s  %-8s  %-4s  %-9s  %-27s  %s\n", "SLUG", "STATUS", "HTTP", "MS",
+        (void) printf("%-24s  %-8s  %-4s  %8s  %-19s  %s\n", "SLUG", "STATUS", "HTTP", "MS",
                         "LAST RUN", "TARGET");
 }
 
@@ -70,11 +78,13 @@ static void print_probes(const struct cli *cli, struct json_object *probes, cons
         }
         print_head();
         if (slug)
-                print_probe(probes, slug);
+                print_probe(cli, probes, slug);
+        else if (n == 0)
+                (void) fprintf(stderr, "virtwatch: there is no probe yet\n");
         for (size_t i = 0; i < n; i++) {
                 struct json_object *probe = json_object_array_get_idx(probes, i);
 
-                print_probe(probe, json_get_string(probe, "slug"));
+                print_probe(cli, probe, json_get_string(probe, "slug"));
         }
 }
 
@@ -228,7 +238,7 @@ int probe_command(const struct cli *cli, int argc, char **argv) {
 
         if (strcmp(verb, "show") == 0 && argc <= 2)
                 return show(cli, slug);
-        if (strcmp(verb, "set") == 0 && slug)
+        if (strcmp(verb, "set") == 0 && argc > 2)
                 return set(cli, slug, argc - 2, argv + 2);
         if (strcmp(verb, "run") == 0 && argc == 2)
                 return run(cli, slug);

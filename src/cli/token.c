@@ -6,7 +6,8 @@
 #include "cli/cells.h"
 #include "cli/cli.h"
 
-#define TOKENS "/api/v1/tokens"
+#define TOKENS     "/api/v1/tokens"
+#define WHEN_WIDTH (PRINT_WHEN_MAX - 1)
 
 /* ---- printing ---- */
 
@@ -38,13 +39,17 @@ static void print_rights(struct json_object *token) {
 }
 
 static void print_token(struct json_object *token) {
+        char when[PRINT_WHEN_MAX];
+
         print_cell(json_get_string(token, "id"), 12);
         print_cell(json_get_string(token, "name"), 20);
-        print_cell(json_get_string(token, "created_at"), 27);
-        print_cell(json_get_bool(token, "expired", false) ? "expired"
-                                                          : json_get_string(token, "expires_at"),
-                        27);
-        print_cell(json_get_string(token, "last_used_at"), 27);
+        print_cell(print_when(json_get_string(token, "created_at"), "-", when), WHEN_WIDTH);
+        print_cell(json_get_bool(token, "expired", false)
+                                        ? "expired"
+                                        : print_when(json_get_string(token, "expires_at"), "never",
+                                                          when),
+                        WHEN_WIDTH);
+        print_cell(print_when(json_get_string(token, "last_used_at"), "never", when), WHEN_WIDTH);
         print_rights(token);
 }
 
@@ -56,8 +61,10 @@ static void print_tokens(const struct cli *cli, struct json_object *tokens) {
                 print_json(tokens);
                 return;
         }
-        (void) printf("%-12s  %-20s  %-27s  %-27s  %-27s  %s\n", "ID", "NAME", "MADE", "EXPIRES",
-                        "LAST USED", "SCOPES");
+        (void) printf("%-12s  %-20s  %-*s  %-*s  %-*s  %s\n", "ID", "NAME", WHEN_WIDTH, "MADE",
+                        WHEN_WIDTH, "EXPIRES", WHEN_WIDTH, "LAST USED", "SCOPES");
+        if (n == 0)
+                (void) fprintf(stderr, "virtwatch: there is no token yet\n");
         for (size_t i = 0; i < n; i++)
                 print_token(json_object_array_get_idx(tokens, i));
 }

@@ -201,8 +201,13 @@ static int load_file(struct config *config, const char *path, struct config_faul
         return r;
 }
 
+static int on_glob_error(const char *path, int error) {
+        return error != ENOENT && error != ENOTDIR;
+}
+
 static int load_conf_d(struct config *config, const char *path, struct config_faults *faults) {
         _cleanup_(freep) char *pattern = NULL;
+        struct diag diag = {};
         const char *slash = strrchr(path, '/');
         glob_t found = {};
         int r;
@@ -211,10 +216,15 @@ static int load_conf_d(struct config *config, const char *path, struct config_fa
                             slash ? path : ".") < 0)
                 return -ENOMEM;
 
-        r = glob(pattern, 0, NULL, &found);
+        r = glob(pattern, 0, on_glob_error, &found);
         if (r == GLOB_NOSPACE)
                 return -ENOMEM;
-        r = 0;
+        if (r == GLOB_ABORTED) {
+                (void) snprintf(diag.path, sizeof(diag.path), "%s", pattern);
+                r = config_faults_add(faults, -errno, &diag);
+        } else {
+                r = 0;
+        }
         for (size_t i = 0; r >= 0 && i < found.gl_pathc; i++)
                 r = load_file(config, found.gl_pathv[i], faults);
         globfree(&found);
@@ -324,14 +334,14 @@ static int load_credential(struct config *config, struct config_faults *faults) 
         return r < 0 && r != -ENOMEM ? config_faults_add(faults, r, &diag) : r;
 }
 
-int config_read(struct config *config, const char *path, struct config_faults *faults) {
+int config_read(struct config *config, const char *path, bool may_miss,
+                struct config_faults *faults) {
         int r = 0;
 
-        if (path) {
+        if (path && !(may_miss && access(path, F_OK) < 0 && errno == ENOENT))
                 r = load_file(config, path, faults);
-                if (r >= 0)
-                        r = load_conf_d(config, path, faults);
-        }
+        if (path && r >= 0)
+                r = load_conf_d(config, path, faults);
         if (r >= 0)
                 r = load_environment(config, faults);
         if (r >= 0)
@@ -344,7 +354,7 @@ int config_load(struct config *config, const char *path, struct diag *diag) {
         _cleanup_(config_faults_done) struct config_faults faults = {};
         int r;
 
-        r = config_read(config, path, &faults);
+        r = config_read(config, path, false, &faults);
         if (r >= 0)
                 r = config_check(config, &faults);
         if (r < 0 || faults.n == 0)

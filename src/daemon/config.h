@@ -176,12 +176,15 @@ void config_done(struct config *config);
  * Read @path, then PATH's folder's conf.d/ *.yaml in order of name, then VIRTWATCH_SECTION__KEY of
  * the environment, then $CREDENTIALS_DIRECTORY/virtwatch.token.
  *
- * @path:   NULL: only environment and credentials; a file that is not there is -ENOENT
- * @faults: all that is wrong with it; one fault does not end the reading
+ * @path:     NULL: only environment and credentials
+ * @may_miss: @path may not be there, and its conf.d is read alone; else that is -ENOENT. A file
+ *            that is out of reach is an error either way
+ * @faults:   all that is wrong with it; one fault does not end the reading
  *
  * Return: 0, also if there are faults; -ENOMEM.
  */
-int config_read(struct config *config, const char *path, struct config_faults *faults);
+int config_read(struct config *config, const char *path, bool may_miss,
+                struct config_faults *faults);
 /** What keys mean together, to be called when all is read. Errors as config_read(). */
 int config_check(const struct config *config, struct config_faults *faults);
 /**

@@ -35,17 +35,12 @@ static int set_option(struct config *config, const char *option, struct config_f
 static int load(struct config *ret_config, struct config_faults *faults, void *userdata) {
         const struct options *options = userdata;
         _cleanup_(config_done) struct config config = {};
-        const char *path;
         int r;
-
-        path = options->config ? options->config : VW_CONFIG_DEFAULT;
-        if (!options->config && access(path, F_OK) < 0 && errno == ENOENT)
-                path = NULL; /* the defaults do without a file, but not with one that is out of
-                                reach */
 
         r = config_init(&config);
         if (r >= 0)
-                r = config_read(&config, path, faults);
+                r = config_read(&config, options->config ? options->config : VW_CONFIG_DEFAULT,
+                                !options->config, faults);
         for (size_t i = 0; r >= 0 && i < options->n_sets; i++)
                 r = set_option(&config, options->sets[i], faults);
         if (r >= 0 && options->bus)

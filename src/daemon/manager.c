@@ -18,6 +18,7 @@
 #include "daemon/manager_internal.h"
 #include "engine/tracer.h"
 
+#define NAME_WAIT_US    (5 * USEC_PER_SEC) /* of the 90 that systemd waits for us */
 #define FEED_EVENTS_MAX 65536
 #define FEED_BYTES_MAX  (64U << 20) /* in a storm: more than a second of it */
 #define FEED_KEEP       1000        /* once all have read it */
@@ -277,6 +278,41 @@ static int manager_build_core(struct manager *manager) {
         return r < 0 ? r : manager_restore(manager);
 }
 
+/* ---- ready ---- */
+
+void manager_tell_ready(struct manager *manager, const char *but) {
+        (void) snprintf(manager->health.but, sizeof(manager->health.but), "%s", but ? but : "");
+        manager_health_status(manager, manager->health.status);
+        (void) sd_notifyf(0, "READY=1\nSTATUS=%s", manager->health.status);
+        manager->is_ready = true;
+}
+
+static void on_named(void *userdata) {
+        struct manager *manager = userdata;
+
+        if (manager->is_running)
+                manager_tell_ready(manager, NULL);
+}
+
+static int on_name_late(sd_event_source *timer, uint64_t time_us, void *userdata) {
+        struct manager *manager = userdata;
+
+        if (!manager->is_ready)
+                manager_tell_ready(manager, NULL);
+        return 0;
+}
+
+/* Who waits for the unit finds the name on the bus. A bus that is away may hold that up for a
+ * while only: what is asked over HTTP is answered without it. */
+static int manager_become_ready(struct manager *manager) {
+        if (!manager->dbus || dbus_is_named(manager->dbus)) {
+                manager_tell_ready(manager, NULL);
+                return 0;
+        }
+        return sd_event_add_time_relative(manager->event, &manager->name_late, CLOCK_MONOTONIC,
+                        NAME_WAIT_US, 0, on_name_late, manager);
+}
+
 static int manager_build_faces(struct manager *manager) {
         const struct config *config = &manager->config;
         struct http_config http;
@@ -293,7 +329,13 @@ static int manager_build_faces(struct manager *manager) {
 
         if (strcmp(config->bus, "none") == 0 && !config->bus_address)
                 return 0;
-        r = dbus_new(&(struct dbus_config){ .bus = config->bus, .address = config->bus_address },
+        r = dbus_new(
+                        &(struct dbus_config){
+                                        .bus = config->bus,
+                                        .address = config->bus_address,
+                                        .named = on_named,
+                                        .userdata = manager,
+                        },
                         &manager->api, &manager->dbus);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the D-Bus face: %m");
@@ -417,6 +459,7 @@ struct manager *manager_free(struct manager *manager) {
         counters_free(manager->counters);
         feed_free(manager->feed);
         sd_event_source_disable_unref(manager->heartbeat);
+        sd_event_source_disable_unref(manager->name_late);
         sd_event_unref(manager->event);
         config_done(&manager->config);
         (void) pthread_mutex_destroy(&manager->own_hosts_lock);
@@ -434,7 +477,9 @@ int manager_run(struct manager *manager) {
         r = manager_start_analytics(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot start to read access logs: %m");
-        (void) sd_notify(0, "READY=1");
+        r = manager_become_ready(manager);
+        if (r < 0)
+                return log_error_errno(r, "Cannot wait for the bus: %m");
         r = sd_event_loop(manager->event);
         return r < 0 ? log_error_errno(r, "The event loop failed: %m") : 0;
 }

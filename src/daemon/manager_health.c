@@ -6,6 +6,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "api/dbus.h"
 #include "api/health.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -86,20 +87,28 @@ static bool workers_live(struct manager *manager, uint64_t now_us) {
         return stats.disk_us > 0 || now_us < stats.beat_us + WORKER_LATE_US;
 }
 
-static void tell_systemd(struct manager *manager, uint64_t now_us) {
-        struct manager_health *health = &manager->health;
-        size_t n = 0, up = 0;
+void manager_health_status(const struct manager *manager, char status[static MANAGER_STATUS_MAX]) {
+        const struct manager_health *health = &manager->health;
+        const bool away = manager->dbus && !dbus_is_named(manager->dbus);
         const struct tracker_source *source;
-        char status[sizeof(health->status)];
-        bool live = workers_live(manager, now_us);
+        size_t n = 0, up = 0;
 
         list_for_each(source, tracker_sources(manager->tracker), list) {
                 n++;
                 up += source->state == SOURCE_UP;
         }
-        (void) snprintf(status, sizeof(status), "Watching %zu of %zu sources; store %s%s", up, n,
-                        health_store_to_string(health->store),
-                        api_not_ready(&manager->api) ? "; not ready" : "");
+        (void) snprintf(status, MANAGER_STATUS_MAX, "Watching %zu of %zu sources; store %s%s%s%s%s",
+                        up, n, health_store_to_string(health->store),
+                        api_not_ready(&manager->api) ? "; not ready" : "",
+                        away ? "; the bus is away" : "", health->but[0] ? "; " : "", health->but);
+}
+
+static void tell_systemd(struct manager *manager, uint64_t now_us) {
+        struct manager_health *health = &manager->health;
+        char status[MANAGER_STATUS_MAX];
+        bool live = workers_live(manager, now_us);
+
+        manager_health_status(manager, status);
         if (strcmp(status, health->status) != 0)
                 (void) sd_notifyf(0, "STATUS=%s", status);
         memcpy(health->status, status, sizeof(status));

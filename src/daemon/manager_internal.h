@@ -53,12 +53,15 @@ struct manager_analytics;
 #define MANAGER_BEAT_US (500 * USEC_PER_MSEC)
 
 /* What was told of the daemon's health. */
+#define MANAGER_STATUS_MAX 768 /* bytes, with NUL */
+
 struct manager_health {
         uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
         enum health_store store;
         bool renewed, live, is_retrying;
         int analytics;
-        char status[96];
+        char but[512]; /* what is wrong with the configuration that was not gone over to */
+        char status[MANAGER_STATUS_MAX]; /* as systemd was told */
 };
 
 struct manager {
@@ -66,6 +69,7 @@ struct manager {
         struct manager_reload reload;
         sd_event *event;
         sd_event_source *heartbeat;
+        sd_event_source *name_late; /* the wait for the bus's name is over */
         uint64_t n_heartbeats;
         struct manager_health health;
         struct journal *journal;
@@ -79,6 +83,7 @@ struct manager {
         struct manager_source sources[MANAGER_SOURCES_MAX];
         size_t n_sources;
         bool is_running; /* they were started */
+        bool is_ready;   /* as systemd was told */
         struct apps *apps;
         struct sampler *sampler;
         struct meter_env meter_env;
@@ -100,6 +105,11 @@ struct manager {
         struct http *http;
         struct dbus *dbus;
 };
+
+/** Tell systemd that we are ready. @but: what is not as it should be; NULL: nothing. */
+void manager_tell_ready(struct manager *manager, const char *but);
+/** One line for systemctl status. */
+void manager_health_status(const struct manager *manager, char status[static MANAGER_STATUS_MAX]);
 
 /** Make every source that the configuration names. Logs. Return: 0 or negative errno. */
 int manager_add_sources(struct manager *manager);

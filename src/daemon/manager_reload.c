@@ -236,6 +236,7 @@ static int reload(struct manager *manager, struct diag *diag) {
 }
 
 int manager_reload(struct manager *manager, struct diag *diag) {
+        char but[sizeof(diag->text) + 64];
         int r;
 
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%ju", (uintmax_t) clock_monotonic_us());
@@ -247,12 +248,12 @@ int manager_reload(struct manager *manager, struct diag *diag) {
         if (r >= 0) {
                 manager->api.loaded.good_us = manager->api.loaded.at_us;
                 log_info("Configuration reloaded");
-                (void) sd_notifyf(0, "READY=1\nSTATUS=Watching %zu sources", manager->n_sources);
+                manager_tell_ready(manager, NULL);
         } else {
                 (void) log_error_errno(r, "Configuration not reloaded, the old one stays");
-                (void) sd_notifyf(0,
-                                "READY=1\nSTATUS=Watching %zu sources; the new configuration is not good: %s",
-                                manager->n_sources, diag->text);
+                (void) snprintf(but, sizeof(but), "the new configuration is not good: %s",
+                                diag->text);
+                manager_tell_ready(manager, but);
         }
         return r < 0 ? r : 0;
 }

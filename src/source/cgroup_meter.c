@@ -214,6 +214,9 @@ static void cgroup_meter_watch(struct meter *base, const struct workload *worklo
         if (target && same_target(target, workload))
                 return;
         cgroup_meter_unwatch(base, workload);
+        if (strcmp(workload->runtime, "lxc") == 0)
+                return; /* libvirt reads its control group, and its first process is not all of it
+                         */
         if ((!workload->cgroup[0] && !workload->pid) || map_size(meter->targets) >= TARGETS_MAX)
                 return;
 

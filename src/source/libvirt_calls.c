@@ -83,6 +83,64 @@ static void fill_process(struct workload_info *info, char *cgroup, size_t size) 
                 info->cgroup = cgroup;
 }
 
+/* ---- the container's processes ---- */
+
+/* Is @pid libvirt_lxc, here, for the domain of that name? */
+static bool is_controller(uint32_t pid, const char *name) {
+        _cleanup_(freep) char *comm = NULL, *cmdline = NULL;
+        char path[64];
+        size_t size;
+
+        (void) snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+        if (fs_read_text(AT_FDCWD, path, 64, &comm, NULL) < 0 ||
+                        !text_starts_with(comm, "libvirt_lxc"))
+                return false;
+        (void) snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+        if (fs_read_text(AT_FDCWD, path, CMDLINE_MAX, &cmdline, &size) < 0)
+                return false;
+        for (const char *arg = cmdline; arg < cmdline + size; arg += strlen(arg) + 1)
+                if (strcmp(arg, "--name") == 0)
+                        return arg + 7 < cmdline + size && strcmp(arg + 7, name) == 0;
+        return false;
+}
+
+/* The first of a PID namespace, as the last number of its NSpid says (proc(5)). */
+static bool is_init(uint32_t pid) {
+        _cleanup_(freep) char *text = NULL;
+        const char *line, *end;
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/%u/status", pid);
+        if (fs_read_text(AT_FDCWD, path, 64 * 1024, &text, NULL) < 0)
+                return false;
+        line = strstr(text, "\nNSpid:");
+        end = line ? strchr(line + 1, '\n') : NULL;
+        return end && end[-1] == '1' && end[-2] == '\t';
+}
+
+/* A domain of LXC has its controller's PID as its id; the container's init is a child of that, in
+ * the same control group unless it makes more below it. */
+static void fill_container(struct workload_info *info, char *cgroup, size_t size) {
+        const uint32_t controller = (uint32_t) info->domain_id;
+        _cleanup_(freep) char *text = NULL;
+        char path[64], *word, *rest;
+        uint64_t pid;
+
+        if (!is_controller(controller, info->name))
+                return;
+        if (proc_memory_cgroup(controller, cgroup, size) >= 0)
+                info->cgroup = cgroup;
+        (void) snprintf(path, sizeof(path), "/proc/%u/task/%u/children", controller, controller);
+        if (fs_read_text(AT_FDCWD, path, 4096, &text, NULL) < 0)
+                return;
+        for (word = strtok_r(text, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+                if (text_to_u64(word, &pid) < 0 || !is_init((uint32_t) pid))
+                        continue;
+                info->pid = (uint32_t) pid;
+                return;
+        }
+}
+
 /* ---- listing ---- */
 
 static void post_domain(
@@ -114,6 +172,8 @@ static void post_domain(
                 info->state = STATE_FAILED;
         if (info->domain_id > 0 && strcmp(type, "qemu") == 0)
                 fill_process(info, cgroup, sizeof(cgroup));
+        else if (info->domain_id > 0 && strcmp(type, "lxc") == 0)
+                fill_container(info, cgroup, sizeof(cgroup));
         info->labels = libvirt_app_labels(domain);
         libvirt_link_post(link, &fact);
 }

@@ -130,7 +130,7 @@ class Podman:
         (folder / "containers.conf").write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\nnetns = "none"\n'
             'log_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
-            f'tmp_dir = "{folder}/tmp"\n')
+            f'tmp_dir = "{folder}/tmp"\n[network]\nnetwork_backend = "netavark"\nnetwork_config_dir = "{folder}/networks"\n')
         (folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\nrunroot = "{folder}/run"\ngraphroot = "{folder}/root"\n')
         self.environment = dict(os.environ, CONTAINERS_CONF=str(folder / "containers.conf"),

@@ -13,6 +13,7 @@ import urllib.request
 import pytest
 
 from conftest import BUILD, Daemon, TOKEN, wait_for
+from dbus_peers import NAME, Bus, Client
 
 VIRTWATCHD = BUILD / "src/virtwatchd"
 
@@ -494,3 +495,73 @@ def test_a_storm_of_reloads_loses_nothing(configured, docker, stream):
     if not keeps_what_is_freed:
         assert memory_kb(one.process) < memory_before + 16384
     docker("rm", "-f", *names)
+
+
+def test_conf_d_alone_is_read_where_the_default_file_is_missing(tmp_path):
+    etc = tmp_path / "etc"
+    (etc / "virtwatch/conf.d").mkdir(parents=True)
+    (etc / "virtwatch/conf.d/mine.yaml").write_text("node: {name: alone}\n")
+
+    def daemon(*args):
+        return run("unshare", "-m", "--propagation", "private", "sh", "-ec", f"mount --bind {etc} /etc; exec \"$@\"", "sh", VIRTWATCHD, *args)
+
+    shown = daemon("--show-config")
+    assert shown.returncode == 0, shown.stderr
+    assert 'node.name: "alone"  # file /etc/virtwatch/conf.d/mine.yaml:1:14' in shown.stdout.splitlines()
+    assert "# file /etc/virtwatch/virtwatch.yaml" not in shown.stdout
+    (etc / "virtwatch/conf.d/mine.yaml").write_text("node: {nam: alone}\n")
+    faulty = daemon("--check-config")
+    assert faulty.returncode == 1 and "/etc/virtwatch/conf.d/mine.yaml:1:8: there is no key 'node.nam'" in faulty.stderr
+
+
+@pytest.fixture
+def slow_bus(tmp_path):
+    bus = Bus(tmp_path)
+    yield bus
+    bus.stop()
+
+
+def named(bus):
+    client = Client(bus.address)
+    try:
+        return client.bus("NameHasOwner", "s", NAME)[0]
+    finally:
+        client.close()
+
+
+class Unready(Configured):
+    """One that has not yet been told to be ready when it answers over HTTP."""
+
+    def message(self, wanted):
+        return None if wanted == "READY=1" and not hasattr(self, "begun") else super().message(wanted)
+
+
+@pytest.fixture
+def unready(tmp_path, slow_bus):
+    slow_bus.signal(signal.SIGSTOP)
+    one = Unready(tmp_path, {}, slow_bus.address)
+    one.begun = time.monotonic()
+    yield one
+    slow_bus.signal(signal.SIGCONT)
+    one.stop()
+    one.notified.close()
+
+
+def test_ready_means_that_the_name_is_on_the_bus(unready, slow_bus):
+    assert unready.get("/health")[0] == 200
+    unready.notified.settimeout(2)
+    with pytest.raises(TimeoutError):
+        unready.message("READY=1")
+    unready.notified.settimeout(20)
+    slow_bus.signal(signal.SIGCONT)
+    told = unready.message("READY=1")
+    assert named(slow_bus) and "the bus is away" not in told
+
+
+def test_a_bus_that_is_away_holds_ready_up_for_a_while_only(unready, slow_bus):
+    told = unready.message("READY=1")
+    assert "the bus is away" in told and 3 < time.monotonic() - unready.begun < 10
+    assert unready.get("/health")[0] == 200
+    slow_bus.signal(signal.SIGCONT)
+    told = unready.message("READY=1")
+    assert named(slow_bus) and "STATUS=Watching" in told and "the bus is away" not in told

@@ -147,3 +147,34 @@ def test_memory_of_a_container_of_libvirt_is_that_of_its_group(boxes, lxc, root)
         assert abs(samples(boxes, "holds")[-1]["mem_pct"] - truth) < 3
     finally:
         lxc("destroy", "holds", check=False)
+
+
+def test_a_container_of_libvirt_that_takes_too_much_memory_is_oom_killed(boxes, lxc, root):
+    """Its first process is the one that the kernel kills; libvirt tells of a shutdown."""
+    lxc.create("greedy", root, "while [ ! -e /tmp/go ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs=200M count=3")
+    try:
+        boxes.wait_event(name="greedy", action="started")
+        group = lxc.group("memory", "greedy")
+        init = int(pathlib.Path("/proc", lxc("domid", "greedy").stdout.strip(), "task", lxc("domid", "greedy").stdout.strip(), "children")
+                   .read_text().split()[0])
+        whole = wait_for(lambda: (lambda w: w if w.get("pid") else None)(boxes.json("/api/v1/workloads/greedy")), 10, "its pid")
+        assert whole["pid"] == init and f"/sys/fs/cgroup/memory{whole['cgroup']}" == str(group)
+        (root / "tmp/go").touch()
+        killed = boxes.wait_event(name="greedy", action="OOMKilled")
+        assert killed["confidence"] == "confirmed" and killed["oom_scope"] == "self" and killed["reason"] == "oom", killed
+        assert {"kernel", "cgroup"} & set(killed["evidence"]), killed
+    finally:
+        lxc("destroy", "greedy", check=False)
+        (root / "tmp/go").unlink(missing_ok=True)
+
+
+def test_a_container_of_libvirt_that_ends_is_not_oom_killed(boxes, lxc, root):
+    lxc.create("ends", root, "while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 3")
+    try:
+        boxes.wait_event(name="ends", action="started")
+        (root / "tmp/end").touch()
+        ended = boxes.wait_event(name="ends", reason="guest-shutdown")
+        assert ended["action"] == "stopped" and ended["evidence"] == ["runtime"]
+    finally:
+        lxc("destroy", "ends", check=False)
+        (root / "tmp/end").unlink(missing_ok=True)

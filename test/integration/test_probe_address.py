@@ -1,9 +1,15 @@
 """Probes that ask a workload at its own address."""
 
+import json
+import subprocess
+
 import pytest
 
 from conftest import wait_for
+from linux_guest import LinuxGuest, linux  # noqa: F401
 from test_apps import send
+from test_dbus import client  # noqa: F401
+from test_dbus_samples import ready
 from test_probes import PROBES, put
 
 
@@ -61,3 +67,95 @@ def test_an_address_that_is_denied_is_not_asked(daemon, docker, network):
         assert probe["last_status"] == "down" and "10.213.17.6 is not to be asked" in probe["last_error"]
     finally:
         docker("rm", "-f", "denied", check=False)
+
+
+@pytest.fixture
+def tap():
+    """A cable from here into a guest: what QEMU's user networking gives a guest as address is nobody's outside."""
+    subprocess.check_call(["ip", "tuntap", "add", "dev", "vwprobe1", "mode", "tap", "user", "0"])
+    subprocess.check_call(["ip", "addr", "add", "10.213.18.1/30", "dev", "vwprobe1"])
+    subprocess.check_call(["ip", "link", "set", "vwprobe1", "up"])
+    yield "vwprobe1"
+    subprocess.check_call(["ip", "link", "del", "vwprobe1"])
+
+
+def follow(reader, action):
+    """The next event of that action that the stream brings."""
+    while True:
+        event = reader.next(30)
+        if event["action"] == action:
+            return event
+
+
+def test_a_vm_is_asked_at_the_address_that_its_agent_tells(daemon, libvirt, linux, tap, bus, client, stream):  # noqa: F811
+    one = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": libvirt.uri, "sources.libvirt.write": "true",
+                  "sampler.guest_period": "1s"}, bus=bus)
+    one.up(f"libvirt:{libvirt.uri}")
+    user = ready(client(bus))
+    guest = LinuxGuest(libvirt, linux, "asked", devices=f"<interface type='ethernet'><mac address='52:54:00:65:43:21'/>"
+                       f"<target dev='{tap}' managed='no'/><model type='virtio'/></interface>").start()
+    try:
+        assert send(one, "PUT", "/api/app-gateway/apps/vmshop", {"vm_name": "asked"})[0] == 201
+        guest.run("ip addr add 10.213.18.2/30 dev eth0; ip link set eth0 up; mkdir /www; echo ok > /www/index.html")
+        guest.run("httpd -f -p 8080 -h /www & echo $! > /httpd.pid")
+        put(one, "vmshop", target="vm", port=8080, path="/index.html", interval_s=1, failures=1, successes=1)
+
+        # Without its agent nobody knows where it is.
+        assert "nothing to ask" in one.wait_event(name="vmshop", action="probe_down")["error"]
+        assert send(one, "POST", f"{PROBES}/vmshop/run")[0] == 404
+        guest.agent()
+        wait_for(lambda: one.json("/api/v1/workloads/asked").get("addresses") == ["10.213.18.2"], 20, "its address")
+        up = wait_for(lambda: (lambda p: p if p["last_status"] == "up" else None)(send(one, "GET", f"{PROBES}/vmshop")[1]), 20, "an answer")
+        assert up["last_address"] == "10.213.18.2" and up["last_http_status"] == 200
+
+        # It stops serving, and serves again: once each, on the timeline, the stream and the bus, with one number.
+        reader = stream(one)
+        user.receive(0.1)
+        user.signals.clear()
+        for command, action in (("kill $(cat /httpd.pid)", "probe_down"), ("httpd -f -p 8080 -h /www &", "probe_up")):
+            guest.run(command)
+            told = follow(reader, action)
+            assert told["slug"] == "vmshop" and told["kind"] == "probe"
+            user.wait("Event", lambda body: body[0] == told["seq"])
+            line = send(one, "GET", "/api/app-gateway/events/vmshop?limit=1")[1]["events"][0]
+            assert (line["kind"], line["seq"]) == (action, told["seq"]), line
+        # With the guest its address goes.
+        libvirt("destroy", "asked")
+        down = follow(reader, "probe_down")
+        assert down["slug"] == "vmshop"
+        assert [e["action"] for e in one.events(slug="vmshop", kind="probe")] == ["probe_down", "probe_up"] * 2 + ["probe_down"]
+    finally:
+        guest.gone()
+
+
+@pytest.fixture
+def pod_network(podman):
+    """An internal one: netavark leaves the host's firewall alone then, and gives the host no address on its bridge."""
+    made = podman("network", "create", "--internal", "--disable-dns", "--subnet", "10.213.19.0/28", "vwprobe", check=False)
+    assert made.returncode == 0, made.stderr
+    yield "vwprobe"
+    podman("network", "rm", "-f", "-t", "0", "vwprobe", check=False)
+
+
+def test_a_container_of_podman_is_asked_at_its_own_address(daemon, podman, pod_network):
+    one = daemon({"sources.podman.enabled": "true", "sources.podman.socket": podman.socket})
+    one.up("podman")
+    web = ("sh", "-c", "mkdir -p /www && echo ok > /www/index.html; while :; do httpd -f -p 8080 -h /www & echo $! > /tmp/pid; wait; "
+           "while [ -e /tmp/stop ]; do sleep 0.1; done; done")
+    started = podman("run", "-d", "--network", pod_network, "--ip", "10.213.19.5", "--name", "pod-addressed", "--label", "virtwatch.slug=podshop",
+                     "localhost/bb:1", *web, check=False)
+    assert started.returncode == 0, started.stderr
+    try:
+        bridge = json.loads(podman("network", "inspect", pod_network).stdout)[0]["network_interface"]
+        subprocess.check_call(["ip", "addr", "add", "10.213.19.1/28", "dev", bridge])
+        wait_for(lambda: one.json("/api/v1/workloads/pod-addressed").get("addresses") == ["10.213.19.5"], 20, "its address")
+        put(one, "podshop", target="vm", port=8080, path="/index.html", interval_s=1, failures=1, successes=1)
+        assert one.wait_event(name="podshop", action="probe_up")
+        assert send(one, "GET", f"{PROBES}/podshop")[1]["last_address"] == "10.213.19.5"
+        podman("exec", "pod-addressed", "sh", "-c", "touch /tmp/stop; kill $(cat /tmp/pid)")
+        down = one.wait_event(name="podshop", action="probe_down")
+        podman("exec", "pod-addressed", "rm", "/tmp/stop")
+        up = wait_for(lambda: [e for e in one.events(slug="podshop", kind="probe") if e["seq"] > down["seq"]], 20, "it is up again")
+        assert [e["action"] for e in up] == ["probe_up"]
+    finally:
+        podman("rm", "-f", "-t", "0", "pod-addressed", check=False)

@@ -458,7 +458,7 @@ def test_the_client_sets_shows_runs_and_removes(daemon, target):
     virtwatch(one, "probe", "set", "shop", "timeout_s=2", "enabled=false")
     assert send(one, "GET", SHOP)[1]["config"] == {"path": "/healthz", "interval_s": 3600, "expected_status": 200, "timeout_s": 2,
                                                    "enabled": False, "failures": 1, "url": shop.url}
-    assert " off " in virtwatch(one, "probe")
+    assert " off " in virtwatch(one, "probe") and " never " in virtwatch(one, "probe")
     virtwatch(one, "probe", "set", "shop", "enabled=true", f"url={shop.url}/other")
     assert shop.requests == []
     assert " 200 " in virtwatch(one, "probe", "run", "shop")
@@ -469,7 +469,22 @@ def test_the_client_sets_shows_runs_and_removes(daemon, target):
     assert json.loads(virtwatch(one, "probe", "show", "-o", "json"))[0]["slug"] == "shop"
     assert "interval_s: is a whole number" in virtwatch(one, "probe", "set", "shop", "interval_s=0", code=2)
     assert "wants KEY=VALUE" in virtwatch(one, "probe", "set", "shop", "interval_s", code=2)
+    assert "probe set SLUG KEY=VALUE" in virtwatch(one, "probe", "set", "shop", code=2)
     assert "probe set SLUG" in virtwatch(one, "probe", "paint", code=2)
     virtwatch(one, "probe", "rm", "shop")
     assert "there is no probe" in virtwatch(one, "probe", "rm", "shop", code=2)
     assert "there is no probe" in virtwatch(one, "probe", "show", "shop", code=2)
+
+
+@pytest.mark.parametrize("args, code, told", [
+    (("apps",), 0, "there is no app yet"), (("probe",), 0, "there is no probe yet"), (("token",), 0, "there is no token yet"),
+    (("timeline", "shop"), 0, "nothing has happened to shop yet"), (("analytics", "shop", "--days=3"), 0, "no requests to shop in these 3 days"),
+    (("apps", "shop"), 2, "apps takes no 'shop'"), (("analytics", "shop", "web"), 2, "analytics takes no 'web'"),
+    (("timeline", "Bad Slug"), 2, "1 to 63 of a-z, 0-9 and -"), (("analytics", "-x"), 2, ""), (("analytics", "Bad"), 2, "1 to 63 of a-z, 0-9 and -")])
+def test_the_client_says_that_there_is_nothing_and_what_it_does_not_take(daemon, args, code, told):
+    one = daemon()
+    assert told in virtwatch(one, *args, code=code)
+    if code == 0:
+        plain = subprocess.run([BUILD / "src/virtwatch", "--host", f"unix:{one.folder}/http.sock", *args, "-o", "json"], capture_output=True,
+                               text=True, timeout=60)
+        assert plain.returncode == 0 and plain.stderr == "" and all(json.loads(line) is not None for line in plain.stdout.splitlines())

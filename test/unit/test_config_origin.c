@@ -50,7 +50,7 @@ static size_t load(struct fixture *f, const char *yaml) {
         config_done(&f->config);
         config_faults_done(&f->faults);
         assert_int_equal(config_init(&f->config), 0);
-        assert_int_equal(config_read(&f->config, path, &f->faults), 0);
+        assert_int_equal(config_read(&f->config, path, false, &f->faults), 0);
         assert_int_equal(config_check(&f->config, &f->faults), 0);
         return f->faults.n;
 }
@@ -98,6 +98,32 @@ static void all_that_is_wrong_is_told_with_its_place(void **state) {
         assert_fault(f, 5, "/main.yaml:6:19: sources.libvirt.uris is empty");
         assert_fault(f, 6, "/main.yaml:7:15: store.path must be absolute, not 'here'");
         assert_int_equal(clearenv(), 0);
+}
+
+static void conf_d_is_read_where_no_file_is(void **state) {
+        struct fixture *f = *state;
+        const char *path = folder_path(f->folder, "main.yaml");
+
+        (void) mkdir(folder_path(f->folder, "conf.d"), 0700);
+        folder_write(f->folder, "conf.d/a.yaml", "node: {name: alone}\n");
+        assert_int_equal(config_read(&f->config, path, true, &f->faults), 0);
+        assert_int_equal(f->faults.n, 0);
+        assert_string_equal(f->config.node_name, "alone");
+        assert_origin(f, "node.name", CONFIG_FILE, folder_path(f->folder, "conf.d/a.yaml"), 1);
+
+        /* What was asked for by name must be there. */
+        assert_int_equal(config_read(&f->config, path, false, &f->faults), 0);
+        assert_int_equal(f->faults.n, 1);
+        assert_int_equal(f->faults.items[0].error, -ENOENT);
+}
+
+static void a_conf_d_that_is_out_of_reach_is_an_error(void **state) {
+        struct fixture *f = *state;
+
+        assert_int_equal(symlink("conf.d", folder_path(f->folder, "conf.d")), 0);
+        assert_int_equal(load(f, ""), 1);
+        assert_int_equal(f->faults.items[0].error, -ELOOP);
+        assert_fault(f, 0, "/conf.d/");
 }
 
 static void one_fault_is_told_once(void **state) {
@@ -270,7 +296,8 @@ static void a_secret_is_filled_in_and_never_shown(void **state) {
         /* The file names the secret but does not hold it: others may read it. */
         assert_int_equal(chmod(folder_path(f->folder, "main.yaml"), 0644), 0);
         config_faults_done(&f->faults);
-        assert_int_equal(config_read(&f->config, folder_path(f->folder, "main.yaml"), &f->faults),
+        assert_int_equal(config_read(&f->config, folder_path(f->folder, "main.yaml"), false,
+                                         &f->faults),
                         0);
         assert_int_equal(f->faults.n, 0);
         assert_int_equal(clearenv(), 0);
@@ -419,7 +446,7 @@ static void write_uncommented(struct fixture *f, const char *name) {
 static void the_shipped_file_sets_nothing(void **state) {
         struct fixture *f = *state;
 
-        assert_int_equal(config_read(&f->config, SHIPPED, &f->faults), 0);
+        assert_int_equal(config_read(&f->config, SHIPPED, false, &f->faults), 0);
         assert_int_equal(f->faults.n, 0);
         for (size_t i = 0; i < config_key_count(); i++)
                 assert_int_equal(config_key_origin(&f->config, config_key_at(i))->layer,
@@ -433,8 +460,9 @@ static void the_shipped_file_names_every_key_with_its_default(void **state) {
 
         write_uncommented(f, "all.yaml");
         assert_int_equal(config_init(&defaults), 0);
-        assert_int_equal(
-                        config_read(&f->config, folder_path(f->folder, "all.yaml"), &f->faults), 0);
+        assert_int_equal(config_read(&f->config, folder_path(f->folder, "all.yaml"), false,
+                                         &f->faults),
+                        0);
         assert_int_equal(config_check(&f->config, &f->faults), 0);
         for (size_t i = 0; i < f->faults.n; i++)
                 fail_msg("%s", config_fault_text(&f->faults.items[i], text));
@@ -452,6 +480,8 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
                 TEST(all_that_is_wrong_is_told_with_its_place),
+                TEST(conf_d_is_read_where_no_file_is),
+                TEST(a_conf_d_that_is_out_of_reach_is_an_error),
                 TEST(one_fault_is_told_once),
                 TEST(there_may_be_more_faults_than_are_told),
                 TEST(each_value_knows_where_it_came_from),
