@@ -55,6 +55,7 @@ struct api_context {
         uint64_t started_us;   /* CLOCK_MONOTONIC */
         uint64_t heartbeat_us; /* CLOCK_MONOTONIC of the loop's last beat; /health is late after 5 s
                                 */
+        const char *ca; /* PEM; what certificates of our making are to be trusted by; NULL: none */
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
         /** Build a new configuration and go over to it. Return: 0; negative errno, with all as it
