@@ -105,7 +105,6 @@ static struct tls_link *link_free(struct tls_link *link) {
                 links->config.emptied(links->config.userdata);
         return NULL;
 }
-DEFINE_FREEP(struct tls_link, link_free);
 
 /* ---- deadlines ---- */
 
