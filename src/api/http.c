@@ -262,10 +262,11 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
                 if (!make_room(listener)) {
                         if (http_listener_has_tls(listener))
                                 listener->http->tls_ends[TLS_END_LIMIT]++;
-                        else
+                        else {
                                 http_gate_turn_away(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
                                                 "too_many_connections",
                                                 "all connections are in use");
+                        }
                         (void) close(fd);
                         continue;
                 }

@@ -198,11 +198,12 @@ enum MHD_Result http_answer_taken(struct http_request *request, unsigned int sta
                         etag[0] ? "private, no-cache" : "no-store");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
         http_cors_add(request, response);
-        if (status == MHD_HTTP_UNAUTHORIZED)
+        if (status == MHD_HTTP_UNAUTHORIZED) {
                 (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                                 http_listener_has_web(request->listener)
                                                 ? "Basic realm=\"virtwatch\", charset=\"UTF-8\""
                                                 : "Bearer");
+        }
         add_web_headers(request, response);
         if (status == MHD_HTTP_TOO_MANY_REQUESTS) {
                 (void) snprintf(seconds, sizeof(seconds), "%ju",

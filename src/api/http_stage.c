@@ -60,8 +60,8 @@ static int stage_listeners(struct http *http, struct http_staged *staged,
                 if (staged->listeners[i])
                         continue;
                 r = http_listener_open(http, spec, &staged->listeners[i]);
-                staged->is_new[i] = r >= 0;
-                if (r >= 0)
+                staged->is_new[i] = r >= 0 && staged->listeners[i];
+                if (staged->is_new[i])
                         (void) sd_event_source_set_enabled(
                                         staged->listeners[i]->accept, SD_EVENT_OFF);
         }

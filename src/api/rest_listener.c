@@ -21,11 +21,13 @@ static struct json_object *services_of(const struct http_listener *listener) {
         struct json_object *list = json_object_new_array();
         char name[LISTENER_SERVES_MAX];
 
-        for (size_t i = 0; list && i < ARRAY_SIZE(bits); i++)
-                if (listener->spec.serves & bits[i])
+        for (size_t i = 0; list && i < ARRAY_SIZE(bits); i++) {
+                if (listener->spec.serves & bits[i]) {
                         (void) json_object_array_add(list,
                                         json_object_new_string(
                                                         listener_serves_to_string(bits[i], name)));
+                }
+        }
         return list;
 }
 
@@ -40,17 +42,18 @@ enum MHD_Result rest_listeners(struct http_request *request, const char *id) {
                 const struct tls_context *tls = is_web && http->config.web_tls
                                 ? http->config.web_tls
                                 : http->config.tls;
-                struct json_object *object = json_object_new_object();
+                struct json_object *one = json_object_new_object();
 
-                (void) json_add_string(object, "address", listener->address);
-                (void) json_add(object, "serves", services_of(listener));
-                (void) json_add_bool(object, "tls", http_listener_has_tls(listener));
-                if (http_listener_has_tls(listener))
-                        (void) json_add_string(object, "certificate_expires",
+                (void) json_add_string(one, "address", listener->address);
+                (void) json_add(one, "serves", services_of(listener));
+                (void) json_add_bool(one, "tls", http_listener_has_tls(listener));
+                if (http_listener_has_tls(listener)) {
+                        (void) json_add_string(one, "certificate_expires",
                                         clock_format_rfc3339((uint64_t) tls_context_expires(tls) *
                                                                         USEC_PER_SEC,
                                                         time));
-                (void) json_object_array_add(list, object);
+                }
+                (void) json_object_array_add(list, one);
         }
         return rest_answer_json(request, MHD_HTTP_OK, list);
 }

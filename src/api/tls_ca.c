@@ -160,10 +160,11 @@ static void add_san(struct sans *sans, gnutls_x509_subject_alt_name_t type, cons
 
         if (size == 0 || size >= sizeof(san->data) || sans->n >= TLS_CA_NAMES_MAX)
                 return;
-        for (size_t i = 0; i < sans->n; i++)
+        for (size_t i = 0; i < sans->n; i++) {
                 if (sans->items[i].type == type && sans->items[i].size == size &&
                                 memcmp(sans->items[i].data, data, size) == 0)
                         return;
+        }
         *san = (struct san){ .type = type, .size = (unsigned int) size };
         memcpy(san->data, data, size);
         sans->n++;
@@ -297,10 +298,11 @@ static int begin_certificate(
         if (r >= 0)
                 r = gnutls_x509_crt_set_expiration_time(
                                 identity->certificate, (time_t) (now + seconds));
-        if (r >= 0)
+        if (r >= 0) {
                 r = gnutls_x509_crt_set_dn_by_oid(identity->certificate,
                                 GNUTLS_OID_X520_COMMON_NAME, 0, name,
                                 (unsigned int) (n > 64 ? 64 : n));
+        }
         if (r >= 0)
                 r = gnutls_x509_crt_set_key(identity->certificate, identity->key);
         if (r >= 0)
@@ -401,10 +403,11 @@ static int make_server(const struct tls_ca_config *config, int dir_fd, const str
         if (r >= 0)
                 r = error_of(gnutls_x509_crt_set_key_purpose_oid(
                                 server.certificate, GNUTLS_KP_TLS_WWW_SERVER, 0));
-        for (size_t i = 0; r >= 0 && i < sans->n; i++)
+        for (size_t i = 0; r >= 0 && i < sans->n; i++) {
                 r = error_of(gnutls_x509_crt_set_subject_alt_name(server.certificate,
                                 sans->items[i].type, sans->items[i].data, sans->items[i].size,
                                 GNUTLS_FSAN_APPEND));
+        }
         if (r >= 0)
                 r = sign(&server, ca);
         if (r >= 0)

@@ -148,10 +148,11 @@ static bool is_allowed(const struct tls_context *context, gnutls_x509_crt_t cert
                         return false;
                 if (r != GNUTLS_SAN_DNSNAME && r != GNUTLS_SAN_RFC822NAME && r != GNUTLS_SAN_URI)
                         continue;
-                for (size_t j = 0; j < context->n_client_sans; j++)
+                for (size_t j = 0; j < context->n_client_sans; j++) {
                         if (strlen(context->client_sans[j]) == size &&
                                         memcmp(context->client_sans[j], name, size) == 0)
                                 return true;
+                }
         }
 }
 
@@ -179,11 +180,12 @@ static int on_client(gnutls_session_t session) {
         int r;
 
         chain = gnutls_certificate_get_peers(session, &n);
-        if (!chain || n == 0)
+        if (!chain || n == 0) {
                 return context->client_auth == TLS_CLIENT_REQUIRE ||
                                                 context->client_auth == TLS_CLIENT_REQUIRE_ANY
                                 ? GNUTLS_E_CERTIFICATE_REQUIRED
                                 : 0;
+        }
         if (context->client_auth < TLS_CLIENT_VERIFY_IF_GIVEN)
                 return 0;
         r = gnutls_certificate_verify_peers(session, &purpose, 1, &status);

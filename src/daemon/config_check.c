@@ -111,11 +111,12 @@ static void check_listen(struct checking *checking) {
                 has_web = has_web ||
                                 (listeners[i].serves & LISTENER_METRICS &&
                                                 !(listeners[i].serves & LISTENER_API));
-                for (size_t j = 0; j < i; j++)
+                for (size_t j = 0; j < i; j++) {
                         if (strcmp(listeners[i].address, listeners[j].address) == 0 &&
                                         !has_any_port(listeners[i].address))
                                 complain(checking, "http.listen", "has %s twice",
                                                 listeners[i].address);
+                }
         }
         if (checking->config->web_config[0] && !has_web)
                 complain(checking, "metrics.web_config",

@@ -152,11 +152,12 @@ static int stage_web(const struct config *config, struct manager_tls *tls, struc
 static void place(int r, const struct diag *from, struct diag *to) {
         const char *text = from->text[0] ? from->text : strerrordesc_np(-r);
 
-        if (from->line > 0)
+        if (from->line > 0) {
                 diag_set(to, 0, 0, "%.200s:%u:%u: %.280s", from->path, from->line, from->column,
                                 text);
-        else
+        } else {
                 diag_set(to, 0, 0, "%.200s%s%.280s", from->path, from->path[0] ? ": " : "", text);
+        }
 }
 
 int manager_tls_stage(
@@ -248,10 +249,11 @@ static int on_look(sd_event_source *source, uint64_t time_us, void *userdata) {
         r = manager_tls_stage(&manager->config, &diag, &staged);
         if (r < 0) {
                 /* half of it may be there, but not yet all: it is tried again */
-                if (manager->n_tls_failures++ % COMPLAIN_EVERY == 0)
+                if (manager->n_tls_failures++ % COMPLAIN_EVERY == 0) {
                         (void) log_error_errno(r,
                                         "Certificates not read anew, the old ones stay: %s",
                                         diag.text);
+                }
                 return 0;
         }
         manager->n_tls_failures = 0;

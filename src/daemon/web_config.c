@@ -257,10 +257,11 @@ static int set_user(struct reading *reading, const char *name, const yaml_node_t
 
         if (!name[0] || strchr(name, ':'))
                 return complain(reading, key, "a user's name is not empty and has no colon");
-        if (!hash || !password_hash_is_good(hash))
+        if (!hash || !password_hash_is_good(hash)) {
                 return complain(reading, value,
                                 "the password of %.64s is no bcrypt hash ($2a$, $2b$ or $2y$) of cost 4 to %d",
                                 name, PASSWORD_COST_MAX);
+        }
         if (web->n_users >= HTTP_WEB_USERS_MAX)
                 return complain(reading, key, "basic_auth_users has more than %d users",
                                 HTTP_WEB_USERS_MAX);
@@ -304,6 +305,7 @@ static int parse_document(struct reading *reading, yaml_parser_t *parser) {
         reading->document = &document;
         root = yaml_document_get_root_node(&document);
         r = root ? walk(reading, root, "the file", set_section) : 0;
+        reading->document = NULL;
         yaml_document_delete(&document);
         return r;
 }
