@@ -73,6 +73,7 @@ struct api_context {
                 uint64_t n;
         } stall;             /* the last time that the loop was held up, and how often it was */
         int analytics_error; /* why request analytics, although configured, are not there; 0 */
+        const char *ca; /* PEM; what certificates of our making are to be trusted by; NULL: none */
         bool stopping;
         const char *const *features; /* NULL-terminated: what this build and config offer */
         /** Build a new configuration and go over to it. Return: 0; negative errno, with all as it

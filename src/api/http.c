@@ -19,9 +19,11 @@
 #include "api/http_gate.h"
 #include "api/http_internal.h"
 #include "api/http_watch.h"
+#include "api/http_web.h"
+#include "api/password.h"
+#include "api/tls_context.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 
 #define CONNECTION_MEMORY (32 * 1024)
 #define CONNECTIONS_MAX   (1U << 17) /* libmicrohttpd's; ours is kept where they are accepted */
@@ -47,12 +49,14 @@ static void listener_arm(struct http_listener *listener) {
 }
 
 /* It takes nothing new. */
-static void listener_close(struct http_listener *listener) {
+void http_listener_close(struct http_listener *listener) {
         listener->accept = sd_event_source_disable_unref(listener->accept);
         listener->rest = sd_event_source_disable_unref(listener->rest);
         http_gate_free(listener->gate);
         listener->gate = NULL;
-        if (listener->fd >= 0 && listener->is_unix)
+        if (listener->links)
+                tls_links_stop(listener->links);
+        if (listener->fd >= 0 && listener->spec.is_unix)
                 (void) unlink(listener->address + strlen("unix:"));
         listener->fd = fd_close(listener->fd);
 }
@@ -63,21 +67,19 @@ static void listener_run(struct http_listener *listener) {
         listener_arm(listener);
 }
 
-static struct http_listener *listener_free(struct http_listener *listener) {
+struct http_listener *http_listener_free(struct http_listener *listener) {
         if (!listener)
                 return NULL;
         list_remove(&listener->list);
-        listener_close(listener);
+        http_listener_close(listener);
         sd_event_source_disable_unref(listener->io);
         sd_event_source_disable_unref(listener->timer);
         if (listener->daemon)
                 MHD_stop_daemon(listener->daemon);
-        free(listener->configured);
+        tls_links_free(listener->links); /* behind it: its answers still go out */
         free(listener);
         return NULL;
 }
-
-DEFINE_FREEP(struct http_listener, listener_free);
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         listener_run(userdata);
@@ -95,8 +97,8 @@ static void run_closing(struct http *http) {
 
         list_for_each_safe(listener, next, &http->closing_listeners, list) {
                 listener_run(listener);
-                if (listener->n_connections == 0)
-                        listener_free(listener);
+                if (listener->n_connections == 0 && tls_links_size(listener->links) == 0)
+                        http_listener_free(listener);
         }
 }
 
@@ -199,6 +201,51 @@ static int on_rested(sd_event_source *source, uint64_t time_us, void *userdata) 
         return 0;
 }
 
+bool http_listener_has_web(const struct http_listener *listener) {
+        return listener->http->config.web && listener->spec.serves & LISTENER_METRICS &&
+                        !(listener->spec.serves & LISTENER_API);
+}
+
+/* Without a word on it: where others than this host may listen in, or where the web configuration
+ * has certificates. */
+bool http_has_tls(const struct http_config *config, const struct listener *spec) {
+        bool is_web = config->web_tls && spec->serves & LISTENER_METRICS &&
+                        !(spec->serves & LISTENER_API);
+
+        if (spec->tls == LISTENER_TLS_AUTO)
+                return !spec->is_unix && (!spec->is_local || is_web);
+        return spec->tls == LISTENER_TLS_ON;
+}
+
+struct tls_context *http_tls_of(const struct http_config *config, const struct listener *spec) {
+        bool is_web = spec->serves & LISTENER_METRICS && !(spec->serves & LISTENER_API);
+
+        return is_web && config->web_tls ? config->web_tls : config->tls;
+}
+
+bool http_listener_has_tls(const struct http_listener *listener) {
+        return http_has_tls(&listener->http->config, &listener->spec);
+}
+
+/* Make room for one more. Return: whether there is any. */
+static bool make_room(struct http_listener *listener) {
+        return listener->n_connections + http_gate_size(listener->gate) +
+                                        tls_links_waiting(listener->links) <
+                        listener->http->config.connections_max ||
+                        tls_links_evict(listener->links) || http_gate_evict(listener->gate);
+}
+
+static int take_in(struct http_listener *listener, int fd, const union address *address,
+                socklen_t size) {
+        int r;
+
+        if (!http_listener_has_tls(listener))
+                return http_gate_add(listener->gate, fd, &address->any, size);
+        r = tls_links_add(listener->links, http_tls_of(&listener->http->config, &listener->spec),
+                        fd, &address->any, size);
+        return r == -EUSERS ? 0 : r;
+}
+
 static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, void *userdata) {
         struct http_listener *listener = userdata;
         int r;
@@ -214,15 +261,18 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
                                 accept_failed(listener, -errno);
                         return 0;
                 }
-                if (listener->n_connections + http_gate_size(listener->gate) >=
-                                                listener->http->config.connections_max &&
-                                !http_gate_evict(listener->gate)) {
-                        http_gate_turn_away(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
-                                        "too_many_connections", "all connections are in use");
+                if (!make_room(listener)) {
+                        if (http_listener_has_tls(listener))
+                                listener->http->tls_ends[TLS_END_LIMIT]++;
+                        else {
+                                http_gate_turn_away(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
+                                                "too_many_connections",
+                                                "all connections are in use");
+                        }
                         (void) close(fd);
                         continue;
                 }
-                r = http_gate_add(listener->gate, fd, &address.any, size);
+                r = take_in(listener, fd, &address, size);
                 if (r < 0)
                         log_error_errno(r, "Cannot take in a connection on %s: %m",
                                         listener->address);
@@ -234,6 +284,22 @@ static void on_passed(int fd, const struct sockaddr *address, socklen_t size, vo
         struct http_listener *listener = userdata;
 
         if (MHD_add_connection(listener->daemon, fd, address, size) == MHD_YES)
+                http_pump(listener->http);
+}
+
+static void on_opened(int fd, const struct sockaddr *address, socklen_t size, void *userdata) {
+        struct http_listener *listener = userdata;
+
+        if (!listener->gate)
+                (void) close(fd);
+        else if (http_gate_add(listener->gate, fd, address, size) < 0)
+                log_error("Cannot take in a connection on %s", listener->address);
+}
+
+static void on_emptied(void *userdata) {
+        struct http_listener *listener = userdata;
+
+        if (listener->closing)
                 http_pump(listener->http);
 }
 
@@ -308,32 +374,35 @@ static int listener_open_daemon(struct http *http, struct http_listener *listene
         return 0;
 }
 
-static int listener_open(
-                struct http *http, const char *address, struct http_listener **ret_listener) {
-        _cleanup_(listener_freep) struct http_listener *listener = NULL;
+int http_listener_open(struct http *http, const struct listener *spec,
+                struct http_listener **ret_listener) {
+        _cleanup_(http_listener_freep) struct http_listener *listener = NULL;
         struct http_gate_config gate = { .body_max = http->config.body_max,
                 .timeout_us = http->config.header_timeout_us,
                 .pass = on_passed,
                 .refused = on_refused };
+        struct tls_links_config links = { .timeout_us = http->config.header_timeout_us,
+                .open = on_opened,
+                .emptied = on_emptied,
+                .counts = http->tls_ends };
         int r;
 
         listener = calloc(1, sizeof(*listener));
         if (!listener)
                 return -ENOMEM;
-        gate.userdata = listener;
+        gate.userdata = links.userdata = listener;
         list_init(&listener->list);
         listener->http = http;
         listener->fd = -EBADF;
-        listener->configured = strdup(address);
-        if (!listener->configured)
-                return -ENOMEM;
+        listener->spec = *spec;
         /* everybody may connect; who may ask is decided by SO_PEERCRED, see http_request.c */
         listener->fd = listen_open(
-                        address, &(struct listen_options){ .mode = 0666 }, listener->address);
+                        spec->address, &(struct listen_options){ .mode = 0666 }, listener->address);
         if (listener->fd < 0)
                 return listener->fd;
-        listener->is_unix = text_starts_with(address, "unix:");
         r = http_gate_new(http->api->event, &gate, &listener->gate);
+        if (r >= 0)
+                r = tls_links_new(http->api->event, &links, &listener->links);
         if (r >= 0)
                 r = listener_open_daemon(http, listener);
         if (r >= 0)
@@ -361,144 +430,6 @@ static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdat
         return 0;
 }
 
-/* It has those that there are. Without it, nobody answers while the loop is held up. */
-static void start_watch(struct http *http) {
-        int fds[HTTP_LISTENERS_MAX], r;
-
-        http->watch = http_watch_free(http->watch);
-        for (size_t i = 0; i < http->n_listeners; i++)
-                fds[i] = http->listeners[i]->fd;
-        r = http_watch_new(fds, http->n_listeners, http->api, &http->watch);
-        if (r < 0)
-                log_warn_errno(r,
-                                "Cannot start the thread that answers for a loop that is held up: %m");
-}
-
-/* ---- going over to another configuration ---- */
-
-static struct http_staged *staged_free(struct http_staged *staged) {
-        if (!staged)
-                return NULL;
-        for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
-                if (staged->is_new[i])
-                        listener_free(staged->listeners[i]);
-        for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++)
-                free(staged->cors_origins[i]);
-        free(staged->token);
-        free(staged);
-        return NULL;
-}
-DEFINE_FREEP(struct http_staged, staged_free);
-
-/* One of the present listeners that has that address and is not taken yet. */
-static struct http_listener *find_present(
-                const struct http *http, const struct http_staged *staged, const char *address) {
-        for (size_t i = 0; i < http->n_listeners; i++) {
-                struct http_listener *listener = http->listeners[i];
-                bool taken = false;
-
-                for (size_t j = 0; j < HTTP_LISTENERS_MAX; j++)
-                        taken = taken || staged->listeners[j] == listener;
-                if (!taken && strcmp(listener->configured, address) == 0)
-                        return listener;
-        }
-        return NULL;
-}
-
-static int stage_listeners(struct http *http, struct http_staged *staged,
-                const struct http_config *config, const char **ret_address) {
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
-                staged->listeners[i] = find_present(http, staged, config->addresses[i]);
-                if (staged->listeners[i])
-                        continue;
-                *ret_address = config->addresses[i];
-                r = listener_open(http, config->addresses[i], &staged->listeners[i]);
-                staged->is_new[i] = r >= 0;
-                if (r >= 0)
-                        (void) sd_event_source_set_enabled(
-                                        staged->listeners[i]->accept, SD_EVENT_OFF);
-        }
-        return r;
-}
-
-int http_stage(struct http *http, const struct http_config *config, const char **ret_address) {
-        _cleanup_(staged_freep) struct http_staged *staged = calloc(1, sizeof(*staged));
-        int r;
-
-        if (!staged)
-                return -ENOMEM;
-        http_unstage(http);
-        staged->config = *config;
-        staged->token = config->token ? strdup(config->token) : NULL;
-        if (config->token && !staged->token)
-                return -ENOMEM;
-        if (staged->token && token_digest_of(staged->token, &staged->token_digest) < 0)
-                return -EIO;
-        for (size_t i = 0; i < config->n_cors_origins; i++) {
-                staged->cors_origins[i] = strdup(config->cors_origins[i]);
-                if (!staged->cors_origins[i])
-                        return -ENOMEM;
-        }
-        r = stage_listeners(http, staged, config, ret_address);
-        if (r < 0)
-                return r;
-        http->staged = TAKE_PTR(staged);
-        return 0;
-}
-
-void http_unstage(struct http *http) {
-        http->staged = staged_free(http->staged);
-}
-
-/* Whoever waits for an answer on it gets it; a stream would never end. */
-static void retire(struct http *http, struct http_listener *listener) {
-        struct http_request *request;
-
-        listener->closing = true;
-        listener_close(listener);
-        list_append(&http->closing_listeners, &listener->list);
-        list_for_each(request, &http->requests, list)
-                if (request->listener == listener && request->is_stream)
-                        http_resume(request);
-        http_pump(http);
-}
-
-void http_commit(struct http *http) {
-        struct http_staged *staged = http->staged;
-
-        for (size_t i = 0; i < http->n_listeners; i++) {
-                bool stays = false;
-
-                for (size_t j = 0; j < staged->config.n_addresses; j++)
-                        stays = stays || staged->listeners[j] == http->listeners[i];
-                if (!stays)
-                        retire(http, http->listeners[i]);
-        }
-        http->n_listeners = staged->config.n_addresses;
-        for (size_t i = 0; i < http->n_listeners; i++) {
-                http->listeners[i] = staged->listeners[i];
-                if (staged->is_new[i])
-                        (void) sd_event_source_set_enabled(http->listeners[i]->accept, SD_EVENT_ON);
-                staged->is_new[i] = false;
-                staged->config.addresses[i] = NULL; /* the caller's */
-        }
-        http->config = staged->config;
-        if (!text_equal(http->token, staged->token))
-                http_token_gone(http, HTTP_CALLER_CONFIGURED);
-        free(http->token);
-        http->token = TAKE_PTR(staged->token);
-        http->token_digest = staged->token_digest;
-        for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++) {
-                free(http->cors_origins[i]);
-                http->cors_origins[i] = TAKE_PTR(staged->cors_origins[i]);
-                http->config.cors_origins[i] = http->cors_origins[i];
-        }
-        http_unstage(http);
-        start_watch(http);
-}
-
 int http_new(const struct http_config *config, const struct api_context *api,
                 struct http **ret_http, const char **ret_address) {
         _cleanup_(http_freep) struct http *http = NULL;
@@ -511,6 +442,8 @@ int http_new(const struct http_config *config, const struct api_context *api,
         group = getgrnam("virtwatch"); /* once: name services may block */
         http->group = group ? group->gr_gid : (gid_t) -1;
         http->config = *config;
+        http->config.tls = http->config.web_tls = NULL; /* http_stage() takes its references */
+        http->config.web = NULL;
         http->api = api;
         http->log_limit = (struct log_ratelimit) HTTP_LOG_LIMIT;
         list_init(&http->requests);
@@ -518,6 +451,8 @@ int http_new(const struct http_config *config, const struct api_context *api,
         list_init(&http->sample_streams);
         list_init(&http->closing_listeners);
         r = http_metrics_new(&http->metrics);
+        if (r >= 0)
+                r = passwords_new(api->event, &http->passwords);
         if (r >= 0)
                 r = sd_event_add_defer(api->event, &http->pump, on_pump, http);
         if (r >= 0)
@@ -552,12 +487,14 @@ struct http *http_free(struct http *http) {
                 http_resume(request); /* MHD wants none suspended when it stops */
         http_unstage(http);
         for (size_t i = 0; i < http->n_listeners; i++)
-                listener_free(http->listeners[i]);
+                http_listener_free(http->listeners[i]);
         while ((listener = list_first(&http->closing_listeners, struct http_listener, list)))
-                listener_free(listener);
+                http_listener_free(listener);
         sd_event_source_disable_unref(http->pump);
         sd_event_source_disable_unref(http->heartbeat);
         http_metrics_free(http->metrics);
+        passwords_free(http->passwords); /* who waited for it is gone */
+        http_drop_tls(&http->config);
         for (size_t i = 0; i < HTTP_ORIGINS_MAX; i++)
                 free(http->cors_origins[i]);
         free(http->token);

@@ -4,12 +4,16 @@
 
 #include "api/api.h"
 
+struct http_web;
+struct tls_context;
+
 #define HTTP_LISTENERS_MAX 8
 #define HTTP_ORIGINS_MAX   16
 
 struct http_config {
         const char *addresses[HTTP_LISTENERS_MAX]; /* "127.0.0.1:9887" "[::1]:0"
-                                                      "unix:/run/virtwatch/http.sock" */
+                                                      "unix:/run/virtwatch/http.sock"; with
+                                                      options, see model/listener.h */
         size_t n_addresses;
         const char *cors_origins[HTTP_ORIGINS_MAX]; /* "https://panel.example": whose pages may ask;
                                                        copied */
@@ -21,6 +25,10 @@ struct http_config {
         size_t body_max;              /* bytes, default 1 MiB */
         uint64_t header_timeout_us;   /* default 10 s */
         uint64_t sse_heartbeat_us;    /* default 15 s */
+        struct tls_context *tls;      /* referenced, as the next two; NULL: none can have TLS */
+        struct tls_context *web_tls;  /* of the web configuration; NULL: it has no word on TLS */
+        struct http_web *web; /* for listeners that serve metrics and not the API; NULL: none */
+        unsigned int tls_per_address_max; /* connections with TLS; 0: any number */
 };
 
 struct http;
@@ -49,6 +57,11 @@ void sse_samples_ready(struct http *http, uint64_t at_us);
 /** A token is in force no more: its streams end. */
 void http_token_gone(struct http *http, const char *token_id);
 DEFINE_FREEP(struct http, http_free);
+
+/** Certificates were made or read anew: what connects from now on gets these. Arguments as the
+ * configuration's. */
+void http_set_tls(struct http *http, struct tls_context *tls, struct tls_context *web_tls,
+                struct http_web *web);
 
 /** "127.0.0.1:41234": where listener @i really listens (port 0 resolved); NULL past the last. */
 const char *http_address(const struct http *http, size_t i);

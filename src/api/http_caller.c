@@ -19,7 +19,7 @@ static int peer_of(struct http_request *request, struct ucred *ret_peer, int *re
         const union MHD_ConnectionInfo *info;
         socklen_t size = sizeof(*ret_peer);
 
-        if (!request->listener->is_unix)
+        if (!request->listener->spec.is_unix)
                 return -ENOTSUP;
         info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &size) < 0)

@@ -5,28 +5,32 @@
 #include <microhttpd.h>
 
 #include "api/http.h"
+#include "api/http_basic.h"
 #include "api/http_caller.h"
+#include "api/tls_link.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/listen.h"
 #include "base/log.h"
+#include "model/listener.h"
 
 struct http;
 struct http_route;
 struct json_object;
 
 struct http_gate;
+struct passwords;
 
 struct http_listener {
-        struct list list; /* of those that only end what is open, once they are closed */
-        char *configured; /* the address as it was asked for */
+        struct list list;     /* of those that only end what is open, once they are closed */
+        struct listener spec; /* as it was asked for */
         struct http *http;
         struct MHD_Daemon *daemon; /* gets connections from the gate; has no listening socket */
         struct http_gate *gate;
+        struct tls_links *links; /* in front of the gate */
         int fd;
         size_t n_connections; /* behind the gate */
         sd_event_source *accept, *rest, *io, *timer;
-        bool is_unix;
         bool closing; /* takes nothing new, its streams end */
         char address[LISTEN_NAME_MAX];
 };
@@ -41,6 +45,7 @@ struct http_request {
         char *id;      /* what the target has in place of the route's "{id}"; NULL: nothing */
         char *refusal; /* why the target is refused; NULL: it is fine */
         struct http_caller caller; /* by http_caller_get() */
+        enum http_basic basic;
         uint64_t begin_us;
         struct buf body; /* of a method that takes one */
         size_t body_size;
@@ -69,6 +74,7 @@ struct http_staged {
         struct token_digest token_digest;
         char *cors_origins[HTTP_ORIGINS_MAX];
         struct http_listener *listeners[HTTP_LISTENERS_MAX];
+        struct listener specs[HTTP_LISTENERS_MAX];
         bool is_new[HTTP_LISTENERS_MAX]; /* else it is one of the present ones */
 };
 
@@ -94,14 +100,35 @@ struct http {
         struct http_watch *watch; /* answers while the loop cannot */
         unsigned int n_gzip;      /* compressed bodies under way */
         struct log_ratelimit log_limit;
+        struct passwords *passwords;
+        uint64_t tls_ends[TLS_END_MAX_]; /* handshakes, by how they ended */
         bool closing;
 };
 
 /* http.c */
 /** Let MHD go on with what was resumed or queued, on the loop's next turn. */
 void http_pump(struct http *http);
+int http_listener_open(struct http *http, const struct listener *spec,
+                struct http_listener **ret_listener);
+/** It takes nothing new. */
+void http_listener_close(struct http_listener *listener);
+struct http_listener *http_listener_free(struct http_listener *listener);
+DEFINE_FREEP(struct http_listener, http_listener_free);
+/** Whether a listener of that kind has TLS, and with what. */
+bool http_has_tls(const struct http_config *config, const struct listener *spec);
+struct tls_context *http_tls_of(const struct http_config *config, const struct listener *spec);
+/** Whether what connects there now speaks TLS. */
+bool http_listener_has_tls(const struct http_listener *listener);
+/** Whether the web configuration holds for it. */
+bool http_listener_has_web(const struct http_listener *listener);
 void http_suspend(struct http_request *request);
 void http_resume(struct http_request *request);
+
+/* http_stage.c */
+/** Have it answer on the listeners that there are now, where they are plain. */
+void http_start_watch(struct http *http);
+/** Drop the references. */
+void http_drop_tls(struct http_config *config);
 
 /* http_request.c */
 enum MHD_Result http_handle(struct http_request *request, const char *url, const char *method,
@@ -208,6 +235,10 @@ enum MHD_Result rest_tokens(struct http_request *request, const char *id);
 enum MHD_Result rest_token_post(struct http_request *request, const char *id);
 enum MHD_Result rest_token_delete(struct http_request *request, const char *id);
 
+/* rest_listener.c */
+enum MHD_Result rest_ca(struct http_request *request, const char *id);
+enum MHD_Result rest_listeners(struct http_request *request, const char *id);
+
 /* rest_node.c */
 enum MHD_Result rest_nodes(struct http_request *request, const char *name);
 enum MHD_Result rest_node(struct http_request *request, const char *name);
@@ -222,4 +253,5 @@ struct http_metrics *http_metrics_free(struct http_metrics *metrics);
 /** @took_us: USEC_INFINITY: refused before it was timed. */
 void http_metrics_count(struct http_metrics *metrics, const char *method, const char *path,
                 unsigned int status, uint64_t took_us);
+void http_metrics_render_tls(const struct http *http, struct exposition *exposition);
 void http_metrics_render(const struct http_metrics *metrics, struct exposition *exposition);

@@ -15,7 +15,7 @@
 /* Of the client; "unix" where it has none. Return: @text. */
 static const char *peer_address(
                 const struct http_request *request, char text[static INET6_ADDRSTRLEN]) {
-        const union MHD_ConnectionInfo *info = request->listener->is_unix
+        const union MHD_ConnectionInfo *info = request->listener->spec.is_unix
                         ? NULL
                         : MHD_get_connection_info(
                                           request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);

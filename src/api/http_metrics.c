@@ -4,6 +4,7 @@
 
 #include "api/exposition.h"
 #include "api/http_internal.h"
+#include "api/tls_context.h"
 #include "base/map.h"
 #include "model/histogram.h"
 
@@ -111,6 +112,30 @@ void http_metrics_count(struct http_metrics *metrics, const char *method, const 
                 (void) snprintf(series->path, sizeof(series->path), "%s", path);
         }
         histogram_observe(&series->histogram, took_us);
+}
+
+void http_metrics_render_tls(const struct http *http, struct exposition *exposition) {
+        static const struct metric_family handshakes = { "virtwatch_tls_handshakes", METRIC_COUNTER,
+                NULL, "Connections to listeners with TLS, by how their handshake ended" };
+        static const struct metric_family expiry = { "virtwatch_tls_certificate_expiry_seconds",
+                METRIC_GAUGE, "seconds", "When the server's certificate ends, since 1970" };
+        static const char *const names[] = { "result" };
+        bool begun = false;
+
+        for (unsigned int i = 0; i < TLS_END_MAX_; i++) {
+                const char *const values[] = { tls_end_to_string((enum tls_end) i) };
+
+                if (http->tls_ends[i] == 0)
+                        continue;
+                if (!begun)
+                        exposition_family(exposition, &handshakes);
+                begun = true;
+                exposition_sample(exposition, &(struct metric_labels){ names, values, 1 },
+                                http->tls_ends[i]);
+        }
+        if (http->config.tls)
+                exposition_one(exposition, &expiry,
+                                (uint64_t) tls_context_expires(http->config.tls));
 }
 
 void http_metrics_render(const struct http_metrics *metrics, struct exposition *exposition) {

@@ -9,6 +9,7 @@
 #include "api/http_gzip.h"
 #include "api/http_head.h"
 #include "api/http_internal.h"
+#include "api/http_web.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -37,6 +38,8 @@ static const struct http_route routes[] = {
         { "/ready", true, SCOPE_READ, { [ON_GET] = rest_ready } },
         { "/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
         { "/v1/metrics", true, SCOPE_READ, { [ON_GET] = metrics_answer } },
+        { "/api/v1/ca", true, SCOPE_READ, { [ON_GET] = rest_ca } },
+        { "/api/v1/listeners", false, SCOPE_READ, { [ON_GET] = rest_listeners } },
         { "/api/v1/version", true, SCOPE_READ, { [ON_GET] = rest_version } },
         { "/api/v1/config", false, SCOPE_ADMIN, { [ON_GET] = rest_config } },
         { "/api/v1/events", false, SCOPE_READ, { [ON_GET] = rest_events } },
@@ -169,6 +172,17 @@ enum MHD_Result http_answer(struct http_request *request, unsigned int status, c
         return http_answer_taken(request, status, type, copy, size);
 }
 
+static void add_web_headers(const struct http_request *request, struct MHD_Response *response) {
+        const struct http_web *web = request->http->config.web;
+
+        for (size_t i = 0; http_listener_has_web(request->listener) && i < web->n_headers; i++) {
+                (void) MHD_del_response_header(
+                                response, web->headers[i].name, "nosniff"); /* ours */
+                (void) MHD_add_response_header(
+                                response, web->headers[i].name, web->headers[i].value);
+        }
+}
+
 enum MHD_Result http_answer_taken(struct http_request *request, unsigned int status,
                 const char *type, char *text, size_t size) {
         char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "", seconds[24];
@@ -193,9 +207,13 @@ enum MHD_Result http_answer_taken(struct http_request *request, unsigned int sta
                         etag[0] ? "private, no-cache" : "no-store");
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
         http_cors_add(request, response);
-        if (status == MHD_HTTP_UNAUTHORIZED)
-                (void) MHD_add_response_header(
-                                response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        if (status == MHD_HTTP_UNAUTHORIZED) {
+                (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                http_listener_has_web(request->listener)
+                                                ? "Basic realm=\"virtwatch\", charset=\"UTF-8\""
+                                                : "Bearer");
+        }
+        add_web_headers(request, response);
         if (status == MHD_HTTP_TOO_MANY_REQUESTS) {
                 (void) snprintf(seconds, sizeof(seconds), "%ju",
                                 (uintmax_t) (request->caller.wait_us / USEC_PER_SEC + 1));
@@ -346,8 +364,11 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         const char *fault = request->refusal ? request->refusal : framing_fault(request);
         char methods[METHODS_MAX], message[96];
         struct http_denial denial;
+        enum MHD_Result result = MHD_NO;
         int answer, r;
 
+        if (!http_basic_passes(request, &result))
+                return result;
         if (fault)
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
         if (http_caller_shows_token(request, url))
@@ -359,6 +380,9 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         if (r < 0)
                 return http_error(
                                 request, MHD_HTTP_NOT_FOUND, "not_found", "there is no such path");
+        if (!(request->listener->spec.serves & listener_service_of(request->route->path)))
+                return http_error(request, MHD_HTTP_NOT_FOUND, "not_served_here",
+                                "this address does not serve that path; another may");
         if (http_cors_is_preflight(request, method))
                 return answer_preflight(request);
         answer = find_answer(request->route, method);

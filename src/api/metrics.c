@@ -307,6 +307,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         token_series(&exposition, api);
         metrics_trace(&exposition, api);
         http_metrics_render(request->http->metrics, &exposition);
+        http_metrics_render_tls(request->http, &exposition);
 
         /* half a text would be read as a whole one */
         if (exposition_end(&exposition) < 0) {

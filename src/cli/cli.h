@@ -8,8 +8,10 @@
 struct curl_slist;
 
 struct cli {
-        const char *host;  /* "unix:/run/virtwatch/http.sock" or "http://…"; never NULL */
+        const char *host; /* "unix:/run/virtwatch/http.sock", "http://…" or "https://…"; never NULL
+                           */
         const char *token; /* NULL: none */
+        const char *ca;    /* file of certificates to trust; NULL: the system's */
         long patience_s;   /* for an answer; 0: as long as the request may take */
         bool json;         /* -o json */
         bool color;
@@ -81,7 +83,8 @@ const char *print_when(
 void print_event(const struct cli *cli, struct json_object *event);
 void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
-                struct json_object *version, struct json_object *workloads);
+                struct json_object *version, struct json_object *workloads,
+                struct json_object *listeners);
 
 /* ---- print_timeline.c ---- */
 

@@ -57,6 +57,8 @@ static CURL *open_easy(const struct cli *cli, const char *path) {
                                 easy, CURLOPT_UNIX_SOCKET_PATH, cli->host + strlen("unix:"));
         if (easy)
                 (void) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        if (easy && cli->ca)
+                (void) curl_easy_setopt(easy, CURLOPT_CAINFO, cli->ca);
         return easy;
 }
 
@@ -92,9 +94,13 @@ int client_call_init(const struct cli *cli, const char *path, const char *last_i
 }
 
 static void explain(const struct cli *cli, CURLcode code, long status) {
-        if (code != CURLE_OK) {
+        if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
                 (void) fprintf(stderr,
-                                "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host http://ADDRESS:PORT\n",
+                                "virtwatch: %s is not trusted: %s\nThe authority of a virtwatchd is in its ca.pem, or what /api/v1/ca answers over a connection that is: --ca FILE\n",
+                                cli->host, curl_easy_strerror(code));
+        } else if (code != CURLE_OK) {
+                (void) fprintf(stderr,
+                                "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host https://ADDRESS:PORT\n",
                                 cli->host, curl_easy_strerror(code));
         } else if (status == 401) {
                 (void) fprintf(stderr,

@@ -255,7 +255,8 @@ static int offer_value(struct query *query, struct span option, size_t offset) {
                         columns[i] = rows_key_to_string((enum rows_key) i);
                 return offer_words(query, columns, ARRAY_SIZE(columns));
         }
-        if (option.n > 5 && memcmp(option.at + option.n - 5, "-file", 5) == 0)
+        if ((option.n > 5 && memcmp(option.at + option.n - 5, "-file", 5) == 0) ||
+                        span_equal(option, "--ca"))
                 query->ask = COMPLETE_FILES;
         else if (span_equal(option, "--slug"))
                 query->ask = COMPLETE_SLUGS;
@@ -430,7 +431,7 @@ static void print_asked(
 
 int complete_command(const struct cli *cli, const char *help, int n, char **words) {
         const char *host = value_of(n, words, "--host"), *token = value_of(n, words, "--token"),
-                   *file = value_of(n, words, "--token-file");
+                   *file = value_of(n, words, "--token-file"), *ca = value_of(n, words, "--ca");
         _cleanup_(json_putp) struct json_object *list = NULL;
         enum complete_ask ask = COMPLETE_NOTHING;
         _cleanup_(freep) char *text = NULL;
@@ -453,6 +454,8 @@ int complete_command(const struct cli *cli, const char *help, int n, char **word
         asked.patience_s = PATIENCE_S;
         if (host)
                 asked.host = host;
+        if (ca)
+                asked.ca = ca;
         if (file && fs_read_text(AT_FDCWD, file, 4096, &text, NULL) >= 0) {
                 text[strcspn(text, "\r\n")] = '\0';
                 asked.token = text;

@@ -59,8 +59,9 @@ static void help(void) {
                       "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
                       "  -o, --output=FORMAT     table (default) or json, a line each\n"
                       "      --json              the same as -o json\n"
-                      "      --host=ADDRESS      unix:PATH or http://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
+                      "      --host=ADDRESS      unix:PATH or https://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
                       ", or VIRTWATCH_HOST)\n"
+                      "      --ca=FILE           certificates to trust, in place of the system's; or VIRTWATCH_CA\n"
                       "      --token=TOKEN       or VIRTWATCH_TOKEN\n"
                       "      --token-file=PATH   the file that the token is in\n"
                       "  -h, --help              this text\n"
@@ -161,6 +162,7 @@ enum {
         OPT_ORIGIN,
         OPT_JSON,
         OPT_HOST,
+        OPT_CA,
         OPT_TOKEN,
         OPT_TOKEN_FILE,
         OPT_SCOPE,
@@ -178,7 +180,7 @@ static const struct option longs[] = { { "follow", no_argument, NULL, 'f' },
         { "yes-i-mean", required_argument, NULL, OPT_YES },
         { "origin", no_argument, NULL, OPT_ORIGIN }, { "sort", required_argument, NULL, OPT_SORT },
         { "output", required_argument, NULL, 'o' }, { "json", no_argument, NULL, OPT_JSON },
-        { "host", required_argument, NULL, OPT_HOST },
+        { "host", required_argument, NULL, OPT_HOST }, { "ca", required_argument, NULL, OPT_CA },
         { "token", required_argument, NULL, OPT_TOKEN },
         { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
         { "scope", required_argument, NULL, OPT_SCOPE },
@@ -235,6 +237,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         request->workload.name = optarg;
                 else if (c == OPT_HOST)
                         request->cli.host = optarg;
+                else if (c == OPT_CA)
+                        request->cli.ca = optarg;
                 else if (c == OPT_TOKEN)
                         request->cli.token = optarg;
                 else if (c == OPT_TOKEN_FILE)
@@ -467,7 +471,7 @@ static int run_top(struct request *request) {
 
 static int status(struct request *request) {
         static const char *const paths[] = { "/ready", "/health", "/api/v1/version",
-                "/api/v1/workloads" };
+                "/api/v1/workloads", "/api/v1/listeners" };
         struct json_object *answers[ARRAY_SIZE(paths)] = {};
         long code;
         int r = 0;
@@ -475,7 +479,8 @@ static int status(struct request *request) {
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(paths); i++)
                 r = client_get(&request->cli, paths[i], &answers[i], &code);
         if (r >= 0) {
-                print_status(&request->cli, answers[0], answers[1], answers[2], answers[3]);
+                print_status(&request->cli, answers[0], answers[1], answers[2], answers[3],
+                                answers[4]);
                 r = json_get_bool(answers[0], "ready", false) ? 0 : 1;
         }
         for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
@@ -519,6 +524,7 @@ int main(int argc, char **argv) {
         request.cli.host = getenv("VIRTWATCH_HOST") ? getenv("VIRTWATCH_HOST")
                                                     : "unix:" VW_HTTP_SOCKET_DEFAULT;
         request.cli.token = getenv("VIRTWATCH_TOKEN");
+        request.cli.ca = getenv("VIRTWATCH_CA");
         request.cli.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
         r = parse_options(argc, argv, &request);
         command = optind < argc ? argv[optind] : NULL;

@@ -140,6 +140,25 @@ void print_workloads(const struct cli *cli, struct json_object *workloads) {
         rows_free(rows, n);
 }
 
+static void print_listeners(struct json_object *listeners) {
+        for (size_t i = 0; i < length(listeners); i++) {
+                struct json_object *listener = json_object_array_get_idx(listeners, i);
+                struct json_object *serves = json_get(listener, "serves");
+                _cleanup_(freep) char *address = field(listener, "address"),
+                                      *until = field(listener, "certificate_expires");
+                const bool tls = json_get_bool(listener, "tls", false);
+
+                (void) printf("Listener   %s  ", address);
+                for (size_t j = 0; j < length(serves); j++) {
+                        _cleanup_(freep) char *name = text_escape_terminal(json_object_get_string(
+                                        json_object_array_get_idx(serves, j)));
+
+                        (void) printf("%s%s", j ? ", " : "", name ? name : "");
+                }
+                (void) printf("%s%s\n", tls ? "; TLS, certificate until " : "", tls ? until : "");
+        }
+}
+
 static void print_sources(struct json_object *sources) {
         if (!json_object_is_type(sources, json_type_object))
                 return;
@@ -172,7 +191,8 @@ static void print_store(struct json_object *store) {
 }
 
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
-                struct json_object *version, struct json_object *workloads) {
+                struct json_object *version, struct json_object *workloads,
+                struct json_object *listeners) {
         struct json_object *sources = json_get(ready, "sources");
         _cleanup_(freep) char *node = field(version, "node"), *number = field(version, "version");
         size_t n = length(workloads), running = 0;
@@ -196,6 +216,8 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 (void) json_add(object, "health", json_object_get(json_get(health, "status")));
                 (void) json_add(object, "store", json_object_get(json_get(ready, "store")));
                 (void) json_add(object, "sources", json_object_get(sources));
+                if (json_object_is_type(listeners, json_type_array))
+                        (void) json_add(object, "listeners", json_object_get(listeners));
                 print_json(object);
                 return;
         }
@@ -212,4 +234,5 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 (void) printf("Analytics  not stored: %s\n", error);
         }
         print_sources(sources);
+        print_listeners(listeners);
 }

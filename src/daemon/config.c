@@ -85,6 +85,8 @@ int config_init(struct config *config) {
                                 .retention_days = 400,
                                 .hosts_max = 10000 },
                 .connections_max = 4096,
+                .tls = { .lifetime_us = UINT64_C(90) * 86400 * USEC_PER_SEC,
+                                .per_address_max = 256 },
                 .sse_readers_max = 2048,
                 .log_level = LOG_LEVEL_INFO,
                 .log_target = LOG_TARGET_AUTO,
@@ -106,6 +108,14 @@ int config_init(struct config *config) {
         new.oomd.address = strdup("");
         new.probes.user_agent = strdup(CONFIG_USER_AGENT);
         new.probes.ca_file = strdup("");
+        new.web_config = strdup("");
+        new.tls.certificate = strdup("");
+        new.tls.key = strdup("");
+        new.tls.client_ca = strdup("");
+        new.tls.client_auth = strdup("require");
+        if (!new.web_config || !new.tls.certificate || !new.tls.key || !new.tls.client_ca ||
+                        !new.tls.client_auth)
+                return -ENOMEM;
         if (!new.origins || !new.node_name || !new.state_dir || !new.docker.socket ||
                         !new.podman.socket || !new.containerd.socket || !new.bus ||
                         !new.kernel.from || !new.kernel.journal_dir || !new.units.address ||
@@ -142,6 +152,12 @@ void config_done(struct config *config) {
         config_list_clear(&config->probes.allow);
         config_list_clear(&config->probes.deny);
         config_list_clear(&config->unit_patterns);
+        free(config->web_config);
+        free(config->tls.certificate);
+        free(config->tls.key);
+        free(config->tls.client_ca);
+        free(config->tls.client_auth);
+        config_list_clear(&config->tls.names);
         free(config->token);
         free(config->bus);
         free(config->bus_address);

@@ -16,6 +16,7 @@ struct app;
 #define CONFIG_URIS_MAX      16
 #define CONFIG_LISTENERS_MAX 8
 #define CONFIG_PATTERNS_MAX  64
+#define CONFIG_TLS_NAMES_MAX 16
 #define CONFIG_LOGS_MAX      64
 #define CONFIG_DAYS_MAX      36500
 
@@ -127,6 +128,8 @@ struct config {
                                 systems   and addresses, and images looked at; 1s..1h, default 30s;
                                 agents where   sources.libvirt.write */
 
+        char *web_config;       /* metrics.web_config: of the exporter toolkit, for listeners that
+                                   serve metrics and not the API; "" (default): none */
         enum api_compat compat; /* metrics.compat: both (default) | inovex | tinkoff | off */
 
         struct {
@@ -156,6 +159,20 @@ struct config {
                                       none */
         struct config_list
                         cors_origins; /* http.cors_origins, default none: "https://panel.example" */
+        struct {
+                char *certificate; /* http.tls.certificate: PEM, with the chain; "" (default): one
+                                      of our own making */
+                char *key;         /* http.tls.key; "" (default): in the certificate's file */
+                char *client_ca;   /* http.tls.client_ca: who must have signed clients'
+                                      certificates; "" (default): none is asked for */
+                char *client_auth; /* http.tls.client_auth: require (default) | if-given */
+                struct config_list names; /* http.tls.names: more names and addresses for our own
+                                             certificate; default none */
+                uint64_t lifetime_us;     /* http.tls.lifetime: of our own certificate, 10s..825d,
+                                             default 90d */
+                unsigned int per_address_max; /* http.tls.connections_per_address: 0..65536,
+                                                 default 256; 0: any number */
+        } tls;
         unsigned int connections_max; /* http.connections_max: 16..65536, default 4096 */
         unsigned int sse_readers_max; /* http.sse_readers_max: 1..65536, default 2048 */
 

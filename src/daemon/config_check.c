@@ -6,6 +6,7 @@
 
 #include "daemon/config_keys.h"
 #include "model/address.h"
+#include "model/listener.h"
 #include "model/ring.h"
 
 struct checking {
@@ -52,6 +53,12 @@ static const char *quotable(const struct checking *checking, const char *name, c
         return origin_of(checking, name)->secret ? "${secret...}" : value;
 }
 
+static bool has_any_port(const char *address) {
+        const char *colon = strrchr(address, ':');
+
+        return colon && strcmp(colon, ":0") == 0;
+}
+
 static void check_absolute(
                 struct checking *checking, const char *name, const char *value, bool may_be_empty) {
         if (value[0] == '/' || (may_be_empty && !value[0]))
@@ -89,6 +96,44 @@ static void check_ring(struct checking *checking) {
                         RING_SLOTS_MAX);
 }
 
+/* What each says, and that no two are at one address. */
+static void check_listen(struct checking *checking) {
+        const struct config_list *list = &checking->config->listen;
+        struct listener listeners[CONFIG_LISTENERS_MAX];
+        bool has_web = false;
+        struct diag diag = {};
+
+        for (size_t i = 0; i < list->n && i < CONFIG_LISTENERS_MAX; i++) {
+                if (listener_parse(list->items[i], &listeners[i], &diag) < 0) {
+                        complain(checking, "http.listen", "is not good: %s", diag.text);
+                        return;
+                }
+                has_web = has_web ||
+                                (listeners[i].serves & LISTENER_METRICS &&
+                                                !(listeners[i].serves & LISTENER_API));
+                for (size_t j = 0; j < i; j++) {
+                        if (strcmp(listeners[i].address, listeners[j].address) == 0 &&
+                                        !has_any_port(listeners[i].address))
+                                complain(checking, "http.listen", "has %s twice",
+                                                listeners[i].address);
+                }
+        }
+        if (checking->config->web_config[0] && !has_web)
+                complain(checking, "metrics.web_config",
+                                "is for listeners that serve metrics and not the API, and http.listen has none: add one such as 0.0.0.0:9888 serves=metrics");
+}
+
+static void check_tls(struct checking *checking) {
+        const struct config *config = checking->config;
+
+        check_absolute(checking, "http.tls.certificate", config->tls.certificate, true);
+        check_absolute(checking, "http.tls.key", config->tls.key, true);
+        check_absolute(checking, "http.tls.client_ca", config->tls.client_ca, true);
+        check_absolute(checking, "metrics.web_config", config->web_config, true);
+        if (config->tls.key[0] && !config->tls.certificate[0])
+                complain(checking, "http.tls.key", "is given without http.tls.certificate");
+}
+
 int config_check(const struct config *config, struct config_faults *faults) {
         struct checking checking = { .config = config, .faults = faults };
 
@@ -105,6 +150,8 @@ int config_check(const struct config *config, struct config_faults *faults) {
                                 false);
         }
         check_absolute(&checking, "sources.kernel.journal_dir", config->kernel.journal_dir, true);
+        check_listen(&checking);
+        check_tls(&checking);
         check_absolute(&checking, "store.path", config->state_dir, false);
         check_absolute(&checking, "probes.ca_file", config->probes.ca_file, true);
         check_ranges(&checking, "probes.allow", &config->probes.allow);

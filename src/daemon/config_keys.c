@@ -258,6 +258,16 @@ static int parse_kernel_from(
         return parse_text(key, field, text, diag);
 }
 
+static int parse_client_auth(
+                const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        if (strcmp(text, "require") != 0 && strcmp(text, "if-given") != 0) {
+                diag_set(diag, diag->line, diag->column, "%s is require or if-given, not '%s'",
+                                key->name, text);
+                return -EINVAL;
+        }
+        return parse_text(key, field, text, diag);
+}
+
 /* A list given as one text: items by comma. Each item is looked at by itself, so that a comma in a
  * secret parts nothing. */
 static int parse_list(
@@ -293,6 +303,7 @@ static const struct {
         { parse_user_agent, CONFIG_TEXT },
         { parse_bus, CONFIG_TEXT },
         { parse_kernel_from, CONFIG_TEXT },
+        { parse_client_auth, CONFIG_TEXT },
         { parse_bool, CONFIG_BOOL },
         { parse_uint, CONFIG_UINT },
         { parse_span, CONFIG_SPAN },
@@ -386,6 +397,7 @@ static const struct config_key keys[] = {
         KEY("sampler.guest_period", parse_span, guest_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("sampler.balloon_period", parse_span, balloon_us, USEC_PER_SEC, 3600 * USEC_PER_SEC, false),
         KEY("metrics.compat", parse_compat, compat, 0, 0, false),
+        KEY_TOLD("metrics.web_config", parse_text, web_config, 0, 0, false),
         KEY("analytics.enabled", parse_bool, analytics.enabled, 0, 0, false),
         KEY_TOLD("analytics.files", parse_list, analytics.files, 0, CONFIG_LOGS_MAX, true),
         KEY_TOLD("analytics.listen", parse_list, analytics.listen, 0, CONFIG_LISTENERS_MAX, true),
@@ -396,6 +408,13 @@ static const struct config_key keys[] = {
         KEY_TOLD("http.listen", parse_list, listen, 0, CONFIG_LISTENERS_MAX, true),
         KEY_TOLD("http.cors_origins", parse_list, cors_origins, 0, HTTP_ORIGINS_MAX, true),
         KEY_WITH(CONFIG_KEY_SECRET, "http.token", parse_optional, token, 0, 0, false),
+        KEY_TOLD("http.tls.certificate", parse_text, tls.certificate, 0, 0, false),
+        KEY_TOLD("http.tls.key", parse_text, tls.key, 0, 0, false),
+        KEY_TOLD("http.tls.client_ca", parse_text, tls.client_ca, 0, 0, false),
+        KEY_TOLD("http.tls.client_auth", parse_client_auth, tls.client_auth, 0, 0, false),
+        KEY_TOLD("http.tls.names", parse_list, tls.names, 0, CONFIG_TLS_NAMES_MAX, true),
+        KEY("http.tls.lifetime", parse_span, tls.lifetime_us, 10 * USEC_PER_SEC, 825 * UINT64_C(86400) * USEC_PER_SEC, false),
+        KEY("http.tls.connections_per_address", parse_uint, tls.per_address_max, 0, 65536, false),
         KEY("http.connections_max", parse_uint, connections_max, 16, 65536, false),
         KEY("http.sse_readers_max", parse_uint, sse_readers_max, 1, 65536, false),
         KEY_WITH(CONFIG_KEY_RESTART | CONFIG_KEY_TOLD, "dbus.bus", parse_bus, bus, 0, 0, false),

@@ -12,6 +12,7 @@
 #include "api/dbus.h"
 #include "api/http.h"
 #include "base/clock.h"
+#include "base/diag.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -315,17 +316,26 @@ static int manager_become_ready(struct manager *manager) {
 
 static int manager_build_faces(struct manager *manager) {
         const struct config *config = &manager->config;
+        struct manager_tls *tls = NULL;
         struct http_config http;
         const char *address = NULL;
+        struct diag diag = {};
         int r;
 
-        manager_http_config(config, &http);
+        r = manager_tls_stage(config, &diag, &tls);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up TLS: %s", diag.text);
+        manager_tls_commit(manager, tls);
+        manager_http_config(config, tls, &http);
         r = http_new(&http, &manager->api, &manager->http, &address);
         if (r < 0)
                 return log_error_errno(
                                 r, "Cannot listen on %s: %m", address ? address : "any address");
         for (size_t i = 0; http_address(manager->http, i); i++)
                 log_info("Listening on %s", http_address(manager->http, i));
+        r = manager_tls_start(manager);
+        if (r < 0)
+                return r;
 
         if (strcmp(config->bus, "none") == 0 && !config->bus_address)
                 return 0;
@@ -446,6 +456,7 @@ struct manager *manager_free(struct manager *manager) {
         manager_tick_tokens(manager, true);
         dbus_free(manager->dbus);
         http_free(manager->http);
+        manager_tls_stop(manager);
         manager->dbus = NULL;
         manager->http = NULL;
         manager_stop_journal(manager);

@@ -8,6 +8,7 @@
 #include "api/health.h"
 #include "api/http.h"
 #include "daemon/manager.h"
+#include "daemon/manager_tls.h"
 #include "engine/actions.h"
 #include "engine/apps.h"
 #include "engine/counters.h"
@@ -102,6 +103,9 @@ struct manager {
         pthread_mutex_t own_hosts_lock;
         struct map *own_hosts; /* under lock: names that apps are bound to; NULL: not kept */
         struct api_context api;
+        struct manager_tls *tls;
+        sd_event_source *tls_timer;
+        uint64_t n_tls_looks, n_tls_failures;
         struct http *http;
         struct dbus *dbus;
 };
@@ -227,4 +231,5 @@ void manager_source_answered(struct source *source, uint64_t ticket, int error, 
  * it. Logs. Return: 0 or negative errno. */
 int manager_reload(struct manager *manager, struct diag *diag);
 /** What the faces are served by, of @config. */
-void manager_http_config(const struct config *config, struct http_config *ret_http);
+void manager_http_config(const struct config *config, const struct manager_tls *tls,
+                struct http_config *ret_http);

@@ -14,14 +14,15 @@
 
 struct change {
         struct config config;
-        bool http; /* it is staged there */
+        struct manager_tls *tls;
         struct manager_sources *sources;
         struct manager_meters *meters;
         struct host_meter *host_meter;
         struct manager_analytics *analytics;
 };
 
-void manager_http_config(const struct config *config, struct http_config *ret_http) {
+void manager_http_config(const struct config *config, const struct manager_tls *tls,
+                struct http_config *ret_http) {
         *ret_http = (struct http_config){
                 .token = config->token,
                 .connections_max = config->connections_max,
@@ -29,7 +30,9 @@ void manager_http_config(const struct config *config, struct http_config *ret_ht
                 .body_max = 1U << 20,
                 .header_timeout_us = 10 * USEC_PER_SEC,
                 .sse_heartbeat_us = 15 * USEC_PER_SEC,
+                .tls_per_address_max = config->tls.per_address_max,
         };
+        manager_tls_give(tls, ret_http);
         for (size_t i = 0; i < config->listen.n && i < HTTP_LISTENERS_MAX; i++)
                 ret_http->addresses[ret_http->n_addresses++] = config->listen.items[i];
         for (size_t i = 0; i < config->cors_origins.n && i < HTTP_ORIGINS_MAX; i++)
@@ -102,15 +105,20 @@ static void change_done(struct change *change) {
         host_meter_free(change->host_meter);
         manager_meters_unstage(change->meters);
         manager_sources_unstage(change->sources);
+        manager_tls_free(change->tls);
         config_done(&change->config);
 }
 
-static int stage_http(struct manager *manager, const struct config *config, struct diag *diag) {
+static int stage_http(struct manager *manager, struct change *change, struct diag *diag) {
+        const struct config *config = &change->config;
         const char *address = NULL;
         struct http_config http;
         int r;
 
-        manager_http_config(config, &http);
+        r = manager_tls_stage(config, diag, &change->tls);
+        if (r < 0)
+                return log_error_errno(r, "TLS: %s", diag->text);
+        manager_http_config(config, change->tls, &http);
         r = http_stage(manager->http, &http, &address);
         if (r >= 0 || !address)
                 return r;
@@ -133,7 +141,7 @@ static int stage(struct manager *manager, struct change *change, struct diag *di
         int r;
 
         what = "http";
-        r = stage_http(manager, config, diag);
+        r = stage_http(manager, change, diag);
         if (r >= 0) {
                 what = "sources";
                 r = manager_sources_stage(manager, config, &change->sources);
@@ -188,6 +196,7 @@ static void commit(struct manager *manager, struct change *change) {
         char *name;
 
         commit_http(manager);
+        manager_tls_commit(manager, TAKE_PTR(change->tls));
         (void) manager_configure_prober(manager, config); /* what we listen on now */
         tracker_configure(manager->tracker,
                         &(struct tracker_config){ .oom_rule = config->oom_rule,

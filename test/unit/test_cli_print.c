@@ -33,7 +33,7 @@ static void nodes(const struct cli *cli, struct json_object *const *objects) {
 }
 
 static void status(const struct cli *cli, struct json_object *const *objects) {
-        print_status(cli, objects[0], objects[1], objects[2], objects[3]);
+        print_status(cli, objects[0], objects[1], objects[2], objects[3], NULL);
 }
 
 /* Print what @json says, with stdout in a file. */
