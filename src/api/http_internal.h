@@ -102,6 +102,8 @@ struct http {
         uint64_t tls_ends[TLS_END_MAX_]; /* handshakes, by how they ended */
         unsigned int n_gzip;             /* compressed bodies under way */
         struct log_ratelimit log_limit;
+        struct passwords *passwords;
+        uint64_t tls_ends[TLS_END_MAX_]; /* handshakes, by how they ended */
         bool closing;
 };
 
@@ -125,6 +127,8 @@ void http_suspend(struct http_request *request);
 void http_resume(struct http_request *request);
 
 /* http_stage.c */
+/** Have it answer on the listeners that there are now, where they are plain. */
+void http_start_watch(struct http *http);
 /** Drop the references. */
 void http_drop_tls(struct http_config *config);
 

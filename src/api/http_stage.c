@@ -115,9 +115,9 @@ static void retire(struct http *http, struct http_listener *listener) {
         http_pump(http);
 }
 
-/* Of the plain listeners: a handshake takes more than a thread for emergencies has. Without it,
- * nobody answers while the loop is held up. */
-static void start_watch(struct http *http) {
+/* It has those that there are and that are plain: it has no time for handshakes. Without it, nobody
+ * answers while the loop is held up. */
+void http_start_watch(struct http *http) {
         int fds[HTTP_LISTENERS_MAX], r;
         size_t n = 0;
 
@@ -125,12 +125,11 @@ static void start_watch(struct http *http) {
         for (size_t i = 0; i < http->n_listeners; i++)
                 if (!http_listener_has_tls(http->listeners[i]))
                         fds[n++] = http->listeners[i]->fd;
-        if (n == 0)
-                return;
         r = http_watch_new(fds, n, http->api, &http->watch);
-        if (r < 0)
+        if (r < 0) {
                 log_warn_errno(r,
                                 "Cannot start the thread that answers for a loop that is held up: %m");
+        }
 }
 
 void http_commit(struct http *http) {
@@ -169,7 +168,7 @@ void http_commit(struct http *http) {
                 http->config.cors_origins[i] = http->cors_origins[i];
         }
         http_unstage(http);
-        start_watch(http);
+        http_start_watch(http);
 }
 
 void http_set_tls(struct http *http, struct tls_context *tls, struct tls_context *web_tls,
@@ -181,4 +180,5 @@ void http_set_tls(struct http *http, struct tls_context *tls, struct tls_context
         http->config.tls = tls;
         http->config.web_tls = web_tls;
         http->config.web = web;
+        http_start_watch(http); /* who has TLS may be others now */
 }

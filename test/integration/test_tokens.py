@@ -107,7 +107,7 @@ def test_a_token_is_shown_once_and_its_digest_is_all_that_is_stored(daemon):
     assert status(one, "GET", "/api/v1/workloads", token + "x") == 401
     one.kill()
     (one.folder / "http.sock").unlink(missing_ok=True)
-    for file in [*(one.folder / "state").iterdir(), one.folder / "virtwatchd.log"]:
+    for file in [*(path for path in (one.folder / "state").rglob("*") if path.is_file()), one.folder / "virtwatchd.log"]:
         assert token.encode() not in file.read_bytes() and token[3:35].encode() not in file.read_bytes(), file
     one.start()
     assert status(one, "GET", "/api/v1/workloads", token) == 200
