@@ -98,9 +98,7 @@ struct http {
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;
         struct http_watch *watch; /* answers while the loop cannot */
-        struct passwords *passwords;
-        uint64_t tls_ends[TLS_END_MAX_]; /* handshakes, by how they ended */
-        unsigned int n_gzip;             /* compressed bodies under way */
+        unsigned int n_gzip;      /* compressed bodies under way */
         struct log_ratelimit log_limit;
         struct passwords *passwords;
         uint64_t tls_ends[TLS_END_MAX_]; /* handshakes, by how they ended */
