@@ -61,7 +61,7 @@ def lines(daemon):
 def test_a_request_is_a_span_of_its_callers_trace(traced, collector):
     daemon = traced(collector.address, OTEL_SERVICE_NAME="mine", OTEL_EXPORTER_OTLP_HEADERS="x-key=a%20b")
     state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-    ask(daemon, "/api/v1/workloads?token=s3cret", traceparent=f"00-{TRACE}-{PARENT}-01", tracestate=state, **{"User-Agent": "tester"})
+    ask(daemon, "/api/v1/workloads?kind=vm&x=s3cret", traceparent=f"00-{TRACE}-{PARENT}-01", tracestate=state, **{"User-Agent": "tester"})
     assert daemon.get("/api/v1/workloads/no-such")[0] == 404
     (span,) = wait_for(lambda: collector.spans(http__route="/api/v1/workloads"), what="the span")
     assert (span["traceId"], span["parentSpanId"], span["traceState"]) == (TRACE, PARENT, state)
@@ -260,7 +260,7 @@ def test_a_reload_switches_it_on_and_off(tmp_path, collector, monkeypatch):
 
 def test_a_request_is_a_line_of_text(traced, collector):
     daemon = traced(collector.address, {"logging.level": "info"})
-    ask(daemon, "/api/v1/workloads?token=s3cret", traceparent=f"00-{TRACE}-{PARENT}-01")
+    ask(daemon, "/api/v1/workloads?kind=vm&x=s3cret", traceparent=f"00-{TRACE}-{PARENT}-01")
     assert daemon.get("/api/v1/%0a%1b[31mevil%ff", token=None)[0] == 404
     assert daemon.get("/healthz")[0] == 200
     line = wait_for(lambda: [one for one in lines(daemon) if "GET /api/v1/workloads" in one])[0]
