@@ -53,7 +53,7 @@ static void span_start(struct http_request *request) {
                         clock_realtime_us() - (clock_monotonic_us() - request->begin_us),
                         request->begin_us);
         span_add(span, "http.request.method", is_known(request) ? request->method : "_OTHER");
-        span_add(span, "url.scheme", "http");
+        span_add(span, "url.scheme", http_listener_has_tls(request->listener) ? "https" : "http");
         (void) peer_address(request, address);
         if (strcmp(address, "unix") == 0)
                 span_add(span, "network.transport", "unix");
@@ -145,19 +145,18 @@ static void write_line(struct http_request *request, enum log_level level) {
 
 /* ---- both ---- */
 
-void http_log_begun(struct http_request *request, const char *url) {
-        const struct api_context *api = request->http->api;
+static void begin(struct http_request *request, const char *url) {
         _cleanup_(freep) char *cut = NULL;
 
-        if (spans_on(api->spans))
+        if (spans_on(request->http->api->spans))
                 span_start(request);
-        if (!request->span && api->request_log == API_REQUEST_LOG_OFF)
+        if (!request->span && request->http->api->request_log == API_REQUEST_LOG_OFF)
                 return;
         cut = strndup(url, PATH_MAX_BYTES);
         request->path = cut ? text_escape_terminal(cut) : NULL;
 }
 
-void http_log_ended(struct http_request *request) {
+static void end(struct http_request *request) {
         int level = request->path ? level_of(request) : -ENOENT;
 
         if (level >= 0 && may_write(request->http))
@@ -165,6 +164,19 @@ void http_log_ended(struct http_request *request) {
         if (request->span)
                 span_stop(request);
         free(request->path);
+}
+
+/* These two are all that a request pays where nobody wants either. */
+void http_log_begun(struct http_request *request, const char *url) {
+        const struct api_context *api = request->http->api;
+
+        if (spans_on(api->spans) || api->request_log != API_REQUEST_LOG_OFF)
+                begin(request, url);
+}
+
+void http_log_ended(struct http_request *request) {
+        if (request->path || request->span)
+                end(request);
 }
 
 void http_log_refused(struct http *http, const char *method, unsigned int status) {

@@ -38,8 +38,10 @@ class Counted(Daemon):
 
     def start(self):
         wrapper = self.folder / "virtwatchd.sh"
+        # valgrind 3.19 cannot read what clang writes for debuggers; names of functions are enough
+        subprocess.run(["objcopy", "--strip-debug", BUILD / "src/virtwatchd", self.folder / "virtwatchd"], check=True)
         wrapper.write_text(f"#!/bin/sh\nexec valgrind --tool=callgrind --instr-atstart=no --callgrind-out-file={self.folder}/out "
-                           f'{BUILD}/src/virtwatchd "$@"\n')
+                           f'{self.folder}/virtwatchd "$@"\n')
         wrapper.chmod(0o755)
         self.log = open(self.folder / "virtwatchd.log", "ab")
         self.begin = self.log.tell()
@@ -78,7 +80,7 @@ def measure(settings, count, collector):
             daemon.kill()
         shutil.rmtree(folder)
     total = int(re.search(r"^ *([0-9,]+) .*PROGRAM TOTALS", text, re.M)[1].replace(",", ""))
-    ours = sum(int(line.split()[0].replace(",", "")) for line in text.splitlines() if any(f":{name} " in line or f":{name}" == line[-len(name) - 1:] for name in OURS))
+    ours = sum(int(line.split()[0].replace(",", "")) for line in text.splitlines() if any(f":{name} " in line for name in OURS))
     return total / count, ours / count
 
 
