@@ -204,6 +204,19 @@ static int set_token_option(struct request *request, int option, const char *tex
         return 0;
 }
 
+/* How the daemon is reached, and as whom. */
+static int set_peer_option(struct request *request, int option, const char *text) {
+        if (option == OPT_TOKEN_FILE)
+                return read_token(request, text);
+        if (option == OPT_HOST)
+                request->cli.host = text;
+        else if (option == OPT_CA)
+                request->cli.ca = text;
+        else
+                request->cli.token = text;
+        return 0;
+}
+
 /* Return: 1 go on; 0 answered; negative errno. */
 static int parse_options(int argc, char **argv, struct request *request) {
         int c, r = 0;
@@ -235,14 +248,8 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = set_count("--memory", optarg, &request->workload.memory_mb);
                 else if (c == OPT_YES)
                         request->workload.name = optarg;
-                else if (c == OPT_HOST)
-                        request->cli.host = optarg;
-                else if (c == OPT_CA)
-                        request->cli.ca = optarg;
-                else if (c == OPT_TOKEN)
-                        request->cli.token = optarg;
-                else if (c == OPT_TOKEN_FILE)
-                        r = read_token(request, optarg);
+                else if (c >= OPT_HOST && c <= OPT_TOKEN_FILE)
+                        r = set_peer_option(request, c, optarg);
                 else if (c >= OPT_SCOPE && c <= OPT_WORKLOAD)
                         r = set_token_option(request, c, optarg);
                 else if (c == 'h' || c == OPT_VERSION)
