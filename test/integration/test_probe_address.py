@@ -32,8 +32,12 @@ def test_a_container_is_asked_at_its_own_address(daemon, docker, network):
     try:
         wait_for(lambda: one.json("/api/v1/workloads/addressed").get("addresses") == ["10.213.17.5"], 20, "its address")
         put(one, target="vm", port=8080, path="/index.html")
-        status, probe = send(one, "POST", f"{PROBES}/shop/run")
-        assert status == 200 and probe["last_status"] == "up" and probe["last_address"] == "10.213.17.5", probe
+        def ask():
+            status, probe = send(one, "POST", f"{PROBES}/shop/run")
+            assert status == 200, probe
+            return probe if probe["last_status"] == "up" else None
+        probe = wait_for(ask, 20, "its server")
+        assert probe["last_address"] == "10.213.17.5", probe
         assert probe["config"] == {"path": "/index.html", "interval_s": 60, "expected_status": 200, "timeout_s": 5, "enabled": True,
                                    "port": 8080, "target": "vm"}
 
