@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "model/spans.h"
+#include "model/token.h"
 
 #define PATH_MAX_BYTES 256
 
@@ -152,7 +153,8 @@ static void begin(struct http_request *request, const char *url) {
                 span_start(request);
         if (!request->span && request->http->api->request_log == API_REQUEST_LOG_OFF)
                 return;
-        cut = strndup(url, PATH_MAX_BYTES);
+        /* A token in the URL is refused; the log and the collector are no place for it either. */
+        cut = token_text_is_within(url) ? strdup("(with a token)") : strndup(url, PATH_MAX_BYTES);
         request->path = cut ? text_escape_terminal(cut) : NULL;
 }
 
