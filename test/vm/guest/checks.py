@@ -271,7 +271,7 @@ def oomd():
 # ---- who may ask ----
 
 def refused(done):
-    words = ("Access denied", "not authorized", "Interactive authentication required", "Only root", "Sender is not authorized")
+    words = ("Access denied", "not authorized", "Interactive authentication required", "Only root", "Sender is not authorized", "polkit wants to ask")
     return done.returncode != 0 and any(word in done.stderr for word in words)
 
 
