@@ -24,13 +24,17 @@ TOKEN = "test-token-0123456789"
 
 
 def wait_for(condition, seconds=20, what="condition"):
-    end = time.monotonic() + seconds
+    """What condition gives once it gives something. One that asserts is not true yet: a workload asked for may not be known so soon."""
+    end, why = time.monotonic() + seconds, None
     while time.monotonic() < end:
-        value = condition()
+        try:
+            value, why = condition(), None
+        except AssertionError as error:
+            value, why = None, error
         if value:
             return value
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not come true in {seconds} s")
+    raise AssertionError(f"{what} did not come true in {seconds} s" + (f": {why}" if why else "")) from why
 
 
 def spawn(args, log, **options):
