@@ -3,11 +3,11 @@
 
 #include "daemon/config_apps.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/map.h"
+#include "daemon/yaml_read.h"
 #include "engine/apps.h"
 #include "model/app.h"
 
@@ -19,42 +19,14 @@ struct reader {
         const char *slug; /* of the app that is read */
 };
 
-PRINTF_LIKE(3, 4)
-static int complain(const struct reader *reader, const yaml_node_t *node, const char *format, ...) {
-        char text[sizeof(reader->diag->text)];
-        va_list args;
-
-        va_start(args, format);
-        (void) vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
-        diag_set(reader->diag, (unsigned int) node->start_mark.line + 1,
-                        (unsigned int) node->start_mark.column + 1, "%s", text);
-        return -EINVAL;
-}
-
 static yaml_node_t *node_at(const struct reader *reader, int index) {
         return yaml_document_get_node(reader->document, index);
-}
-
-/* NULL where it is no text, or has a NUL in it. */
-static const char *text_of(const yaml_node_t *node) {
-        const char *text;
-
-        if (node->type != YAML_SCALAR_NODE)
-                return NULL;
-        text = (const char *) node->data.scalar.value;
-        return strlen(text) == node->data.scalar.length ? text : NULL;
-}
-
-static bool is_nothing(const yaml_node_t *node) {
-        return node->type == YAML_SCALAR_NODE && node->data.scalar.length == 0 &&
-                        node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
 /* ---- members ---- */
 
 static struct json_object *text_object(const yaml_node_t *node) {
-        const char *text = text_of(node);
+        const char *text = yaml_text_of(node);
 
         return text ? json_object_new_string(text) : NULL;
 }
@@ -70,7 +42,8 @@ static int judge(const struct reader *reader, const yaml_node_t *node, const cha
         if (!object || !value || json_add(object, member, json_object_get(value)) < 0)
                 return -ENOMEM;
         r = app_parse(reader->slug, object, &diag, &app);
-        return r == -EINVAL ? complain(reader, node, CONFIG_APPS ".%s.%s", reader->slug, diag.text)
+        return r == -EINVAL ? yaml_complain(reader->diag, node, CONFIG_APPS ".%s.%s", reader->slug,
+                                              diag.text)
                             : r;
 }
 
@@ -87,9 +60,10 @@ static int read_item(const struct reader *reader, const yaml_node_t *node, const
                 struct json_object *array) {
         struct json_object *one;
 
-        if (!text_of(node))
-                return complain(reader, node, CONFIG_APPS ".%s.%s is a list of texts without NUL",
-                                reader->slug, member);
+        if (!yaml_text_of(node))
+                return yaml_complain(reader->diag, node,
+                                CONFIG_APPS ".%s.%s is a list of texts without NUL", reader->slug,
+                                member);
         one = json_object_new_array();
         if (!one || json_object_array_add(one, text_object(node)) < 0 ||
                         json_object_array_add(array, text_object(node)) < 0) {
@@ -107,8 +81,9 @@ static int read_list(const struct reader *reader, const yaml_node_t *node, const
         int r = array ? 0 : -ENOMEM;
 
         if (end - begin > APP_ITEMS_MAX)
-                return complain(reader, node, CONFIG_APPS ".%s.%s has more than %d items",
-                                reader->slug, member, APP_ITEMS_MAX);
+                return yaml_complain(reader->diag, node,
+                                CONFIG_APPS ".%s.%s has more than %d items", reader->slug, member,
+                                APP_ITEMS_MAX);
         for (const yaml_node_item_t *item = begin; r >= 0 && item < end; item++)
                 r = read_item(reader, node_at(reader, *item), member, array);
         if (r >= 0)
@@ -121,15 +96,15 @@ static int read_pair(const struct reader *reader, const yaml_node_pair_t *pair, 
         yaml_node_t *name = node_at(reader, pair->key), *value = node_at(reader, pair->value);
         struct json_object *one;
 
-        if (!text_of(name) || !text_of(value))
-                return complain(reader, text_of(name) ? value : name,
+        if (!yaml_text_of(name) || !yaml_text_of(value))
+                return yaml_complain(reader->diag, yaml_text_of(name) ? value : name,
                                 CONFIG_APPS ".%s.%s has texts without NUL", reader->slug, member);
-        if (json_object_object_get_ex(labels, text_of(name), NULL))
-                return complain(reader, name, CONFIG_APPS ".%s.%s.%.64s is given twice",
-                                reader->slug, member, text_of(name));
+        if (json_object_object_get_ex(labels, yaml_text_of(name), NULL))
+                return yaml_complain(reader->diag, name, CONFIG_APPS ".%s.%s.%.64s is given twice",
+                                reader->slug, member, yaml_text_of(name));
         one = json_object_new_object();
-        if (!one || json_add(one, text_of(name), text_object(value)) < 0 ||
-                        json_add(labels, text_of(name), text_object(value)) < 0) {
+        if (!one || json_add(one, yaml_text_of(name), text_object(value)) < 0 ||
+                        json_add(labels, yaml_text_of(name), text_object(value)) < 0) {
                 (void) json_object_put(one);
                 return -ENOMEM;
         }
@@ -144,8 +119,9 @@ static int read_pairs(const struct reader *reader, const yaml_node_t *node, cons
         int r = labels ? 0 : -ENOMEM;
 
         if (end - begin > APP_ITEMS_MAX)
-                return complain(reader, node, CONFIG_APPS ".%s.%s has more than %d items",
-                                reader->slug, member, APP_ITEMS_MAX);
+                return yaml_complain(reader->diag, node,
+                                CONFIG_APPS ".%s.%s has more than %d items", reader->slug, member,
+                                APP_ITEMS_MAX);
         for (const yaml_node_pair_t *pair = begin; r >= 0 && pair < end; pair++)
                 r = read_pair(reader, pair, member, labels);
         if (r >= 0)
@@ -161,9 +137,9 @@ static int read_value(const struct reader *reader, const yaml_node_t *node, cons
         case YAML_MAPPING_NODE:
                 return read_pairs(reader, node, member, ret_value);
         default:
-                if (!text_of(node))
-                        return complain(reader, node, CONFIG_APPS ".%s.%s has a NUL in it",
-                                        reader->slug, member);
+                if (!yaml_text_of(node))
+                        return yaml_complain(reader->diag, node,
+                                        CONFIG_APPS ".%s.%s has a NUL in it", reader->slug, member);
                 *ret_value = text_object(node);
                 return *ret_value ? 0 : -ENOMEM;
         }
@@ -173,16 +149,16 @@ static int read_member(const struct reader *reader, const yaml_node_pair_t *pair
                 struct json_object *object) {
         yaml_node_t *name = node_at(reader, pair->key), *node = node_at(reader, pair->value);
         struct json_object *value = NULL;
-        const char *member = text_of(name), *near = member ? app_member_suggest(member) : NULL;
+        const char *member = yaml_text_of(name), *near = member ? app_member_suggest(member) : NULL;
         int r;
 
         if (!member)
-                return complain(reader, name, "a key must be a text without NUL");
+                return yaml_complain(reader->diag, name, "a key must be a text without NUL");
         if (json_object_object_get_ex(object, member, NULL))
-                return complain(reader, name, CONFIG_APPS ".%s.%s is given twice", reader->slug,
-                                member);
-        if (strcmp(member, "slug") == 0 && text_of(node) &&
-                        strcmp(text_of(node), reader->slug) == 0)
+                return yaml_complain(reader->diag, name, CONFIG_APPS ".%s.%s is given twice",
+                                reader->slug, member);
+        if (strcmp(member, "slug") == 0 && yaml_text_of(node) &&
+                        strcmp(yaml_text_of(node), reader->slug) == 0)
                 return 0;
         if (!near || strcmp(near, member) != 0) /* it says so, or that the slug is another */
                 return check(reader, name, member, json_object_new_boolean(false));
@@ -219,17 +195,18 @@ static int read_app(struct reader *reader, const yaml_node_t *slug, const yaml_n
         struct diag diag = {};
         int r;
 
-        reader->slug = text_of(slug);
+        reader->slug = yaml_text_of(slug);
         if (!reader->slug || !app_slug_is_valid(reader->slug))
-                return complain(reader, slug, "a slug has 1 to %d of a-z, 0-9 and -, not - first",
-                                APP_SLUG_MAX);
+                return yaml_complain(reader->diag, slug,
+                                "a slug has 1 to %d of a-z, 0-9 and -, not - first", APP_SLUG_MAX);
         r = map_put(reader->seen, reader->slug, reader);
         if (r == -EEXIST)
-                return complain(reader, slug, CONFIG_APPS ".%s is given twice", reader->slug);
+                return yaml_complain(
+                                reader->diag, slug, CONFIG_APPS ".%s is given twice", reader->slug);
         if (r < 0 || !object)
                 return -ENOMEM;
-        if (node->type != YAML_MAPPING_NODE && !is_nothing(node)) {
-                return complain(reader, node,
+        if (node->type != YAML_MAPPING_NODE && !yaml_is_nothing(node)) {
+                return yaml_complain(reader->diag, node,
                                 CONFIG_APPS ".%s is a section: vm_name, hosts … belong below it",
                                 reader->slug);
         }
@@ -242,11 +219,13 @@ static int read_app(struct reader *reader, const yaml_node_t *slug, const yaml_n
         }
         r = app_parse(reader->slug, object, &diag, &app);
         if (r == -EINVAL)
-                return complain(reader, node, CONFIG_APPS ".%s.%s", reader->slug, diag.text);
+                return yaml_complain(
+                                reader->diag, node, CONFIG_APPS ".%s.%s", reader->slug, diag.text);
         if (r < 0)
                 return r;
         if (reader->config->apps.n >= APPS_MAX)
-                return complain(reader, slug, CONFIG_APPS " has more than %d apps", APPS_MAX);
+                return yaml_complain(
+                                reader->diag, slug, CONFIG_APPS " has more than %d apps", APPS_MAX);
         app->configured = true;
         r = keep(reader->config, app);
         if (r >= 0)
@@ -267,20 +246,21 @@ static int read_entry(struct reader *reader, const yaml_node_t *node) {
         const yaml_node_t *slug = NULL;
 
         if (node->type != YAML_MAPPING_NODE)
-                return complain(reader, node,
+                return yaml_complain(reader->diag, node,
                                 CONFIG_APPS " is a list of mappings with a slug each");
         for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
                         pair < node->data.mapping.pairs.top; pair++) {
-                const char *name = text_of(node_at(reader, pair->key));
+                const char *name = yaml_text_of(node_at(reader, pair->key));
 
                 if (!name || strcmp(name, "slug") != 0)
                         continue;
                 if (slug)
-                        return complain(reader, node_at(reader, pair->key), "slug is given twice");
+                        return yaml_complain(reader->diag, node_at(reader, pair->key),
+                                        "slug is given twice");
                 slug = node_at(reader, pair->value);
         }
         return slug ? read_app(reader, slug, node)
-                    : complain(reader, node, "this app of " CONFIG_APPS " has no slug");
+                    : yaml_complain(reader->diag, node, "this app of " CONFIG_APPS " has no slug");
 }
 
 static int read_sequence(struct reader *reader, const yaml_node_t *node) {
@@ -306,9 +286,9 @@ int config_apps_read(struct config *config, yaml_document_t *document, yaml_node
                 return read_mapping(&reader, node);
         if (node->type == YAML_SEQUENCE_NODE)
                 return read_sequence(&reader, node);
-        return is_nothing(node)
+        return yaml_is_nothing(node)
                         ? 0
-                        : complain(&reader, node,
+                        : yaml_complain(diag, node,
                                           CONFIG_APPS " is a section: slugs belong below it");
 }
 

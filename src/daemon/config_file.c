@@ -1,13 +1,12 @@
 /* One YAML file, read with libyaml's document parser: mappings of mappings down to keys of the
  * table. Every complaint has a line and a column. */
 
-#include <stdarg.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "base/text.h"
 #include "daemon/config_apps.h"
 #include "daemon/config_keys.h"
+#include "daemon/yaml_read.h"
 
 #define SECTION_DEPTH_MAX 4
 #define KEYS_MAX          128
@@ -26,32 +25,10 @@ struct walk {
         size_t depth;
 };
 
-static void mark(struct walk *walk, const yaml_node_t *node) {
-        walk->diag->line = (unsigned int) node->start_mark.line + 1;
-        walk->diag->column = (unsigned int) node->start_mark.column + 1;
-}
-
-PRINTF_LIKE(3, 4)
-static int complain(struct walk *walk, const yaml_node_t *node, const char *format, ...) {
-        char text[sizeof(walk->diag->text)];
-        va_list args;
-
-        va_start(args, format);
-        (void) vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
-        mark(walk, node);
-        diag_set(walk->diag, walk->diag->line, walk->diag->column, "%s", text);
-        return -EINVAL;
-}
-
-static bool has_nul(const yaml_node_t *scalar) {
-        return strlen((const char *) scalar->data.scalar.value) != scalar->data.scalar.length;
-}
-
 static int set_list(struct walk *walk, const struct config_key *key, const yaml_node_t *node) {
         int r;
 
-        mark(walk, node);
+        yaml_mark(walk->diag, node);
         r = config_origin_set(walk->config, key, walk->diag);
         if (r < 0)
                 return r;
@@ -59,14 +36,14 @@ static int set_list(struct walk *walk, const struct config_key *key, const yaml_
         for (yaml_node_item_t *item = node->data.sequence.items.start;
                         item < node->data.sequence.items.top; item++) {
                 yaml_node_t *value = yaml_document_get_node(walk->document, *item);
+                const char *text = yaml_text_of(value);
 
                 if (value->type != YAML_SCALAR_NODE)
-                        return complain(walk, value, "%s is a list of texts", key->name);
-                if (has_nul(value))
-                        return complain(walk, value, "%s has a NUL in it", key->name);
-                mark(walk, value);
-                r = config_list_add(key, walk->config, (const char *) value->data.scalar.value,
-                                walk->diag);
+                        return yaml_complain(walk->diag, value, "%s is a list of texts", key->name);
+                if (!text)
+                        return yaml_complain(walk->diag, value, "%s has a NUL in it", key->name);
+                yaml_mark(walk->diag, value);
+                r = config_list_add(key, walk->config, text, walk->diag);
                 if (r < 0)
                         return r;
         }
@@ -75,26 +52,26 @@ static int set_list(struct walk *walk, const struct config_key *key, const yaml_
 
 static int set_key(struct walk *walk, const struct config_key *key, const yaml_node_t *name,
                 const yaml_node_t *value) {
+        const char *text = yaml_text_of(value);
         size_t i = config_key_index(key);
 
         if (walk->seen[i])
-                return complain(walk, name, "%s is given twice", key->name);
+                return yaml_complain(walk->diag, name, "%s is given twice", key->name);
         walk->seen[i] = true;
 
         if (key->is_list && value->type == YAML_SEQUENCE_NODE)
                 return set_list(walk, key, value);
         if (value->type != YAML_SCALAR_NODE)
-                return complain(walk, value, "%s is not a section", key->name);
-        mark(walk, value);
-        if (has_nul(value))
-                return complain(walk, value, "%s has a NUL in it", key->name);
-        return config_key_set(
-                        walk->config, key, (const char *) value->data.scalar.value, walk->diag);
+                return yaml_complain(walk->diag, value, "%s is not a section", key->name);
+        yaml_mark(walk->diag, value);
+        if (!text)
+                return yaml_complain(walk->diag, value, "%s has a NUL in it", key->name);
+        return config_key_set(walk->config, key, text, walk->diag);
 }
 
 static int push(struct walk *walk, yaml_node_t *node, const char *prefix) {
         if (walk->depth >= SECTION_DEPTH_MAX)
-                return complain(walk, node, "%s is nested too deep", prefix);
+                return yaml_complain(walk->diag, node, "%s is nested too deep", prefix);
         walk->stack[walk->depth].node = node;
         walk->stack[walk->depth].next = node->data.mapping.pairs.start;
         (void) snprintf(walk->stack[walk->depth].prefix, sizeof(walk->stack[0].prefix), "%s",
@@ -103,23 +80,8 @@ static int push(struct walk *walk, yaml_node_t *node, const char *prefix) {
         return 0;
 }
 
-/* Is the section @name already in the mapping that @pair is of? */
-static bool given_before(
-                const struct walk *walk, const yaml_node_pair_t *pair, const yaml_node_t *name) {
-        const yaml_node_t *node = walk->stack[walk->depth - 1].node;
-
-        for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < pair; p++) {
-                const yaml_node_t *other = yaml_document_get_node(walk->document, p->key);
-
-                if (other->type == YAML_SCALAR_NODE &&
-                                strcmp((const char *) other->data.scalar.value,
-                                                (const char *) name->data.scalar.value) == 0)
-                        return true;
-        }
-        return false;
-}
-
 static int step(struct walk *walk) {
+        const yaml_node_t *node = walk->stack[walk->depth - 1].node;
         const char *prefix = walk->stack[walk->depth - 1].prefix;
         yaml_node_pair_t *pair = walk->stack[walk->depth - 1].next++;
         yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);
@@ -129,31 +91,31 @@ static int step(struct walk *walk) {
         int n;
 
         if (name->type != YAML_SCALAR_NODE)
-                return complain(walk, name, "a key must be a text");
+                return yaml_complain(walk->diag, name, "a key must be a text");
         n = snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "",
                         (const char *) name->data.scalar.value);
         if (n < 0 || n >= 128)
-                return complain(walk, name, "key too long after '%s'", prefix);
+                return yaml_complain(walk->diag, name, "key too long after '%s'", prefix);
 
         key = config_key_find(path);
         if (key)
                 return set_key(walk, key, name, value);
         if (strcmp(path, CONFIG_APPS) == 0) {
-                if (given_before(walk, pair, name))
-                        return complain(walk, name, "%s is given twice", path);
+                if (yaml_given_before(walk->document, node, pair))
+                        return yaml_complain(walk->diag, name, "%s is given twice", path);
                 return config_apps_read(walk->config, walk->document, value, walk->diag);
         }
         if (!config_key_is_section(path)) {
-                mark(walk, name);
+                yaml_mark(walk->diag, name);
                 return config_unknown_key(path, walk->diag);
         }
-        if (given_before(walk, pair, name))
-                return complain(walk, name, "%s is given twice", path);
+        if (yaml_given_before(walk->document, node, pair))
+                return yaml_complain(walk->diag, name, "%s is given twice", path);
         if (value->type == YAML_MAPPING_NODE)
                 return push(walk, value, path);
         if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
                 return 0; /* a section with every key commented out */
-        return complain(walk, value, "%s is a section: keys belong below it", path);
+        return yaml_complain(walk->diag, value, "%s is a section: keys belong below it", path);
 }
 
 static int walk_document(struct walk *walk) {
@@ -165,7 +127,7 @@ static int walk_document(struct walk *walk) {
         if (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0)
                 return 0;
         if (root->type != YAML_MAPPING_NODE)
-                return complain(walk, root, "the file must be a mapping of sections");
+                return yaml_complain(walk->diag, root, "the file must be a mapping of sections");
 
         r = push(walk, root, "");
         while (r >= 0 && walk->depth > 0) {
@@ -216,7 +178,8 @@ static int check_end(yaml_parser_t *parser, struct walk *walk) {
                 return r;
         root = yaml_document_get_root_node(&document);
         if (root)
-                r = complain(walk, root, "the file must be one document, without a second '---'");
+                r = yaml_complain(walk->diag, root,
+                                "the file must be one document, without a second '---'");
         yaml_document_delete(&document);
         return r;
 }

@@ -3,12 +3,11 @@
 #include "daemon/web_config.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "api/password.h"
 #include "base/fs.h"
+#include "daemon/yaml_read.h"
 
 #define FILE_MAX (256U << 10)
 
@@ -18,34 +17,7 @@ struct reading {
         struct diag *diag;
 };
 
-PRINTF_LIKE(3, 4)
-static int complain(
-                const struct reading *reading, const yaml_node_t *node, const char *format, ...) {
-        char text[sizeof(reading->diag->text)];
-        va_list args;
-
-        va_start(args, format);
-        (void) vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
-        diag_set(reading->diag, (unsigned int) node->start_mark.line + 1,
-                        (unsigned int) node->start_mark.column + 1, "%s", text);
-        return -EINVAL;
-}
-
-/* NULL where it is no text, or has a NUL in it. */
-static const char *text_of(const yaml_node_t *node) {
-        const char *text;
-
-        if (node->type != YAML_SCALAR_NODE)
-                return NULL;
-        text = (const char *) node->data.scalar.value;
-        return strlen(text) == node->data.scalar.length ? text : NULL;
-}
-
-static bool is_nothing(const yaml_node_t *node) {
-        return node->type == YAML_SCALAR_NODE && node->data.scalar.length == 0 &&
-                        node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-}
+#define complain(reading, node, ...) yaml_complain((reading)->diag, node, __VA_ARGS__)
 
 /* Call @set for each member of the mapping @node, none of which may be there twice. */
 static int walk(struct reading *reading, const yaml_node_t *node, const char *section,
@@ -53,7 +25,7 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
                                 const yaml_node_t *value)) {
         int r = 0;
 
-        if (is_nothing(node))
+        if (yaml_is_nothing(node))
                 return 0;
         if (node->type != YAML_MAPPING_NODE)
                 return complain(reading, node, "%s must be a mapping", section);
@@ -61,17 +33,12 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
                         r >= 0 && pair < node->data.mapping.pairs.top; pair++) {
                 yaml_node_t *key = yaml_document_get_node(reading->document, pair->key);
                 yaml_node_t *value = yaml_document_get_node(reading->document, pair->value);
-                const char *name = text_of(key);
+                const char *name = yaml_text_of(key);
 
                 if (!name)
                         return complain(reading, key, "a key of %s must be a text", section);
-                for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < pair; p++) {
-                        const char *before =
-                                        text_of(yaml_document_get_node(reading->document, p->key));
-
-                        if (before && strcmp(before, name) == 0)
-                                return complain(reading, key, "%.64s is given twice", name);
-                }
+                if (yaml_given_before(reading->document, node, pair))
+                        return complain(reading, key, "%.64s is given twice", name);
                 r = set(reading, name, key, value);
         }
         return r;
@@ -81,7 +48,7 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
 
 static int set_path(
                 struct reading *reading, const char *name, const yaml_node_t *value, char **to) {
-        const char *path = text_of(value), *slash = strrchr(reading->diag->path, '/');
+        const char *path = yaml_text_of(value), *slash = strrchr(reading->diag->path, '/');
 
         if (!path)
                 return complain(reading, value, "%s is a path", name);
@@ -103,7 +70,7 @@ static int set_auth_type(struct reading *reading, const yaml_node_t *value) {
                 [TLS_CLIENT_VERIFY_IF_GIVEN] = "VerifyClientCertIfGiven",
                 [TLS_CLIENT_REQUIRE] = "RequireAndVerifyClientCert",
         };
-        const char *text = text_of(value);
+        const char *text = yaml_text_of(value);
 
         if (text && !text[0])
                 return 0;
@@ -120,7 +87,7 @@ static int set_auth_type(struct reading *reading, const yaml_node_t *value) {
 
 static int set_version(struct reading *reading, const char *name, const yaml_node_t *value,
                 unsigned int *version) {
-        const char *text = text_of(value);
+        const char *text = yaml_text_of(value);
 
         if (text && !text[0])
                 return 0;
@@ -138,14 +105,14 @@ static int set_version(struct reading *reading, const char *name, const yaml_nod
 static int set_sans(struct reading *reading, const yaml_node_t *value) {
         struct web_config *config = reading->config;
 
-        if (is_nothing(value))
+        if (yaml_is_nothing(value))
                 return 0;
         if (value->type != YAML_SEQUENCE_NODE)
                 return complain(reading, value, "client_allowed_sans is a list of texts");
         for (yaml_node_item_t *item = value->data.sequence.items.start;
                         item < value->data.sequence.items.top; item++) {
                 const yaml_node_t *node = yaml_document_get_node(reading->document, *item);
-                const char *text = text_of(node);
+                const char *text = yaml_text_of(node);
 
                 if (!text)
                         return complain(reading, node, "client_allowed_sans is a list of texts");
@@ -161,7 +128,7 @@ static int set_sans(struct reading *reading, const yaml_node_t *value) {
 }
 
 static int check_bool(const struct reading *reading, const char *name, const yaml_node_t *value) {
-        const char *text = text_of(value);
+        const char *text = yaml_text_of(value);
 
         if (text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
                 return 0;
@@ -222,7 +189,7 @@ static int set_header(struct reading *reading, const char *name, const yaml_node
         static const char *const names[] = { "Content-Security-Policy", "X-Frame-Options",
                 "X-Content-Type-Options", "X-XSS-Protection", "Strict-Transport-Security" };
         struct http_web *web = reading->config->web;
-        const char *text = text_of(value);
+        const char *text = yaml_text_of(value);
         bool known = false;
 
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -253,7 +220,7 @@ static int set_http(struct reading *reading, const char *name, const yaml_node_t
 static int set_user(struct reading *reading, const char *name, const yaml_node_t *key,
                 const yaml_node_t *value) {
         struct http_web *web = reading->config->web;
-        const char *hash = text_of(value);
+        const char *hash = yaml_text_of(value);
 
         if (!name[0] || strchr(name, ':'))
                 return complain(reading, key, "a user's name is not empty and has no colon");
@@ -280,7 +247,7 @@ static int set_section(struct reading *reading, const char *name, const yaml_nod
         if (strcmp(name, "http_server_config") == 0)
                 return walk(reading, value, name, set_http);
         if (strcmp(name, "tls_server_config") == 0) {
-                reading->config->has_tls = !is_nothing(value);
+                reading->config->has_tls = !yaml_is_nothing(value);
                 r = walk(reading, value, name, set_tls);
                 return r < 0 || !reading->config->has_tls ? r : check_tls(reading, key);
         }
