@@ -94,8 +94,13 @@ struct api_context {
          */
         int (*post)(struct event *event, void (*done)(struct event *event, void *userdata),
                         void *done_userdata, void *userdata);
-        /** Keep a document (NULL: forget it), see journal_entry. Return: 0; -ENOSPC; -ENOMEM. */
-        int (*keep)(const char *kind, const char *id, const char *document,
+        /**
+         * Keep a document (NULL: forget it) together with an event (taken, also on failure; may be
+         * NULL), see journal_entry.
+         *
+         * Return: 0; -ENOSPC; -ENOMEM.
+         */
+        int (*keep)(const char *kind, const char *id, const char *document, struct event *event,
                         void (*done)(struct event *event, void *userdata), void *done_userdata,
                         void *userdata);
         /** That app was bound, bound anew or unbound. May be NULL. */

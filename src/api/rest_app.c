@@ -118,7 +118,7 @@ static enum MHD_Result keep(struct http_request *request, const char *slug, stru
                 wait->api = api;
                 wait->made = !apps_get(api->apps, slug);
                 (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
-                r = api->keep("app", slug, object ? json_text(object) : NULL, kept, wait,
+                r = api->keep("app", slug, object ? json_text(object) : NULL, NULL, kept, wait,
                                 api->userdata);
         }
         if (r < 0) {

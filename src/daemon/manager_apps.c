@@ -99,13 +99,14 @@ int manager_post(struct event *event, void (*done)(struct event *event, void *us
         return 0;
 }
 
-int manager_keep(const char *kind, const char *id, const char *document,
+int manager_keep(const char *kind, const char *id, const char *document, struct event *event,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata) {
         struct manager *manager = userdata;
 
         return journal_append(manager->journal,
                         &(struct journal_entry){
+                                        .event = event,
                                         .document_kind = kind,
                                         .document_id = id,
                                         .document = document,

@@ -153,7 +153,8 @@ void manager_configure_apps(struct manager *manager);
 const char *manager_slug_of(const struct workload *workload, void *userdata);
 int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
                 void *done_userdata, void *userdata);
-int manager_keep(const char *kind, const char *id, const char *document,
+/** Store a document, and an event with it: see api_context.keep. */
+int manager_keep(const char *kind, const char *id, const char *document, struct event *event,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata);
 void manager_app_changed(const char *slug, void *userdata);

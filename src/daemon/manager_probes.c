@@ -10,17 +10,7 @@
 static int keep_probe(const char *slug, const char *document, struct event *event,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata) {
-        struct manager *manager = userdata;
-
-        return journal_append(manager->journal,
-                        &(struct journal_entry){
-                                        .event = event,
-                                        .document_kind = "probe",
-                                        .document_id = slug,
-                                        .document = document,
-                                        .done = done,
-                                        .userdata = done_userdata,
-                        });
+        return manager_keep("probe", slug, document, event, done, done_userdata, userdata);
 }
 
 static bool serves(

@@ -9,17 +9,7 @@
 static int keep_token(const char *id, const char *document, struct event *event,
                 void (*done)(struct event *event, void *userdata), void *done_userdata,
                 void *userdata) {
-        struct manager *manager = userdata;
-
-        return journal_append(manager->journal,
-                        &(struct journal_entry){
-                                        .event = event,
-                                        .document_kind = "token",
-                                        .document_id = id,
-                                        .document = document,
-                                        .done = done,
-                                        .userdata = done_userdata,
-                        });
+        return manager_keep("token", id, document, event, done, done_userdata, userdata);
 }
 
 static void token_gone(const struct token *token, void *userdata) {
