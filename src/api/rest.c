@@ -42,7 +42,6 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
         const struct api_context *api = request->http->api;
         unsigned int not_ready = api_not_ready(api);
         struct tracker_source *source;
-        char time[CLOCK_RFC3339_MAX];
         int error = health_analytics_error(api);
 
         (void) json_add_bool(object, "ready", not_ready == 0);
@@ -54,7 +53,7 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
                 one = json_object_new_object();
                 (void) json_add_string(one, "state", source_state_to_string(source->state));
                 (void) json_add_string(one, "error", source->error);
-                (void) json_add_string(one, "since", clock_format_rfc3339(source->since_us, time));
+                (void) json_add_time(one, "since", source->since_us);
                 (void) json_add_bool(one, "required", source->required);
                 (void) json_add(sources, source->name, one);
         }

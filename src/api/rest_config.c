@@ -1,7 +1,6 @@
 /* The configuration that is in force, without its secrets. */
 
 #include "api/http_internal.h"
-#include "base/clock.h"
 #include "base/json.h"
 
 enum MHD_Result rest_config(struct http_request *request, const char *id) {
@@ -9,7 +8,6 @@ enum MHD_Result rest_config(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *keys = api->config ? api->config(api->userdata) : NULL,
                            *loaded = json_object_new_object();
-        char time[CLOCK_RFC3339_MAX];
 
         if (!object || !keys || !loaded) {
                 (void) json_object_put(keys);
@@ -17,10 +15,9 @@ enum MHD_Result rest_config(struct http_request *request, const char *id) {
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "there is no memory to tell it");
         }
-        (void) json_add_string(loaded, "at", clock_format_rfc3339(api->loaded.at_us, time));
+        (void) json_add_time(loaded, "at", api->loaded.at_us);
         (void) json_add_bool(loaded, "successful", api->loaded.good);
-        (void) json_add_string(
-                        loaded, "last_success", clock_format_rfc3339(api->loaded.good_us, time));
+        (void) json_add_time(loaded, "last_success", api->loaded.good_us);
         (void) json_add(object, "last_reload", loaded);
         (void) json_add(object, "keys", keys);
         return rest_answer_json(request, MHD_HTTP_OK, object);

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "engine/actions.h"
 #include "engine/apps.h"
@@ -79,9 +78,8 @@ struct json_object *view_allocation(const struct series *series) {
 
 struct json_object *view_sample(const struct sample *sample) {
         struct json_object *object = json_object_new_object();
-        char time[CLOCK_RFC3339_MAX];
 
-        (void) json_add_string(object, "at", clock_format_rfc3339(sample->at_us, time));
+        (void) json_add_time(object, "at", sample->at_us);
         view_add_number(object, "cpu_pct", (double) sample->cpu_percent);
         view_add_number(object, "mem_pct", (double) sample->memory_percent);
         view_add_number(object, "disk_pct", (double) sample->disk_percent);
@@ -257,7 +255,6 @@ struct json_object *view_workload(
                 const struct api_context *api, const struct workload *workload, bool detail) {
         const struct series *series = api->sampler ? sampler_get(api->sampler, workload->id) : NULL;
         struct json_object *object = workload_to_json(workload);
-        char time[CLOCK_RFC3339_MAX];
 
         if (object && api->apps)
                 (void) json_add_string(object, "slug", apps_slug_of(api->apps, workload));
@@ -268,8 +265,7 @@ struct json_object *view_workload(
         (void) json_object_object_add(object, "allocation", view_allocation(series));
         (void) json_object_object_add(object, "sample", view_usage(series));
         if (series->hung_since_us)
-                (void) json_add_string(object, "monitor_hung_since",
-                                clock_format_rfc3339(series->hung_since_us, time));
+                (void) json_add_time(object, "monitor_hung_since", series->hung_since_us);
         if (detail)
                 add_detail(object, series);
         return object;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "api/view.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "engine/node.h"
@@ -232,15 +231,6 @@ static struct json_object *view_mounts(const struct node *node) {
 
 /* ---- the whole ---- */
 
-static void add_time(struct json_object *object, const char *name, uint64_t time_us) {
-        char text[CLOCK_RFC3339_MAX];
-
-        if (time_us)
-                (void) json_add_string(object, name, clock_format_rfc3339(time_us, text));
-        else
-                (void) json_object_object_add(object, name, NULL);
-}
-
 static void add_frozen(struct json_object *object, const struct node_facts *facts) {
         (void) json_add_string(object, "name", facts->name);
         (void) json_add_string(object, "role", facts->role);
@@ -280,8 +270,8 @@ struct json_object *view_node(const struct api_context *api, bool detail) {
                 return NULL;
         node_get_facts(api, &facts);
         add_frozen(object, &facts);
-        add_time(object, "sampled_at", facts.sampled_us);
-        add_time(object, "booted_at",
+        (void) json_add_time(object, "sampled_at", facts.sampled_us);
+        (void) json_add_time(object, "booted_at",
                         host && host->boot_s < UINT32_MAX ? host->boot_s * USEC_PER_SEC : 0);
         view_add_number(object, "uptime_secs", host ? host->uptime_s : STATS_NAN);
         (void) json_object_object_add(object, "load", host ? view_load(host) : NULL);

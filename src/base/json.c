@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 int json_parse(const char *text, size_t size, struct json_object **ret_object) {
         struct json_tokener *tokener;
         struct json_object *object;
@@ -112,6 +114,14 @@ int json_add_bool(struct json_object *object, const char *name, bool value) {
 
 int json_add_double(struct json_object *object, const char *name, double value) {
         return add_new(object, name, json_object_new_double(value));
+}
+
+int json_add_time(struct json_object *object, const char *name, uint64_t time_us) {
+        char text[CLOCK_RFC3339_MAX];
+
+        if (time_us)
+                return json_add_string(object, name, clock_format_rfc3339(time_us, text));
+        return json_object_object_add(object, name, NULL) < 0 ? -ENOMEM : 0;
 }
 
 const char *json_text(struct json_object *object) {

@@ -329,12 +329,6 @@ bool probe_take(struct probe_state *state, const struct probe_config *config,
 
 /* ---- the state in JSON ---- */
 
-static void add_time(struct json_object *object, const char *name, uint64_t time_us) {
-        char text[CLOCK_RFC3339_MAX];
-
-        (void) json_add_string(object, name, clock_format_rfc3339(time_us, text));
-}
-
 static void add_null(struct json_object *object, const char *name) {
         (void) json_object_object_add(object, name, NULL);
 }
@@ -354,7 +348,7 @@ static void add_details(struct json_object *object, const struct probe_state *st
         (void) json_add_uint(object, "consecutive_successes", state->consecutive_successes);
         (void) json_add_string(object, "status", probe_status_to_string(state->status));
         if (state->since_us)
-                add_time(object, "since", state->since_us);
+                (void) json_add_time(object, "since", state->since_us);
         add_ms(object, "last_duration_ms", last->duration_us);
         for (size_t i = 0; i < PROBE_PHASE_MAX_; i++)
                 add_ms(phases, probe_phase_to_string((enum probe_phase) i), last->phase_us[i]);
@@ -362,7 +356,8 @@ static void add_details(struct json_object *object, const struct probe_state *st
         if (last->address[0])
                 (void) json_add_string(object, "last_address", last->address);
         if (last->cert_expiry_s)
-                add_time(object, "certificate_expires_at", last->cert_expiry_s * USEC_PER_SEC);
+                (void) json_add_time(object, "certificate_expires_at",
+                                last->cert_expiry_s * USEC_PER_SEC);
 }
 
 struct json_object *probe_to_json(
@@ -373,13 +368,11 @@ struct json_object *probe_to_json(
         if (!object)
                 return NULL;
         (void) json_add(object, "config", probe_config_to_json(config));
-        if (state->has_run) {
-                add_time(object, "last_run_at", last->at_us);
+        (void) json_add_time(object, "last_run_at", state->has_run ? last->at_us : 0);
+        if (state->has_run)
                 (void) json_add_string(object, "last_status", last->success ? "up" : "down");
-        } else {
-                add_null(object, "last_run_at");
+        else
                 add_null(object, "last_status");
-        }
         if (last->http_status)
                 (void) json_add_uint(object, "last_http_status", last->http_status);
         else

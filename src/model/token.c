@@ -232,15 +232,6 @@ const char *token_scopes_text(unsigned int scopes, char text[static TOKEN_SCOPES
         return text;
 }
 
-static void add_time(struct json_object *object, const char *name, uint64_t time_us) {
-        char text[CLOCK_RFC3339_MAX];
-
-        if (time_us)
-                (void) json_add_string(object, name, clock_format_rfc3339(time_us, text));
-        else
-                (void) json_object_object_add(object, name, NULL);
-}
-
 /* What both forms have. */
 static struct json_object *common(const struct token *token) {
         struct json_object *object = json_object_new_object();
@@ -257,9 +248,9 @@ struct json_object *token_to_json(const struct token *token, uint64_t now_us) {
         struct json_object *object = common(token);
 
         (void) json_add_string(object, "id", token->id);
-        add_time(object, "created_at", token->created_us);
-        add_time(object, "expires_at", token->expires_us);
-        add_time(object, "last_used_at", token->used_us);
+        (void) json_add_time(object, "created_at", token->created_us);
+        (void) json_add_time(object, "expires_at", token->expires_us);
+        (void) json_add_time(object, "last_used_at", token->used_us);
         (void) json_add_bool(object, "expired", token_is_expired(token, now_us));
         return object;
 }

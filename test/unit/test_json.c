@@ -115,6 +115,16 @@ static void escapes_are_decoded(void **state) {
         buf_done(&out);
 }
 
+static void a_time_that_is_none_is_null(void **state) {
+        struct json_object *object = json_object_new_object();
+
+        assert_int_equal(json_add_time(object, "at", 1500000), 0);
+        assert_int_equal(json_add_time(object, "never", 0), 0);
+        assert_string_equal(json_text(object),
+                        "{\"at\":\"1970-01-01T00:00:01.500000Z\",\"never\":null}");
+        (void) json_object_put(object);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_json_passes),
@@ -124,6 +134,7 @@ int main(void) {
                 cmocka_unit_test(a_name_is_met_again_among_thousands),
                 cmocka_unit_test(a_visitor_sees_every_value_in_order),
                 cmocka_unit_test(escapes_are_decoded),
+                cmocka_unit_test(a_time_that_is_none_is_null),
         };
 
         return RUN_TESTS(tests);
