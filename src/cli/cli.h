@@ -37,6 +37,9 @@ int client_get(const struct cli *cli, const char *path, struct json_object **ret
  * *ret_object NULL. */
 int client_send(const struct cli *cli, const char *method, const char *path, const char *content,
                 struct json_object **ret_object, long *ret_status);
+/** Say on stderr that the answer has @status, and the message in it with nothing that a terminal
+ * obeys. @otherwise: where it has none; NULL: "refused". Return: -EINVAL, always. */
+int client_refused(struct json_object *answer, long status, const char *otherwise);
 /**
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.

@@ -169,6 +169,16 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
         return json_parse(body.data ? body.data : "", body.size, ret_object);
 }
 
+int client_refused(struct json_object *answer, long status, const char *otherwise) {
+        const char *message = json_get_string(answer, "error/message");
+        _cleanup_(freep) char *shown = message ? text_escape_terminal(message) : NULL;
+
+        if (!otherwise)
+                otherwise = "refused";
+        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status, shown ? shown : otherwise);
+        return -EINVAL;
+}
+
 static void on_event(const char *data, size_t size, void *userdata) {
         struct following *following = userdata;
 

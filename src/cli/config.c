@@ -87,7 +87,6 @@ void print_config(const struct cli *cli, struct json_object *config, bool origin
 
 int config_command(const struct cli *cli, int argc, char **argv, bool origin) {
         _cleanup_(json_putp) struct json_object *config = NULL;
-        const char *message;
         long status;
         int r;
 
@@ -101,12 +100,8 @@ int config_command(const struct cli *cli, int argc, char **argv, bool origin) {
                                 "virtwatch: what the files say, with or without a daemon, is shown by virtwatchd --show-config\n");
                 return r;
         }
-        if (status != 200) {
-                message = json_get_string(config, "error/message");
-                (void) fprintf(stderr, "virtwatch: %ld: %s\n", status,
-                                message ? message : "refused");
-                return -EINVAL;
-        }
+        if (status != 200)
+                return client_refused(config, status, NULL);
         print_config(cli, config, origin);
         return 0;
 }

@@ -267,13 +267,6 @@ static void print_line(const char *json, size_t size, void *userdata) {
                 print_event(userdata, event);
 }
 
-static int refused(struct json_object *answer, long status) {
-        const char *message = json_get_string(answer, "error/message");
-
-        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status, message ? message : "refused");
-        return -EINVAL;
-}
-
 /* The newest events that the query asks for, oldest first. */
 static int newest_page(struct request *request, struct json_object **ret_page) {
         _cleanup_(json_putp) struct json_object *page = NULL;
@@ -293,7 +286,7 @@ static int newest_page(struct request *request, struct json_object **ret_page) {
         if (r < 0)
                 return r;
         if (status != 200)
-                return refused(page, status);
+                return client_refused(page, status, NULL);
 
         *ret_page = TAKE_PTR(page);
         return 0;
@@ -335,7 +328,7 @@ static int workloads(struct request *request) {
         if (r < 0)
                 return r;
         if (status != 200)
-                return refused(list, status);
+                return client_refused(list, status, NULL);
         if (request->sort >= 0)
                 r = rows_sorted(list, (enum rows_key) request->sort, &sorted);
         if (r < 0)
@@ -353,7 +346,7 @@ static int nodes(struct request *request) {
         if (r < 0)
                 return r;
         if (code != 200)
-                return refused(list, code);
+                return client_refused(list, code, NULL);
         print_nodes(&request->cli, list);
         return 0;
 }
@@ -367,7 +360,7 @@ static int apps(struct request *request) {
         if (r < 0)
                 return r;
         if (code != 200)
-                return refused(list, code);
+                return client_refused(list, code, NULL);
         print_apps(&request->cli, list);
         return 0;
 }
@@ -460,7 +453,7 @@ static int analytics(struct request *request) {
         if (r < 0)
                 return r;
         if (code != 200)
-                return refused(object, code);
+                return client_refused(object, code, NULL);
         print_analytics(&request->cli, object);
         return 0;
 }

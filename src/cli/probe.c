@@ -90,13 +90,6 @@ static void print_probes(const struct cli *cli, struct json_object *probes, cons
 
 /* ---- asking ---- */
 
-static int refused(struct json_object *answer, long status) {
-        const char *message = json_get_string(answer, "error/message");
-
-        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status, message ? message : "refused");
-        return -EINVAL;
-}
-
 static int ask(const struct cli *cli, const char *method, const char *slug, const char *rest,
                 const char *body, struct json_object **ret_object) {
         _cleanup_(freep) char *escaped = client_escape(slug), *path = NULL;
@@ -114,11 +107,9 @@ static int ask(const struct cli *cli, const char *method, const char *slug, cons
                 return -ENOENT;
         }
         if (status / 100 != 2)
-                return refused(object, status);
-        if (ret_object) {
-                *ret_object = object;
-                object = NULL;
-        }
+                return client_refused(object, status, NULL);
+        if (ret_object)
+                *ret_object = TAKE_PTR(object);
         return 0;
 }
 
@@ -209,8 +200,7 @@ int probe_overlay(struct json_object *config, int argc, char **argv, struct json
         }
         if (r < 0)
                 return r;
-        *ret_body = body;
-        body = NULL;
+        *ret_body = TAKE_PTR(body);
         return 0;
 }
 

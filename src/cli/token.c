@@ -86,22 +86,16 @@ static void print_made(const struct cli *cli, struct json_object *token) {
 
 static int ask(const struct cli *cli, const char *method, const char *path, const char *body,
                 struct json_object **ret_object) {
-        struct json_object *object = NULL;
-        const char *message;
+        _cleanup_(json_putp) struct json_object *object = NULL;
         long status = 0;
         int r;
 
         r = client_send(cli, method, path, body, &object, &status);
         if (r < 0)
                 return r;
-        if (status / 100 != 2) {
-                message = json_get_string(object, "error/message");
-                (void) fprintf(stderr, "virtwatch: %ld: %s\n", status,
-                                message ? message : "refused");
-                (void) json_object_put(object);
-                return -EINVAL;
-        }
-        *ret_object = object;
+        if (status / 100 != 2)
+                return client_refused(object, status, NULL);
+        *ret_object = TAKE_PTR(object);
         return 0;
 }
 

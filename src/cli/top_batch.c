@@ -35,7 +35,6 @@ static void frame_done(struct frame *frame) {
 static int get(const struct cli *cli, const char *path, bool optional,
                 struct json_object **ret_object) {
         _cleanup_(json_putp) struct json_object *answer = NULL;
-        const char *message;
         long status = 0;
         int r;
 
@@ -48,10 +47,7 @@ static int get(const struct cli *cli, const char *path, bool optional,
                 *ret_object = TAKE_PTR(answer);
                 return 0;
         }
-        message = json_get_string(answer, "error/message");
-        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status,
-                        message ? message : "not what it should answer");
-        return -EINVAL;
+        return client_refused(answer, status, "not what it should answer");
 }
 
 static int get_events(struct batch *batch, struct frame *frame) {

@@ -8,14 +8,6 @@
 
 #define NAME_BYTES_MAX 1024
 
-static int refused(struct json_object *answer, long status) {
-        const char *message = json_get_string(answer, "error/message");
-        _cleanup_(freep) char *shown = text_escape_terminal(message ? message : "refused");
-
-        (void) fprintf(stderr, "virtwatch: %ld: %s\n", status, shown ? shown : "refused");
-        return -EINVAL;
-}
-
 static int path_of(const char *name, const char *verb, char **ret_path) {
         _cleanup_(freep) char *escaped = client_escape(name);
 
@@ -41,7 +33,7 @@ static int ask_name(const struct cli *cli, const char *given, const char *verb,
         if (r < 0)
                 return r;
         if (status != 200)
-                return refused(workload, status);
+                return client_refused(workload, status, NULL);
         kind = json_get_string(workload, "kind");
         id = json_get_string(workload, "id");
         if (asprintf(&shown, "%s %s (%s)", kind ? kind : "workload",
@@ -106,7 +98,7 @@ static int act(const struct cli *cli, const char *verb, const char *given,
         if (r < 0)
                 return r;
         if (status / 100 != 2)
-                return refused(answer, status);
+                return client_refused(answer, status, NULL);
         print_outcome(cli, answer);
         return 0;
 }

@@ -36,6 +36,17 @@ static void status(const struct cli *cli, struct json_object *const *objects) {
         print_status(cli, objects[0], objects[1], objects[2], objects[3], NULL);
 }
 
+/* What goes to stderr is captured, too. */
+static void refusal(const struct cli *cli, struct json_object *const *objects) {
+        int kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+        assert_int_equal(dup2(STDOUT_FILENO, STDERR_FILENO), STDERR_FILENO);
+        assert_int_equal(client_refused(objects[0], 404, NULL), -EINVAL);
+        assert_int_equal(client_refused(objects[1], 502, "no answer"), -EINVAL);
+        assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+        (void) close(kept);
+}
+
 /* Print what @json says, with stdout in a file. */
 static void capture(const struct cli *cli,
                 void (*print)(const struct cli *cli, struct json_object *const *objects),
@@ -297,6 +308,15 @@ static void an_import_that_goes_on_is_said_before_the_table(void **state) {
         assert_ptr_equal(strstr(text, "DATE"), text);
 }
 
+static void a_refusal_is_a_harmless_line(void **state) {
+        capture(&plain, refusal,
+                        (const char *const[4]){
+                                        "{\"error\":{\"message\":\"" HOSTILE "\"}}", "[]" });
+        assert_string_equal(text, "virtwatch: 404: " SHOWN "\nvirtwatch: 502: no answer\n");
+        capture(&plain, refusal, (const char *const[4]){ "{\"error\":{\"message\":7}}" });
+        assert_string_equal(text, "virtwatch: 404: refused\nvirtwatch: 502: no answer\n");
+}
+
 static int utc(void **state) {
         (void) setenv("TZ", "UTC", 1);
         return 0;
@@ -316,6 +336,7 @@ int main(void) {
                 cmocka_unit_test(a_timeline_has_a_line_a_day_and_aligned_rows),
                 cmocka_unit_test(a_hostile_timeline_is_harmless),
                 cmocka_unit_test(an_import_that_goes_on_is_said_before_the_table),
+                cmocka_unit_test(a_refusal_is_a_harmless_line),
         };
 
         return cmocka_run_group_tests(tests, utc, NULL);
