@@ -1,4 +1,4 @@
-/* UTF-8 by the table of RFC 3629, control characters, numbers. */
+/* UTF-8 by the table of RFC 3629, control characters, numbers, digits of bytes. */
 
 #include "base/text.h"
 
@@ -165,6 +165,30 @@ int text_to_i64(const char *text, int64_t *ret_value) {
         if (value > limit)
                 return -ERANGE;
         *ret_value = text[0] == '-' ? (int64_t) -value : (int64_t) value;
+        return 0;
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+char *text_hex(const uint8_t *bytes, size_t size, char *text) {
+        for (size_t i = 0; i < size; i++) {
+                text[2 * i] = hex_digits[bytes[i] >> 4];
+                text[2 * i + 1] = hex_digits[bytes[i] & 15];
+        }
+        text[2 * size] = '\0';
+        return text;
+}
+
+int text_unhex(const char *text, size_t size, uint8_t *ret_bytes) {
+        for (size_t i = 0; i < size; i++) {
+                const char *high = text[2 * i] ? strchr(hex_digits, text[2 * i]) : NULL;
+                const char *low = high && text[2 * i + 1] ? strchr(hex_digits, text[2 * i + 1])
+                                                          : NULL;
+
+                if (!low)
+                        return -EINVAL;
+                ret_bytes[i] = (uint8_t) ((high - hex_digits) << 4 | (low - hex_digits));
+        }
         return 0;
 }
 

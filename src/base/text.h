@@ -1,5 +1,5 @@
 #pragma once
-/* Text that comes from outside: UTF-8, control characters, numbers. */
+/* Text that comes from outside: UTF-8, control characters, numbers, hexadecimal digits. */
 
 #include "base/macro.h"
 
@@ -24,6 +24,13 @@ char *text_escape_terminal(const char *text);
 /** Whole-text decimal numbers, no sign (u64), no blanks. Return: 0; -EINVAL; -ERANGE. */
 int text_to_u64(const char *text, uint64_t *ret_value);
 int text_to_i64(const char *text, int64_t *ret_value);
+
+/** @size bytes as hexadecimal digits in lower case, and a NUL: @text has room for 2 * @size + 1.
+ * Return: @text. */
+char *text_hex(const uint8_t *bytes, size_t size, char *text);
+/** Read 2 * @size such digits; what follows them is not looked at. Return: 0; -EINVAL another byte,
+ * or the text's end, comes sooner (some of @ret_bytes is written then). */
+int text_unhex(const char *text, size_t size, uint8_t *ret_bytes);
 
 bool text_starts_with(const char *text, const char *prefix);
 /** Read the digits at *@at and move it behind them. Return: 0; -EINVAL no digit; -ERANGE. */

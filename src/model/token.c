@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #define CHECKED (TOKEN_TEXT_LENGTH - 6)
 
@@ -73,16 +74,8 @@ bool token_digest_equal(const struct token_digest *a, const struct token_digest 
         return gnutls_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-static void put_hex(const struct token_digest *digest, char *to, size_t length) {
-        static const char hex[] = "0123456789abcdef";
-
-        for (size_t i = 0; i < length; i++)
-                to[i] = hex[digest->bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
-        to[length] = '\0';
-}
-
 void token_id_of(const struct token_digest *digest, char id[static TOKEN_ID_LENGTH + 1]) {
-        put_hex(digest, id, TOKEN_ID_LENGTH);
+        (void) text_hex(digest->bytes, TOKEN_ID_LENGTH / 2, id);
 }
 
 /* ---- what is wanted ---- */
@@ -259,8 +252,8 @@ struct json_object *token_freeze(const struct token *token) {
         struct json_object *object = common(token);
         char hex[2 * TOKEN_DIGEST_BYTES + 1];
 
-        put_hex(&token->digest, hex, sizeof(hex) - 1);
-        (void) json_add_string(object, "digest", hex);
+        (void) json_add_string(
+                        object, "digest", text_hex(token->digest.bytes, TOKEN_DIGEST_BYTES, hex));
         (void) json_add_uint(object, "created_us", token->created_us);
         (void) json_add_uint(object, "expires_us", token->expires_us);
         (void) json_add_uint(object, "used_us", token->used_us);
@@ -268,14 +261,9 @@ struct json_object *token_freeze(const struct token *token) {
 }
 
 static int read_digest(const char *hex, struct token_digest *ret_digest) {
-        static const char all[] = "0123456789abcdef";
-
-        if (!hex || strlen(hex) != 2 * TOKEN_DIGEST_BYTES || hex[strspn(hex, all)])
+        if (!hex || strlen(hex) != 2 * TOKEN_DIGEST_BYTES)
                 return -EINVAL;
-        for (size_t i = 0; i < TOKEN_DIGEST_BYTES; i++)
-                ret_digest->bytes[i] = (unsigned char) ((strchr(all, hex[2 * i]) - all) << 4 |
-                                (strchr(all, hex[2 * i + 1]) - all));
-        return 0;
+        return text_unhex(hex, TOKEN_DIGEST_BYTES, ret_digest->bytes);
 }
 
 static int read_time(struct json_object *object, const char *name, uint64_t *ret_time_us) {

@@ -6,21 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define PARENT_BYTES 55 /* of version 00 */
-
-static const char digits[] = "0123456789abcdef";
-
-static int hex_read(const char *text, size_t n, uint8_t *ret_bytes) {
-        for (size_t i = 0; i < n; i++) {
-                const char *high = text[2 * i] ? strchr(digits, text[2 * i]) : NULL,
-                           *low = high && text[2 * i + 1] ? strchr(digits, text[2 * i + 1]) : NULL;
-
-                if (!low)
-                        return -EINVAL;
-                ret_bytes[i] = (uint8_t) ((high - digits) << 4 | (low - digits));
-        }
-        return 0;
-}
 
 static bool is_zero(const uint8_t *id, size_t n) {
         for (size_t i = 0; i < n; i++)
@@ -36,10 +24,10 @@ int trace_parent_parse(const char *text, struct trace_context *ret_context) {
 
         if (size < PARENT_BYTES || text[2] != '-' || text[35] != '-' || text[52] != '-')
                 return -EINVAL;
-        if (hex_read(text, 1, &version) < 0 || version == 0xff ||
-                        hex_read(text + 3, TRACE_ID_BYTES, context.trace_id) < 0 ||
-                        hex_read(text + 36, SPAN_ID_BYTES, context.span_id) < 0 ||
-                        hex_read(text + 53, 1, &flags) < 0)
+        if (text_unhex(text, 1, &version) < 0 || version == 0xff ||
+                        text_unhex(text + 3, TRACE_ID_BYTES, context.trace_id) < 0 ||
+                        text_unhex(text + 36, SPAN_ID_BYTES, context.span_id) < 0 ||
+                        text_unhex(text + 53, 1, &flags) < 0)
                 return -EINVAL;
         if (size > PARENT_BYTES && (version == 0 || text[PARENT_BYTES] != '-'))
                 return -EINVAL;
@@ -51,12 +39,7 @@ int trace_parent_parse(const char *text, struct trace_context *ret_context) {
 }
 
 char *trace_hex(const uint8_t *id, size_t n, char text[static TRACE_HEX_MAX]) {
-        for (size_t i = 0; i < n; i++) {
-                text[2 * i] = digits[id[i] >> 4];
-                text[2 * i + 1] = digits[id[i] & 15];
-        }
-        text[2 * n] = '\0';
-        return text;
+        return text_hex(id, n, text);
 }
 
 char *trace_parent_format(const struct trace_context *context, char text[static TRACE_PARENT_MAX]) {

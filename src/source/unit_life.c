@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define EXIT_EXEC 203 /* systemd.exec(5): the program could not be executed */
 
 /* ---- properties ---- */
@@ -103,7 +105,6 @@ int unit_view_take(struct unit_view *view, const char *name, const struct unit_v
 
 /* An array of bytes as hex digits: an invocation. */
 static int read_hex(sd_bus_message *message, char text[static 33]) {
-        const uint8_t *bytes;
         const void *array;
         size_t n;
         int r;
@@ -111,10 +112,7 @@ static int read_hex(sd_bus_message *message, char text[static 33]) {
         r = sd_bus_message_read_array(message, 'y', &array, &n);
         if (r < 0)
                 return r;
-        bytes = array;
-        text[0] = '\0';
-        for (size_t i = 0; i < n && i < 16; i++)
-                (void) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+        (void) text_hex(array, n < 16 ? n : 16, text);
         return 0;
 }
 

@@ -187,6 +187,27 @@ static void texts_are_compared_also_where_there_is_none(void **state) {
         assert_false(text_starts_with("ab", "abc"));
 }
 
+static void bytes_go_to_hexadecimal_digits_and_back(void **state) {
+        static const uint8_t bytes[] = { 0x00, 0x9a, 0xbf, 0xff };
+        uint8_t back[sizeof(bytes)] = {};
+        char text[2 * sizeof(bytes) + 1];
+
+        assert_string_equal(text_hex(bytes, sizeof(bytes), text), "009abfff");
+        assert_int_equal(text_unhex("009abfff, and more", sizeof(back), back), 0);
+        assert_memory_equal(back, bytes, sizeof(bytes));
+        assert_string_equal(text_hex(bytes, 0, text), "");
+        assert_int_equal(text_unhex("", 0, back), 0);
+}
+
+static void what_is_no_lower_case_hexadecimal_digit_is_refused(void **state) {
+        static const char *const bad[] = { "", "0", "00", "009", "00g0", "009A", "0x12", " 012",
+                "00-1" };
+        uint8_t bytes[2];
+
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                assert_int_equal(text_unhex(bad[i], sizeof(bytes), bytes), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(utf8_is_what_rfc_3629_says),
@@ -196,6 +217,8 @@ int main(void) {
                 cmocka_unit_test(unsigned_numbers_are_read_to_the_last_one),
                 cmocka_unit_test(signed_numbers_are_read_to_both_ends),
                 cmocka_unit_test(texts_are_compared_also_where_there_is_none),
+                cmocka_unit_test(bytes_go_to_hexadecimal_digits_and_back),
+                cmocka_unit_test(what_is_no_lower_case_hexadecimal_digit_is_refused),
         };
 
         return RUN_TESTS(tests);
