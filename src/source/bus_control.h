@@ -14,7 +14,6 @@ struct bus_control_call {
  * Begin a call and answer @ticket with its reply. @types and what follows as
  * sd_bus_message_append().
  *
- * @ticket:  0: nobody waits for the reply
  * @outcome: of a reply that is no error: 0 it is done; 1 it is asked for
  *
  * Return: 0; -ENOTCONN; -ENOMEM; another negative errno. A connection that is lost answers nothing:
