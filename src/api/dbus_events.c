@@ -244,8 +244,8 @@ static int read_event(sd_bus_message *message, struct event **ret_event, sd_bus_
         if (r < 0)
                 return r;
         if (!app_slug_is_valid(slug))
-                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
-                                "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+                return sd_bus_error_set(
+                                error, SD_BUS_ERROR_INVALID_ARGS, "slug: wants " APP_SLUG_FORM);
         r = read_body(message, &body, error);
         if (r < 0)
                 return r;

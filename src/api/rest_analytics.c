@@ -101,7 +101,7 @@ enum MHD_Result rest_analytics(struct http_request *request, const char *slug) {
 
         if (!app_slug_is_valid(slug))
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+                                "slug: wants " APP_SLUG_FORM);
         if (days && (text_to_u64(days, &n) < 0 || n < 1 || n > DAYS_MAX))
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
                                 "days: is a number from 1 to 366");

@@ -153,7 +153,7 @@ enum MHD_Result rest_probe_put(struct http_request *request, const char *slug) {
         int r;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+                return bad(request, "slug: wants " APP_SLUG_FORM);
         result = http_body_json(request, &object);
         if (!object)
                 return result;

@@ -114,7 +114,7 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
         struct timeline_wait *wait;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+                return bad(request, "slug: wants " APP_SLUG_FORM);
         if (limit && (text_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
                 return bad(request, "limit: is a number from 1 to 1000");
         if (before && (read_before(before, &before_seq) < 0 || before_seq == 0))
@@ -186,7 +186,7 @@ enum MHD_Result rest_timeline_post(struct http_request *request, const char *slu
         int r;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants 1 to 63 of a-z, 0-9 and -, not - first");
+                return bad(request, "slug: wants " APP_SLUG_FORM);
         result = http_body_json(request, &object);
         if (!object)
                 return result;

@@ -197,8 +197,7 @@ static int read_app(struct reader *reader, const yaml_node_t *slug, const yaml_n
 
         reader->slug = yaml_text_of(slug);
         if (!reader->slug || !app_slug_is_valid(reader->slug))
-                return yaml_complain(reader->diag, slug,
-                                "a slug has 1 to %d of a-z, 0-9 and -, not - first", APP_SLUG_MAX);
+                return yaml_complain(reader->diag, slug, "a slug has " APP_SLUG_FORM);
         r = map_put(reader->seen, reader->slug, reader);
         if (r == -EEXIST)
                 return yaml_complain(

@@ -175,7 +175,7 @@ int app_parse(const char *slug, struct json_object *object, struct diag *diag,
         int r;
 
         if (!app_slug_is_valid(slug))
-                return refuse(diag, "slug", "wants 1 to 63 of a-z, 0-9 and -, not - first");
+                return refuse(diag, "slug", "wants " APP_SLUG_FORM);
         app = calloc(1, sizeof(*app));
         if (!app)
                 return -ENOMEM;

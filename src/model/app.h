@@ -7,7 +7,10 @@
 #include "base/diag.h"
 #include "model/workload.h"
 
-#define APP_SLUG_MAX  63 /* [a-z0-9][a-z0-9-]{0,62} */
+/* [a-z0-9][a-z0-9-]{0,62}; in words for who wrote another. */
+#define APP_SLUG_MAX  63
+#define APP_SLUG_FORM "1 to 63 of a-z, 0-9 and -, not - first"
+
 #define APP_ITEMS_MAX 64
 #define APP_NAME_MAX  512
 #define APP_HOST_MAX  259 /* a name of 253, and a port */
