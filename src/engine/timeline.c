@@ -22,15 +22,6 @@ static bool is_kind(const char *text) {
                         islower((unsigned char) text[0]);
 }
 
-/* NULL where it is missing, no text, or has a NUL in it. */
-static const char *text_of(struct json_object *value) {
-        if (!json_object_is_type(value, json_type_string) ||
-                        strlen(json_object_get_string(value)) !=
-                                        (size_t) json_object_get_string_len(value))
-                return NULL;
-        return json_object_get_string(value);
-}
-
 struct parts {
         const char *kind, *message;
         int severity;
@@ -39,7 +30,7 @@ struct parts {
 
 static int take(struct parts *parts, const char *name, struct json_object *value,
                 struct diag *diag) {
-        const char *text = text_of(value);
+        const char *text = json_whole_string(value);
 
         if (strcmp(name, "kind") == 0) {
                 if (!text || !is_kind(text))

@@ -24,16 +24,6 @@ static int refuse(struct diag *diag, const char *member, const char *allowed) {
         return -EINVAL;
 }
 
-/* A name with a NUL in it is no name: it would compare as the part before it. */
-static const char *text_of(struct json_object *value) {
-        const char *text;
-
-        if (!json_object_is_type(value, json_type_string))
-                return NULL;
-        text = json_object_get_string(value);
-        return strlen(text) == (size_t) json_object_get_string_len(value) ? text : NULL;
-}
-
 static int take_number(struct json_object *value, const char *member, uint64_t min, uint64_t max,
                 struct diag *diag, uint64_t *ret_number) {
         int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value)
@@ -54,7 +44,7 @@ static int take_member(struct action *action, const char *name, struct json_obje
         int r;
 
         if (strcmp(name, "confirm") == 0) {
-                *confirm = text_of(value);
+                *confirm = json_whole_string(value); /* one with a NUL would compare as its part */
                 return *confirm ? 0 : refuse(diag, name, "wants the workload's name as a text");
         }
         if (action->verb == ACTION_SCALE && strcmp(name, "vcpus") == 0) {

@@ -77,11 +77,9 @@ static int take_item(struct app_list *list, struct json_object *item, const char
                 bool (*is_valid)(const char *text), struct diag *diag) {
         static const char names[] = "wants names of 1 to 512 bytes without control characters",
                           hosts[] = "wants host names, with or without a port";
-        const char *text = json_object_is_type(item, json_type_string)
-                        ? json_object_get_string(item)
-                        : NULL;
+        const char *text = json_whole_string(item);
 
-        if (!text || strlen(text) != (size_t) json_object_get_string_len(item) || !is_valid(text))
+        if (!text || !is_valid(text))
                 return refuse(diag, member, is_valid == is_host ? hosts : names);
         if (list->n >= APP_ITEMS_MAX)
                 return refuse(diag, member, "has more than 64 items");
@@ -105,9 +103,7 @@ static int take_labels(struct app *app, struct json_object *value, struct diag *
         if (!json_object_is_type(value, json_type_object))
                 return refuse(diag, "labels", "wants an object of names and values");
         json_object_object_foreach(value, name, label) {
-                const char *text = json_object_is_type(label, json_type_string)
-                                ? json_object_get_string(label)
-                                : NULL;
+                const char *text = json_whole_string(label);
 
                 if (!is_name(name) || !text || strlen(text) > APP_NAME_MAX)
                         return refuse(diag, "labels",

@@ -81,15 +81,6 @@ static bool is_printable(const char *text) {
         return true;
 }
 
-/* NULL where it is no text, or has a NUL in it. */
-static const char *text_of(struct json_object *value) {
-        if (!json_object_is_type(value, json_type_string) ||
-                        strlen(json_object_get_string(value)) !=
-                                        (size_t) json_object_get_string_len(value))
-                return NULL;
-        return json_object_get_string(value);
-}
-
 static bool is_path(const char *text) {
         return text[0] == '/' && strlen(text) <= PROBE_PATH_MAX && is_printable(text) &&
                         !strchr(text, '#');
@@ -182,7 +173,7 @@ static int take_number(struct probe_config *config, const struct number_member *
 
 static int take_member(struct probe_config *config, const char *name, struct json_object *value,
                 bool has_path, struct diag *diag) {
-        const char *text = text_of(value);
+        const char *text = json_whole_string(value);
 
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 if (strcmp(name, numbers[i].name) == 0)

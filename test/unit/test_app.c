@@ -53,6 +53,21 @@ static void a_binding_comes_back_as_it_was_written(void **state) {
         assert_int_equal(app->vms.n, 2);
 }
 
+static void a_text_with_a_nul_binds_nothing(void **state) {
+        static const char *const bad[] = { "{\"vm_name\":\"a\\u0000b\"}",
+                "{\"containers\":[\"a\\u0000\"]}", "{\"hosts\":[\"a\\u0000.example\"]}",
+                "{\"labels\":{\"tier\":\"web\\u0000x\"}}" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                _cleanup_(json_putp) struct json_object *object = object_of(bad[i]);
+                struct diag diag = {};
+                struct app *app = NULL;
+
+                assert_int_equal(app_parse("shop", object, &diag, &app), -EINVAL);
+                assert_null(app);
+        }
+}
+
 static void hosts_match_with_and_without_a_port(void **state) {
         _cleanup_(app_freep) struct app *app =
                         app_of("shop", "{\"hosts\":[\"Shop.Example\",\"other:8443\",\"[::1]\"]}");
@@ -282,6 +297,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(slugs_have_bounds),
                 cmocka_unit_test(a_binding_comes_back_as_it_was_written),
+                cmocka_unit_test(a_text_with_a_nul_binds_nothing),
                 cmocka_unit_test(hosts_match_with_and_without_a_port),
                 cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
                 cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
