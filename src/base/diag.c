@@ -13,3 +13,8 @@ void diag_set(struct diag *diag, unsigned int line, unsigned int column, const c
         (void) vsnprintf(diag->text, sizeof(diag->text), format, args);
         va_end(args);
 }
+
+int diag_refuse(struct diag *diag, const char *member, const char *allowed) {
+        diag_set(diag, 0, 0, "%s: %s", member, allowed);
+        return -EINVAL;
+}

@@ -12,3 +12,5 @@ struct diag {
 
 void diag_set(struct diag *diag, unsigned int line, unsigned int column, const char *format, ...)
                 PRINTF_LIKE(4, 5);
+/** Of a JSON object: "@member: @allowed", as in "name: is missing". Return: -EINVAL, always. */
+int diag_refuse(struct diag *diag, const char *member, const char *allowed);

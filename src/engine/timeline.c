@@ -9,11 +9,6 @@
 #include "base/json.h"
 #include "base/text.h"
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 /* [a-z][a-z0-9_]{0,63} */
 static bool is_kind(const char *text) {
         size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -34,21 +29,21 @@ static int take(struct parts *parts, const char *name, struct json_object *value
 
         if (strcmp(name, "kind") == 0) {
                 if (!text || !is_kind(text))
-                        return refuse(diag, name,
+                        return diag_refuse(diag, name,
                                         "wants 1 to 64 of a-z, 0-9 and _, a letter first");
                 parts->kind = text;
         } else if (strcmp(name, "severity") == 0) {
                 parts->severity = text ? severity_from_string(text) : -EINVAL;
                 if (parts->severity < 0)
-                        return refuse(diag, name, "is info, warning or error");
+                        return diag_refuse(diag, name, "is info, warning or error");
         } else if (strcmp(name, "message") == 0) {
                 if (!text || strlen(text) > TIMELINE_MESSAGE_MAX)
-                        return refuse(diag, name, "wants a text of at most 1000 bytes");
+                        return diag_refuse(diag, name, "wants a text of at most 1000 bytes");
                 parts->message = text;
         } else if (strcmp(name, "metadata") == 0) {
                 if (!json_object_is_type(value, json_type_object) ||
                                 strlen(json_text(value)) > TIMELINE_METADATA_MAX)
-                        return refuse(diag, name, "wants an object of at most 8192 bytes");
+                        return diag_refuse(diag, name, "wants an object of at most 8192 bytes");
                 parts->metadata = value;
         } else {
                 diag_set(diag, 0, 0,
@@ -72,9 +67,9 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
                         return r;
         }
         if (!parts.kind)
-                return refuse(diag, "kind", "is missing");
+                return diag_refuse(diag, "kind", "is missing");
         if (key && (!key[0] || strlen(key) > TIMELINE_KEY_MAX))
-                return refuse(diag, "Idempotency-Key", "wants 1 to 128 bytes");
+                return diag_refuse(diag, "Idempotency-Key", "wants 1 to 128 bytes");
 
         details = json_object_new_object();
         if (!details)

@@ -19,11 +19,6 @@ int action_verb_from_string(const char *text) {
         return -EINVAL;
 }
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 static int take_number(struct json_object *value, const char *member, uint64_t min, uint64_t max,
                 struct diag *diag, uint64_t *ret_number) {
         int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value)
@@ -45,7 +40,8 @@ static int take_member(struct action *action, const char *name, struct json_obje
 
         if (strcmp(name, "confirm") == 0) {
                 *confirm = json_whole_string(value); /* one with a NUL would compare as its part */
-                return *confirm ? 0 : refuse(diag, name, "wants the workload's name as a text");
+                return *confirm ? 0
+                                : diag_refuse(diag, name, "wants the workload's name as a text");
         }
         if (action->verb == ACTION_SCALE && strcmp(name, "vcpus") == 0) {
                 r = take_number(value, name, 1, ACTION_VCPUS_MAX, diag, &vcpus);
@@ -74,9 +70,10 @@ int action_parse(enum action_verb verb, struct json_object *body, struct diag *d
                         return r;
         }
         if (!confirm)
-                return refuse(diag, "confirm", "give the workload's name, to be sure it is meant");
+                return diag_refuse(diag, "confirm",
+                                "give the workload's name, to be sure it is meant");
         if (verb == ACTION_SCALE && !action.vcpus && !action.memory_mb)
-                return refuse(diag, "vcpus", "give vcpus, memory_mb or both");
+                return diag_refuse(diag, "vcpus", "give vcpus, memory_mb or both");
         *ret_action = action;
         *ret_confirm = confirm;
         return 0;
@@ -98,7 +95,7 @@ int action_check(const struct action *action, const struct action_limits *limits
         if (action->verb != ACTION_SCALE)
                 return 0;
         if (!action->vcpus && !action->memory_mb)
-                return refuse(diag, "vcpus", "give vcpus, memory_mb or both");
+                return diag_refuse(diag, "vcpus", "give vcpus, memory_mb or both");
         if (action->vcpus)
                 r = check_number("vcpus", action->vcpus, 1,
                                 limits->vcpus_max ? limits->vcpus_max : ACTION_VCPUS_MAX, diag);

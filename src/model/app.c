@@ -34,11 +34,6 @@ struct app *app_free(struct app *app) {
 
 /* ---- reading ---- */
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 static int add(struct app_list *list, const char *text) {
         list->items[list->n] = strdup(text);
         if (!list->items[list->n])
@@ -80,9 +75,9 @@ static int take_item(struct app_list *list, struct json_object *item, const char
         const char *text = json_whole_string(item);
 
         if (!text || !is_valid(text))
-                return refuse(diag, member, is_valid == is_host ? hosts : names);
+                return diag_refuse(diag, member, is_valid == is_host ? hosts : names);
         if (list->n >= APP_ITEMS_MAX)
-                return refuse(diag, member, "has more than 64 items");
+                return diag_refuse(diag, member, "has more than 64 items");
         return add(list, text);
 }
 
@@ -91,7 +86,7 @@ static int take_list(struct app_list *list, struct json_object *value, const cha
         int r = 0;
 
         if (!json_object_is_type(value, json_type_array))
-                return refuse(diag, member, "wants a list of names");
+                return diag_refuse(diag, member, "wants a list of names");
         for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++)
                 r = take_item(list, json_object_array_get_idx(value, i), member, is_valid, diag);
         return r;
@@ -101,15 +96,15 @@ static int take_labels(struct app *app, struct json_object *value, struct diag *
         int r = 0;
 
         if (!json_object_is_type(value, json_type_object))
-                return refuse(diag, "labels", "wants an object of names and values");
+                return diag_refuse(diag, "labels", "wants an object of names and values");
         json_object_object_foreach(value, name, label) {
                 const char *text = json_whole_string(label);
 
                 if (!is_name(name) || !text || strlen(text) > APP_NAME_MAX)
-                        return refuse(diag, "labels",
+                        return diag_refuse(diag, "labels",
                                         "wants names and values of at most 512 bytes");
                 if (app->label_names.n >= APP_ITEMS_MAX)
-                        return refuse(diag, "labels", "has more than 64 items");
+                        return diag_refuse(diag, "labels", "has more than 64 items");
                 r = add(&app->label_names, name);
                 if (r >= 0)
                         r = add(&app->label_values, text);
@@ -143,7 +138,7 @@ static int take_member(
                 if (json_object_is_type(value, json_type_string) &&
                                 strcmp(json_object_get_string(value), app->slug) == 0)
                         return 0;
-                return refuse(diag, name, "is another than the one in the path");
+                return diag_refuse(diag, name, "is another than the one in the path");
         }
         if (strcmp(name, "vm_name") == 0)
                 return take_item(&app->vms, value, name, is_name, diag);
@@ -171,7 +166,7 @@ int app_parse(const char *slug, struct json_object *object, struct diag *diag,
         int r;
 
         if (!app_slug_is_valid(slug))
-                return refuse(diag, "slug", "wants " APP_SLUG_FORM);
+                return diag_refuse(diag, "slug", "wants " APP_SLUG_FORM);
         app = calloc(1, sizeof(*app));
         if (!app)
                 return -ENOMEM;

@@ -7,11 +7,6 @@
 #include "base/json.h"
 #include "model/app.h"
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 static bool is_workload(const char *text) {
         return text[0] && strlen(text) <= APP_NAME_MAX;
 }
@@ -46,11 +41,11 @@ int limit_parse(struct json_object *slugs, struct json_object *workloads, struct
         limit->refs = 1;
         r = take(slugs, app_slug_is_valid, limit->slugs, &limit->n_slugs);
         if (r == -EINVAL)
-                return refuse(diag, "slugs", "wants an array of at most 32 slugs");
+                return diag_refuse(diag, "slugs", "wants an array of at most 32 slugs");
         if (r >= 0)
                 r = take(workloads, is_workload, limit->workloads, &limit->n_workloads);
         if (r == -EINVAL)
-                return refuse(diag, "workloads",
+                return diag_refuse(diag, "workloads",
                                 "wants an array of at most 32 ids or names of workloads");
         if (r < 0)
                 return r;

@@ -68,11 +68,6 @@ static bool *flag_at(struct probe_config *config, size_t offset) {
         return (bool *) (void *) ((char *) config + offset);
 }
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 /* Neither blanks nor controls nor what is not ASCII: each has its %XX. */
 static bool is_printable(const char *text) {
         for (const char *c = text; *c; c++)
@@ -135,12 +130,12 @@ static int take_url(
 
         if (n == 0 || n > PROBE_URL_MAX || !is_printable(text) ||
                         !is_authority(text + scheme, n - scheme))
-                return refuse(diag, "url", wanted);
+                return diag_refuse(diag, "url", wanted);
         own_path = text[n] && strcmp(text + n, "/") != 0;
         if (own_path && has_path)
-                return refuse(diag, "url", "has a path, and there is \"path\" beside it");
+                return diag_refuse(diag, "url", "has a path, and there is \"path\" beside it");
         if (own_path && !is_path(text + n))
-                return refuse(diag, "url", wanted);
+                return diag_refuse(diag, "url", wanted);
         if (own_path)
                 memcpy(config->path, text + n, strlen(text + n) + 1);
         copy_lower(config->url, text, n);
@@ -154,7 +149,7 @@ static int take_target(struct probe_config *config, const char *text, struct dia
                         return 0;
                 }
         }
-        return refuse(diag, "target", "is auto, route or vm");
+        return diag_refuse(diag, "target", "is auto, route or vm");
 }
 
 static int take_number(struct probe_config *config, const struct number_member *member,
@@ -182,7 +177,7 @@ static int take_member(struct probe_config *config, const char *name, struct jso
                 if (strcmp(name, flags[i].name) != 0)
                         continue;
                 if (!json_object_is_type(value, json_type_boolean))
-                        return refuse(diag, name, "is true or false");
+                        return diag_refuse(diag, name, "is true or false");
                 *flag_at(config, flags[i].offset) = json_object_get_boolean(value);
                 return 0;
         }
@@ -192,7 +187,7 @@ static int take_member(struct probe_config *config, const char *name, struct jso
                 return take_target(config, text, diag);
         if (strcmp(name, "path") == 0) {
                 if (!text || !is_path(text))
-                        return refuse(diag, name,
+                        return diag_refuse(diag, name,
                                         "wants 1 to 1024 printable ASCII bytes from '/' on, without '#'");
                 memcpy(config->path, text, strlen(text) + 1);
                 return 0;
@@ -219,9 +214,11 @@ int probe_config_parse(
                         return r;
         }
         if (config.url[0] && config.target != PROBE_TARGET_AUTO)
-                return refuse(diag, "target", "says whom to ask, and there is \"url\" beside it");
+                return diag_refuse(
+                                diag, "target", "says whom to ask, and there is \"url\" beside it");
         if (config.port && (config.url[0] || config.target == PROBE_TARGET_ROUTE))
-                return refuse(diag, "port", "is one of a VM, and something else is to be asked");
+                return diag_refuse(
+                                diag, "port", "is one of a VM, and something else is to be asked");
         *ret_config = config;
         return 0;
 }

@@ -80,11 +80,6 @@ void token_id_of(const struct token_digest *digest, char id[static TOKEN_ID_LENG
 
 /* ---- what is wanted ---- */
 
-static int refuse(struct diag *diag, const char *member, const char *allowed) {
-        diag_set(diag, 0, 0, "%s: %s", member, allowed);
-        return -EINVAL;
-}
-
 static bool name_is_valid(const char *text) {
         return text && text[0] && !strchr("._@-", text[0]) && strlen(text) <= TOKEN_NAME_MAX &&
                         text[strspn(text, name_bytes)] == '\0';
@@ -132,18 +127,18 @@ static int take(struct token *token, struct wish *wish, const char *name, struct
                 struct diag *diag) {
         if (strcmp(name, "name") == 0) {
                 if (!name_is_valid(json_whole_string(value)))
-                        return refuse(diag, name,
+                        return diag_refuse(diag, name,
                                         "wants 1 to 64 letters, digits and ._@-, a letter or digit first");
                 (void) snprintf(token->name, sizeof(token->name), "%s", json_whole_string(value));
         } else if (strcmp(name, "scopes") == 0) {
                 if (read_scopes(value, &token->scopes) < 0)
-                        return refuse(diag, name,
+                        return diag_refuse(diag, name,
                                         "wants an array of read, events:write, probes:write, apps:write, actions, admin, each once");
         } else if (strcmp(name, "expires") == 0) {
                 if (value &&
                                 read_expiry(json_whole_string(value), wish->now_us,
                                                 &token->expires_us) < 0)
-                        return refuse(diag, name,
+                        return diag_refuse(diag, name,
                                         "wants a span such as 30d or a time to come, within ten years");
         } else if (strcmp(name, "slugs") == 0) {
                 wish->slugs = value;
@@ -172,14 +167,14 @@ int token_parse(struct json_object *object, uint64_t now_us, struct diag *diag,
                         return r;
         }
         if (!token->name[0])
-                return refuse(diag, "name", "is missing");
+                return diag_refuse(diag, "name", "is missing");
         if (!token->scopes)
-                return refuse(diag, "scopes", "is missing");
+                return diag_refuse(diag, "scopes", "is missing");
         r = limit_parse(wish.slugs, wish.workloads, diag, &token->limit);
         if (r < 0)
                 return r;
         if (token->limit && token->scopes & (SCOPE_ADMIN | SCOPE_APPS_WRITE))
-                return refuse(diag, "scopes",
+                return diag_refuse(diag, "scopes",
                                 "a token limited to slugs or workloads has none of apps:write and admin");
         *ret_token = TAKE_PTR(token);
         return 0;
