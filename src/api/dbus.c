@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "loop/timer.h"
 #include "model/workload.h"
 #include "virtwatch/virtwatch.h"
 
@@ -38,8 +39,7 @@ bool dbus_is_named(const struct dbus *dbus) {
 /* ---- how much may wait for the bus ---- */
 
 void dbus_pump_soon(struct dbus *dbus) {
-        (void) sd_event_source_set_time_relative(dbus->pump, 0);
-        (void) sd_event_source_set_enabled(dbus->pump, SD_EVENT_ONESHOT);
+        (void) timer_arm(dbus->pump, 0);
 }
 
 static uint64_t queue_length(struct dbus *dbus) {
@@ -55,8 +55,7 @@ bool dbus_may_send(struct dbus *dbus) {
                 return false;
         if (queue_length(dbus) <= WRITE_QUEUE_MAX)
                 return true;
-        (void) sd_event_source_set_time_relative(dbus->pump, PUMP_WAIT_US);
-        (void) sd_event_source_set_enabled(dbus->pump, SD_EVENT_ONESHOT);
+        (void) timer_arm(dbus->pump, PUMP_WAIT_US);
         return false;
 }
 
@@ -233,8 +232,7 @@ static void retry_later(struct dbus *dbus, const char *what, int error) {
                         : dbus->wait_us * 2 < RETRY_MAX_US ? dbus->wait_us * 2
                                                            : RETRY_MAX_US;
         dbus->named_us = 0;
-        (void) sd_event_source_set_time_relative(dbus->retry, dbus->wait_us);
-        (void) sd_event_source_set_enabled(dbus->retry, SD_EVENT_ONESHOT);
+        (void) timer_arm(dbus->retry, dbus->wait_us);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -339,14 +337,6 @@ static void flush_for(struct dbus *dbus, uint64_t span_us) {
         }
 }
 
-static int add_timer(struct dbus *dbus, sd_event_source **timer, sd_event_time_handler_t handler) {
-        int r;
-
-        r = sd_event_add_time(dbus->api->event, timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000,
-                        handler, dbus);
-        return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
-}
-
 int dbus_new(const struct dbus_config *config, struct api_context *api, struct dbus **ret_dbus) {
         _cleanup_(dbus_freep) struct dbus *dbus = NULL;
         int r;
@@ -365,9 +355,9 @@ int dbus_new(const struct dbus_config *config, struct api_context *api, struct d
         list_init(&dbus->subscribers);
         r = dbus_told_init(dbus);
         if (r >= 0)
-                r = add_timer(dbus, &dbus->retry, on_retry);
+                r = timer_new(api->event, on_retry, dbus, &dbus->retry);
         if (r >= 0)
-                r = add_timer(dbus, &dbus->pump, on_pump);
+                r = timer_new(api->event, on_pump, dbus, &dbus->pump);
         if (r < 0)
                 return r;
         dbus_connect(dbus);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "daemon/manager_internal.h"
 #include "engine/tracer.h"
+#include "loop/timer.h"
 
 #define NAME_WAIT_US    (5 * USEC_PER_SEC) /* of the 90 that systemd waits for us */
 #define FEED_EVENTS_MAX 65536
@@ -106,8 +107,7 @@ static int on_heartbeat(sd_event_source *timer, uint64_t time_us, void *userdata
         if (manager->dbus)
                 dbus_refresh(manager->dbus);
         manager_tick_tokens(manager, false);
-        (void) sd_event_source_set_time_relative(timer, again_us);
-        (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+        (void) timer_arm(timer, again_us);
         return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "engine/tracker_internal.h"
+#include "loop/timer.h"
 
 static int tracker_on_timer(sd_event_source *timer, uint64_t time_us, void *userdata);
 
@@ -51,16 +52,11 @@ int tracker_new(const struct tracker_config *config, sd_event *event,
         if (r < 0)
                 return r;
 
-        r = sd_event_add_time(event, &tracker->timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000,
-                        tracker_on_timer, tracker);
+        r = timer_new(event, tracker_on_timer, tracker, &tracker->timer);
         if (r < 0)
                 return r;
 
         (void) sd_event_source_set_description(tracker->timer, "tracker-deadlines");
-        r = sd_event_source_set_enabled(tracker->timer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-
         *ret_tracker = TAKE_PTR(tracker);
         return 0;
 }
@@ -115,7 +111,7 @@ uint64_t tracker_now_us(struct tracker *tracker) {
 
 void tracker_arm(struct tracker *tracker, uint64_t deadline_us) {
         if (deadline_us == USEC_INFINITY) {
-                (void) sd_event_source_set_enabled(tracker->timer, SD_EVENT_OFF);
+                timer_off(tracker->timer);
                 return;
         }
         (void) sd_event_source_set_time(tracker->timer, deadline_us);

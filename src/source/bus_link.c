@@ -7,19 +7,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "loop/timer.h"
 
 #define CALL_TIMEOUT_US (25 * USEC_PER_SEC)
 #define PING_US         (20 * USEC_PER_SEC)
 #define SYSTEM_BUS      "unix:path=/run/dbus/system_bus_socket"
 
 static const char dbus_name[] = "org.freedesktop.DBus", dbus_path[] = "/org/freedesktop/DBus";
-
-static int arm(sd_event_source *timer, uint64_t after_us) {
-        int r;
-
-        r = sd_event_source_set_time_relative(timer, after_us);
-        return r < 0 ? r : sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
-}
 
 /* ---- losing it ---- */
 
@@ -33,7 +27,7 @@ static void link_forget_owner(struct bus_link *link) {
 }
 
 static void link_close(struct bus_link *link) {
-        (void) sd_event_source_set_enabled(link->ping_timer, SD_EVENT_OFF);
+        timer_off(link->ping_timer);
         link_forget_owner(link);
         link->up = false;
         (void) sd_bus_detach_event(link->bus);
@@ -50,7 +44,7 @@ void bus_link_fail(struct bus_link *link, const char *what, int error) {
         link_close(link);
         link->source->stats.reconnects++;
         source_post_state(link->source, SOURCE_DOWN, text);
-        (void) arm(link->retry, source_backoff_next(&link->wait_us));
+        (void) timer_arm(link->retry, source_backoff_next(&link->wait_us));
 }
 
 /* The bus is there, the peer is not: wait for its name. */
@@ -125,7 +119,7 @@ static int on_ping(sd_event_source *timer, uint64_t time_us, void *userdata) {
         if (link->owner)
                 (void) bus_link_call(link, NULL, "/", "org.freedesktop.DBus.Peer.Ping", on_pong,
                                 link, "");
-        (void) arm(timer, PING_US);
+        (void) timer_arm(timer, PING_US);
         return 0;
 }
 
@@ -251,7 +245,7 @@ static int link_connect(struct bus_link *link) {
         if (r >= 0)
                 r = sd_bus_call_method_async(link->bus, NULL, dbus_name, dbus_path, dbus_name,
                                 "GetNameOwner", on_owner, link, "s", link->ops->peer);
-        return r < 0 ? r : arm(link->ping_timer, PING_US);
+        return r < 0 ? r : timer_arm(link->ping_timer, PING_US);
 }
 
 static void link_try(struct bus_link *link) {
@@ -280,14 +274,10 @@ int bus_link_init(struct bus_link *link, struct source *source, const char *addr
                 if (!link->address)
                         return -ENOMEM;
         }
-        r = sd_event_add_time(
-                        event, &link->retry, CLOCK_MONOTONIC, USEC_INFINITY, 1000, on_retry, link);
+        r = timer_new(event, on_retry, link, &link->retry);
         if (r >= 0)
-                r = sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_add_time(event, &link->ping_timer, CLOCK_MONOTONIC, USEC_INFINITY,
-                                USEC_PER_SEC, on_ping, link);
-        return r < 0 ? r : sd_event_source_set_enabled(link->ping_timer, SD_EVENT_OFF);
+                r = timer_new(event, on_ping, link, &link->ping_timer);
+        return r < 0 ? r : sd_event_source_set_time_accuracy(link->ping_timer, USEC_PER_SEC);
 }
 
 void bus_link_start(struct bus_link *link) {
@@ -301,7 +291,7 @@ void bus_link_stop(struct bus_link *link) {
         if (!link->running)
                 return;
         link->running = false;
-        (void) sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
+        timer_off(link->retry);
         link_close(link);
 }
 

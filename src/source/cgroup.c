@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "loop/timer.h"
 #include "source/source.h"
 
 #define WATCHES_MAX 20000
@@ -105,8 +106,7 @@ static bool watch_look(struct watch *watch) {
 static void look_again(struct watch *watch) {
         if (!watch->again || watch->n_again++ >= AGAIN_MAX)
                 return;
-        (void) sd_event_source_set_time_relative(watch->again, AGAIN_US);
-        (void) sd_event_source_set_enabled(watch->again, SD_EVENT_ONESHOT);
+        (void) timer_arm(watch->again, AGAIN_US);
 }
 
 static int on_again(sd_event_source *timer, uint64_t time_us, void *userdata) {
@@ -155,10 +155,7 @@ static int notify_v1(struct watch *watch, const char *folder) {
         if (write(control, text, (size_t) n) < 0)
                 return -errno;
         r = sd_event_add_io(event, &watch->notified, watch->event_fd, EPOLLIN, on_shortage, watch);
-        if (r >= 0)
-                r = sd_event_add_time(event, &watch->again, CLOCK_MONOTONIC, USEC_INFINITY, 1000,
-                                on_again, watch);
-        return r < 0 ? r : sd_event_source_set_enabled(watch->again, SD_EVENT_OFF);
+        return r < 0 ? r : timer_new(event, on_again, watch, &watch->again);
 }
 
 static int notify_v2(struct watch *watch, const char *path) {

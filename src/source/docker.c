@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "loop/timer.h"
 #include "source/docker_link.h"
 
 #define LINE_MAX_BYTES (1U << 20)
@@ -38,15 +39,8 @@ static void docker_drop(struct docker_source *docker) {
         docker_look_drop(docker);
         docker_control_drop(docker);
         docker->up = false;
-        (void) sd_event_source_set_enabled(docker->ping_timer, SD_EVENT_OFF);
-        (void) sd_event_source_set_enabled(docker->subscribed_timer, SD_EVENT_OFF);
-}
-
-int docker_arm(sd_event_source *timer, uint64_t after_us) {
-        int r;
-
-        r = sd_event_source_set_time_relative(timer, after_us);
-        return r < 0 ? r : sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+        timer_off(docker->ping_timer);
+        timer_off(docker->subscribed_timer);
 }
 
 void docker_lost(struct docker_source *docker, const char *what, int error) {
@@ -57,7 +51,7 @@ void docker_lost(struct docker_source *docker, const char *what, int error) {
         docker_drop(docker);
         docker->source.stats.reconnects++;
         source_post_state(&docker->source, SOURCE_DOWN, docker->error);
-        (void) docker_arm(docker->retry, source_backoff_next(&docker->wait_us));
+        (void) timer_arm(docker->retry, source_backoff_next(&docker->wait_us));
 }
 
 /* ---- events ---- */
@@ -156,7 +150,7 @@ static void docker_replay(struct docker_source *docker) {
         char url[512], end[64];
         int r;
 
-        (void) sd_event_source_set_enabled(docker->subscribed_timer, SD_EVENT_OFF);
+        timer_off(docker->subscribed_timer);
         if (docker->replay.call || docker->list_call || docker->listing || docker->up)
                 return;
         now_s = clock_realtime_us() / USEC_PER_SEC;
@@ -186,7 +180,7 @@ static int live_headers(struct curl_call *call_, long status, void *userdata) {
 
         if (status != 200)
                 return -EPROTO;
-        return docker_arm(stream->docker->subscribed_timer, 0);
+        return timer_arm(stream->docker->subscribed_timer, 0);
 }
 
 static int on_subscribed(sd_event_source *timer, uint64_t time_us, void *userdata) {
@@ -220,7 +214,7 @@ static void docker_subscribe(struct docker_source *docker) {
                         },
                         &docker->live.call);
         if (r >= 0) /* an engine may keep its headers back until the first event */
-                r = docker_arm(docker->subscribed_timer, SUBSCRIBED_US);
+                r = timer_arm(docker->subscribed_timer, SUBSCRIBED_US);
         if (r < 0)
                 docker_lost(docker, "cannot subscribe", r);
 }
@@ -238,7 +232,7 @@ static void ping_done(struct curl_call *call_, int error, long status, const cha
         }
         if (!docker->live.call)
                 docker_subscribe(docker);
-        (void) docker_arm(docker->ping_timer, PING_US);
+        (void) timer_arm(docker->ping_timer, PING_US);
 }
 
 static void docker_connect(struct docker_source *docker) {
@@ -286,15 +280,6 @@ static void docker_free(struct source *source) {
         free(docker);
 }
 
-static int add_timer(sd_event *event, sd_event_source **timer, sd_event_time_handler_t handler,
-                void *userdata) {
-        int r;
-
-        r = sd_event_add_time(
-                        event, timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000, handler, userdata);
-        return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
-}
-
 static int create(const struct source_ops *ops, const struct docker_flavour *flavour,
                 const struct source_config *config, const struct source_env *env,
                 struct source **ret_source) {
@@ -316,11 +301,11 @@ static int create(const struct source_ops *ops, const struct docker_flavour *fla
         if (r >= 0)
                 r = docker_look_init(docker);
         if (r >= 0)
-                r = add_timer(env->event, &docker->retry, on_retry, docker);
+                r = timer_new(env->event, on_retry, docker, &docker->retry);
         if (r >= 0)
-                r = add_timer(env->event, &docker->ping_timer, on_ping, docker);
+                r = timer_new(env->event, on_ping, docker, &docker->ping_timer);
         if (r >= 0)
-                r = add_timer(env->event, &docker->subscribed_timer, on_subscribed, docker);
+                r = timer_new(env->event, on_subscribed, docker, &docker->subscribed_timer);
         if (r < 0) {
                 docker_free(&docker->source);
                 return r;
@@ -354,7 +339,7 @@ static void docker_stop(struct source *source) {
 
         docker->running = false;
         docker_drop(docker);
-        (void) sd_event_source_set_enabled(docker->retry, SD_EVENT_OFF);
+        timer_off(docker->retry);
 }
 
 static int docker_on_control(struct source *source, const struct source_control *control) {

@@ -49,7 +49,6 @@ struct docker_source {
 void docker_lost(struct docker_source *docker, const char *what, int error);
 /** A listing is complete: what was missed is told. */
 void docker_listed(struct docker_source *docker);
-int docker_arm(sd_event_source *timer, uint64_t after_us);
 int docker_call(struct docker_source *docker, const char *url, struct curl_request *request,
                 struct curl_call **ret_call);
 

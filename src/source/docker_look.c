@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "loop/timer.h"
 #include "source/docker_link.h"
 #include "source/proc.h"
 
@@ -54,7 +55,7 @@ void docker_look_drop(struct docker_source *docker) {
         looks_free(&docker->looks_held);
         docker->n_running = docker->n_held = docker->held_size = docker->n_listing = 0;
         docker->listing = false;
-        (void) sd_event_source_set_enabled(docker->look_timer, SD_EVENT_OFF);
+        timer_off(docker->look_timer);
 }
 
 void docker_touch(struct docker_source *docker, const char *id) {
@@ -231,7 +232,7 @@ void docker_look_pump(struct docker_source *docker) {
                         break;
         }
         if (next_us != USEC_INFINITY)
-                (void) docker_arm(docker->look_timer, next_us - now_us);
+                (void) timer_arm(docker->look_timer, next_us - now_us);
 }
 
 static int on_look(sd_event_source *timer, uint64_t time_us, void *userdata) {
@@ -296,9 +297,7 @@ int docker_look_init(struct docker_source *docker) {
         r = map_new(&docker->touched);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(docker->source.env->event, &docker->look_timer, CLOCK_MONOTONIC,
-                        USEC_INFINITY, 1000, on_look, docker);
-        return r < 0 ? r : sd_event_source_set_enabled(docker->look_timer, SD_EVENT_OFF);
+        return timer_new(docker->source.env->event, on_look, docker, &docker->look_timer);
 }
 
 void docker_look_done(struct docker_source *docker) {

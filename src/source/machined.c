@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "loop/timer.h"
 #include "source/bus_control.h"
 #include "source/proc.h"
 #include "source/unit_life.h"
@@ -319,9 +320,7 @@ static int on_unit(sd_bus_message *message, void *userdata, sd_bus_error *error)
         if (!sd_bus_message_is_method_error(message, NULL) && unit_view_read(&view, message) >= 0) {
                 if (!unit_is_over(&view) && machine->asks < UNIT_ASKS_MAX) {
                         machine->wait = true;
-                        (void) sd_event_source_set_time_relative(
-                                        machined->again_timer, UNIT_AGAIN_US);
-                        (void) sd_event_source_set_enabled(machined->again_timer, SD_EVENT_ONESHOT);
+                        (void) timer_arm(machined->again_timer, UNIT_AGAIN_US);
                         unit_view_done(&view);
                         return 0;
                 }
@@ -475,7 +474,7 @@ static void machined_on_gone(struct bus_link *link) {
 
         machined->list_call = sd_bus_slot_unref(machined->list_call);
         machined->listing = false;
-        (void) sd_event_source_set_enabled(machined->again_timer, SD_EVENT_OFF);
+        timer_off(machined->again_timer);
         list_for_each_safe(machine, next, &machined->ending, ending) {
                 machine_drop_call(machine);
                 if (machine->told)
@@ -551,10 +550,7 @@ static int machined_create(const struct source_config *config, const struct sour
         if (r >= 0)
                 r = map_new(&machined->machines);
         if (r >= 0)
-                r = sd_event_add_time(env->event, &machined->again_timer, CLOCK_MONOTONIC,
-                                USEC_INFINITY, 1000, on_again, machined);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(machined->again_timer, SD_EVENT_OFF);
+                r = timer_new(env->event, on_again, machined, &machined->again_timer);
         if (r >= 0)
                 r = bus_link_init(&machined->link, &machined->source, config->address,
                                 &machined_link_ops);

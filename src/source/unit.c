@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "loop/timer.h"
 #include "source/bus_control.h"
 #include "source/unit_source.h"
 
@@ -30,13 +31,6 @@ static struct unit_source *unit_source_of_link(struct bus_link *link) {
 
 static void units_ask(struct unit_source *units);
 static void units_list(struct unit_source *units);
-
-static int arm(sd_event_source *timer, uint64_t after_us) {
-        int r;
-
-        r = sd_event_source_set_time_relative(timer, after_us);
-        return r < 0 ? r : sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
-}
 
 /* ---- units ---- */
 
@@ -122,7 +116,7 @@ static void listing_check(struct unit_source *units) {
         }
         source_post(&units->source, &end);
         bus_link_up(&units->link);
-        (void) arm(units->relist_timer, RELIST_US);
+        (void) timer_arm(units->relist_timer, RELIST_US);
 }
 
 static void unit_answered(struct unit *unit) {
@@ -321,7 +315,7 @@ static int on_unit_removed(sd_bus_message *message, void *userdata, sd_bus_error
                 return 0;
         units->source.stats.raw_events++;
         unit->gone_by_us = clock_monotonic_us() + SETTLE_US;
-        (void) arm(units->settle_timer, SETTLE_US);
+        (void) timer_arm(units->settle_timer, SETTLE_US);
         return 0;
 }
 
@@ -346,7 +340,7 @@ static int on_settle(sd_event_source *timer, uint64_t time_us, void *userdata) {
                 unit_free(unit);
         }
         if (more)
-                (void) arm(timer, SETTLE_US / 2);
+                (void) timer_arm(timer, SETTLE_US / 2);
         listing_check(units);
         return 0;
 }
@@ -419,8 +413,8 @@ static void units_on_gone(struct bus_link *link) {
 
         units->list_call = sd_bus_slot_unref(units->list_call);
         units->listing = false;
-        (void) sd_event_source_set_enabled(units->relist_timer, SD_EVENT_OFF);
-        (void) sd_event_source_set_enabled(units->settle_timer, SD_EVENT_OFF);
+        timer_off(units->relist_timer);
+        timer_off(units->settle_timer);
         map_for_each(unit, units->units) {
                 unit_drop_call(unit);
                 unit->seen = false;
@@ -491,15 +485,6 @@ static int copy_patterns(struct unit_source *units, const char *const *patterns)
         return n ? 0 : -EINVAL;
 }
 
-static int add_timer(sd_event *event, sd_event_source **timer, sd_event_time_handler_t handler,
-                void *userdata) {
-        int r;
-
-        r = sd_event_add_time(
-                        event, timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000, handler, userdata);
-        return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
-}
-
 static int unit_create(const struct source_config *config, const struct source_env *env,
                 struct source **ret_source) {
         struct unit_source *units;
@@ -516,9 +501,9 @@ static int unit_create(const struct source_config *config, const struct source_e
         if (r >= 0)
                 r = copy_patterns(units, config->patterns);
         if (r >= 0)
-                r = add_timer(env->event, &units->settle_timer, on_settle, units);
+                r = timer_new(env->event, on_settle, units, &units->settle_timer);
         if (r >= 0)
-                r = add_timer(env->event, &units->relist_timer, on_relist, units);
+                r = timer_new(env->event, on_relist, units, &units->relist_timer);
         if (r >= 0)
                 r = bus_link_init(&units->link, &units->source, config->address, &unit_link_ops);
         if (r < 0) {
