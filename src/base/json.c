@@ -74,6 +74,10 @@ bool json_get_bool(struct json_object *object, const char *path, bool otherwise)
                                                              : otherwise;
 }
 
+size_t json_length(struct json_object *array) {
+        return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
 const char *json_whole_string(struct json_object *value) {
         if (!json_object_is_type(value, json_type_string) ||
                         strlen(json_object_get_string(value)) !=

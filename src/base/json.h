@@ -72,6 +72,8 @@ struct json_object *json_get(struct json_object *object, const char *path);
 const char *json_get_string(struct json_object *object, const char *path);
 int64_t json_get_int(struct json_object *object, const char *path, int64_t otherwise);
 bool json_get_bool(struct json_object *object, const char *path, bool otherwise);
+/** How many items @array has; 0 where it is none. */
+size_t json_length(struct json_object *array);
 /** The text of @value; NULL where it is no string, or one with a NUL in it. */
 const char *json_whole_string(struct json_object *value);
 

@@ -414,9 +414,7 @@ static const char *value_of(int n, char **words, const char *option) {
 /* Nothing in a name may end the line, or obey a terminal. */
 static void print_asked(
                 struct json_object *list, const char *key, const char *typed, size_t offset) {
-        for (size_t i = 0; json_object_is_type(list, json_type_array) &&
-                        i < json_object_array_length(list);
-                        i++) {
+        for (size_t i = 0; i < json_length(list); i++) {
                 struct json_object *item = json_object_array_get_idx(list, i);
                 const char *word = json_get_string(item, key),
                            *name = json_get_string(item, "name");

@@ -14,7 +14,7 @@ static char *value_text(struct json_object *value) {
         _cleanup_(buf_done) struct buf text = BUF_INIT(1U << 20);
         _cleanup_(freep) char *copy = NULL;
         const bool is_list = json_object_is_type(value, json_type_array);
-        const size_t n = is_list ? json_object_array_length(value) : 0;
+        const size_t n = json_length(value);
         const char *item;
         int r = 0;
 
@@ -54,7 +54,7 @@ static char *origin_text(struct json_object *key) {
 
 void print_config(const struct cli *cli, struct json_object *config, bool origin) {
         struct json_object *keys = json_get(config, "keys");
-        size_t n = json_object_is_type(keys, json_type_array) ? json_object_array_length(keys) : 0;
+        size_t n = json_length(keys);
 
         if (cli->json) {
                 print_json(config);

@@ -292,12 +292,6 @@ static int newest_page(struct request *request, struct json_object **ret_page) {
         return 0;
 }
 
-static size_t page_size(struct json_object *page) {
-        struct json_object *list = json_get(page, "events");
-
-        return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
-}
-
 static int events(struct request *request) {
         _cleanup_(json_putp) struct json_object *page = NULL;
         struct json_object *list;
@@ -307,7 +301,7 @@ static int events(struct request *request) {
         if (r < 0)
                 return r;
         list = json_get(page, "events");
-        for (size_t i = 0; i < page_size(page); i++)
+        for (size_t i = 0; i < json_length(list); i++)
                 print_event(&request->cli, json_object_array_get_idx(list, i));
         if (!request->follow)
                 return 0;
@@ -402,7 +396,7 @@ static int timeline(struct request *request) {
         if (r < 0)
                 return r;
         list = json_get(page, "events");
-        n = page_size(page);
+        n = json_length(list);
         for (size_t i = 0; i < n; i++)
                 print_timeline(&printer,
                                 json_object_array_get_idx(list, request->follow ? i : n - 1 - i));

@@ -45,10 +45,6 @@ void print_json(struct json_object *object) {
         (void) fflush(stdout);
 }
 
-static size_t length(struct json_object *array) {
-        return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
-
 static void local_time(const char *rfc3339, char *text, size_t size) {
         uint64_t time_us = 0;
         struct tm tm = {};
@@ -141,7 +137,7 @@ void print_workloads(const struct cli *cli, struct json_object *workloads) {
 }
 
 static void print_listeners(struct json_object *listeners) {
-        for (size_t i = 0; i < length(listeners); i++) {
+        for (size_t i = 0; i < json_length(listeners); i++) {
                 struct json_object *listener = json_object_array_get_idx(listeners, i);
                 struct json_object *serves = json_get(listener, "serves");
                 _cleanup_(freep) char *address = field(listener, "address"),
@@ -149,7 +145,7 @@ static void print_listeners(struct json_object *listeners) {
                 const bool tls = json_get_bool(listener, "tls", false);
 
                 (void) printf("Listener   %s  ", address);
-                for (size_t j = 0; j < length(serves); j++) {
+                for (size_t j = 0; j < json_length(serves); j++) {
                         _cleanup_(freep) char *name = text_escape_terminal(json_object_get_string(
                                         json_object_array_get_idx(serves, j)));
 
@@ -195,7 +191,7 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 struct json_object *listeners) {
         struct json_object *sources = json_get(ready, "sources");
         _cleanup_(freep) char *node = field(version, "node"), *number = field(version, "version");
-        size_t n = length(workloads), running = 0;
+        size_t n = json_length(workloads), running = 0;
 
         for (size_t i = 0; i < n; i++) {
                 const char *state =

@@ -7,10 +7,6 @@
 #include "cli/cells.h"
 #include "cli/cli.h"
 
-static size_t length(struct json_object *array) {
-        return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
-
 /* "a,b,c": what is named by each list, one behind the other. */
 static int names_of(struct json_object *app, struct buf *names) {
         static const char *const lists[] = { "vm_names", "containers", "hosts" };
@@ -19,7 +15,7 @@ static int names_of(struct json_object *app, struct buf *names) {
         for (size_t l = 0; r >= 0 && l < ARRAY_SIZE(lists); l++) {
                 struct json_object *list = json_get(app, lists[l]);
 
-                for (size_t i = 0; r >= 0 && i < length(list); i++) {
+                for (size_t i = 0; r >= 0 && i < json_length(list); i++) {
                         const char *name =
                                         json_object_get_string(json_object_array_get_idx(list, i));
 
@@ -35,9 +31,9 @@ void print_apps(const struct cli *cli, struct json_object *apps) {
                 return;
         }
         (void) printf("%-24s  %-6s  %9s  %s\n", "SLUG", "BY", "WORKLOADS", "BOUND TO");
-        if (length(apps) == 0)
+        if (json_length(apps) == 0)
                 (void) fprintf(stderr, "virtwatch: there is no app yet\n");
-        for (size_t i = 0; i < length(apps); i++) {
+        for (size_t i = 0; i < json_length(apps); i++) {
                 struct json_object *app = json_object_array_get_idx(apps, i);
                 const char *slug = json_get_string(app, "slug"),
                            *origin = json_get_string(app, "origin");
@@ -50,7 +46,7 @@ void print_apps(const struct cli *cli, struct json_object *apps) {
                 shown = text_escape_terminal(names.data ? names.data : "");
                 if (slug_cell && origin_cell && shown) {
                         (void) printf("%s  %s  %9zu  %s\n", slug_cell, origin_cell,
-                                        length(json_get(app, "workloads")), shown);
+                                        json_length(json_get(app, "workloads")), shown);
                 }
         }
 }
@@ -100,9 +96,9 @@ void print_analytics(const struct cli *cli, struct json_object *analytics) {
         print_import(json_get(analytics, "import"));
         (void) printf("%-10s  %10s  %10s  %10s  %10s  %10s  %8s  %8s  %12s\n", "DATE", "REQUESTS",
                         "2xx", "3xx", "4xx", "5xx", "P50 ms", "P95 ms", "BYTES OUT");
-        if (length(rows) == 0)
+        if (json_length(rows) == 0)
                 print_no_requests(analytics);
-        for (size_t i = 0; i < length(rows); i++) {
+        for (size_t i = 0; i < json_length(rows); i++) {
                 struct json_object *row = json_object_array_get_idx(rows, i);
                 const char *date = json_get_string(row, "date");
                 _cleanup_(freep) char *cell = cells_pad(date ? date : "?", 10);

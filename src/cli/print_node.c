@@ -42,8 +42,7 @@ static void print_uptime(struct json_object *node) {
 }
 
 void print_nodes(const struct cli *cli, struct json_object *nodes) {
-        size_t n = json_object_is_type(nodes, json_type_array) ? json_object_array_length(nodes)
-                                                               : 0;
+        size_t n = json_length(nodes);
 
         if (cli->json) {
                 print_json(nodes);

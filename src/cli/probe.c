@@ -69,8 +69,7 @@ static void print_head(void) {
 }
 
 static void print_probes(const struct cli *cli, struct json_object *probes, const char *slug) {
-        size_t n = json_object_is_type(probes, json_type_array) ? json_object_array_length(probes)
-                                                                : 0;
+        size_t n = json_length(probes);
 
         if (cli->json) {
                 print_json(probes);

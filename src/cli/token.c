@@ -24,9 +24,7 @@ static void print_rights(struct json_object *token) {
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
                 struct json_object *list = json_get(token, lists[i]);
-                size_t n = json_object_is_type(list, json_type_array)
-                                ? json_object_array_length(list)
-                                : 0;
+                size_t n = json_length(list);
 
                 for (size_t j = 0; j < n; j++) {
                         _cleanup_(freep) char *shown = text_escape_terminal(
@@ -54,8 +52,7 @@ static void print_token(struct json_object *token) {
 }
 
 static void print_tokens(const struct cli *cli, struct json_object *tokens) {
-        size_t n = json_object_is_type(tokens, json_type_array) ? json_object_array_length(tokens)
-                                                                : 0;
+        size_t n = json_length(tokens);
 
         if (cli->json) {
                 print_json(tokens);

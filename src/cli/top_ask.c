@@ -52,9 +52,7 @@ static const char *why_not(const struct row *row, const char *verb) {
         char path[32];
         const char *why;
 
-        for (size_t i = 0; json_object_is_type(actions, json_type_array) &&
-                        i < json_object_array_length(actions);
-                        i++)
+        for (size_t i = 0; i < json_length(actions); i++)
                 if (text_equal(json_object_get_string(json_object_array_get_idx(actions, i)), verb))
                         return NULL;
         (void) snprintf(path, sizeof(path), "actions_refused/%s", verb);

@@ -123,9 +123,7 @@ static void print_frame_table(const struct cli *cli, const struct frame *frame) 
         else
                 (void) printf("Nodes: not offered by this daemon\n");
         print_workloads(cli, frame->workloads);
-        for (size_t i = 0; json_object_is_type(frame->events, json_type_array) &&
-                        i < json_object_array_length(frame->events);
-                        i++)
+        for (size_t i = 0; i < json_length(frame->events); i++)
                 print_event(cli, json_object_array_get_idx(frame->events, i));
         (void) printf("\n");
         (void) fflush(stdout);

@@ -281,9 +281,7 @@ static void on_version(struct top_net *net, struct json_object *answer) {
         free(net->model->node_name);
         net->model->node_name = node ? strdup(node) : NULL;
         net->model->has_actions = false;
-        for (size_t i = 0; json_object_is_type(features, json_type_array) &&
-                        i < json_object_array_length(features);
-                        i++) {
+        for (size_t i = 0; i < json_length(features); i++) {
                 const char *word = json_object_get_string(json_object_array_get_idx(features, i));
 
                 net->model->has_actions |= word && strcmp(word, "actions") == 0;

@@ -13,8 +13,7 @@ static bool is_workload(const char *text) {
 
 static int take(struct json_object *array, bool (*valid)(const char *text), char **items,
                 size_t *n) {
-        size_t size = json_object_is_type(array, json_type_array) ? json_object_array_length(array)
-                                                                  : 0;
+        size_t size = json_length(array);
 
         if (array && (!json_object_is_type(array, json_type_array) || size > LIMIT_ITEMS_MAX))
                 return -EINVAL;

@@ -86,8 +86,7 @@ static bool name_is_valid(const char *text) {
 }
 
 static int read_scopes(struct json_object *array, unsigned int *ret_scopes) {
-        size_t n = json_object_is_type(array, json_type_array) ? json_object_array_length(array)
-                                                               : 0;
+        size_t n = json_length(array);
         unsigned int scopes = 0;
 
         for (size_t i = 0; i < n; i++) {
