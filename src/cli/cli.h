@@ -79,6 +79,8 @@ int sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size,
 
 /** One line, with nothing in it that a terminal obeys. */
 void print_json(struct json_object *object);
+/** A cell of a table, cells_pad() wide, and two blanks; "-" where @text is NULL. */
+void print_cell(const char *text, size_t columns);
 #define PRINT_WHEN_MAX 20
 /** "2026-06-26 02:58:03", local time; @otherwise for what is no RFC 3339. Return: @text. */
 const char *print_when(

@@ -45,6 +45,12 @@ void print_json(struct json_object *object) {
         (void) fflush(stdout);
 }
 
+void print_cell(const char *text, size_t columns) {
+        _cleanup_(freep) char *cell = cells_pad(text ? text : "-", columns);
+
+        (void) printf("%s  ", cell ? cell : "");
+}
+
 static void local_time(const char *rfc3339, char *text, size_t size) {
         uint64_t time_us = 0;
         struct tm tm = {};

@@ -3,18 +3,11 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "cli/cells.h"
 #include "cli/cli.h"
 
 #define PROBES "/api/app-gateway/probes"
 
 /* ---- printing ---- */
-
-static void print_cell(const char *text, size_t width) {
-        _cleanup_(freep) char *cell = cells_pad(text ? text : "-", width);
-
-        (void) printf("%s  ", cell ? cell : "");
-}
 
 static void print_rest(const char *text) {
         _cleanup_(freep) char *shown = text_escape_terminal(text ? text : "");

@@ -3,19 +3,12 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "cli/cells.h"
 #include "cli/cli.h"
 
 #define TOKENS     "/api/v1/tokens"
 #define WHEN_WIDTH (PRINT_WHEN_MAX - 1)
 
 /* ---- printing ---- */
-
-static void print_cell(const char *text, size_t width) {
-        _cleanup_(freep) char *cell = cells_pad(text ? text : "-", width);
-
-        (void) printf("%s  ", cell ? cell : "");
-}
 
 /* "read,events:write", and what it is limited to. */
 static void print_rights(struct json_object *token) {
