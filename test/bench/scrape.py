@@ -4,7 +4,7 @@
 Usage: scrape.py [--domains N] [--many N] [--scrapes N]. First N running QEMU domains (TCG, guests that halt), scraped in turns
 with the exporter; then one QEMU is stopped (SIGSTOP) and both are asked again, the exporter for as long as 60 s; then many
 domains of libvirt's test driver. The bounds: 1/20 of the exporter's median, 10 ms with a hung QEMU, a p99 of 20 ms for the
-many. A connection is kept from scrape to scrape, as Prometheus does."""
+many, also compressed. A connection is kept from scrape to scrape, as Prometheus does."""
 
 import argparse
 import gzip
@@ -155,7 +155,7 @@ def many_domains(folder, options):
         print(f"{'its CPU for one, with the sampling beside':40} {used_ms:16.2f} ms (over {spent:.1f} s)", flush=True)
         told("the same as gzip", packed_ms, len(small))
         print(f"{'resident before and after the scrapes':40} {before_mib:.1f} MiB, {resident_mib(daemon.process.pid):.1f} MiB", flush=True)
-        return quantile(plain_ms, 0.99) < 20
+        return max(quantile(plain_ms, 0.99), quantile(packed_ms, 0.99)) < 20
     finally:
         daemon.stop()
         server.stop()
