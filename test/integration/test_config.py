@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, Daemon, TOKEN, wait_for
+from conftest import BUILD, Daemon, Libvirt, TOKEN, wait_for
 from dbus_peers import NAME, Bus, Client
 
 VIRTWATCHD = BUILD / "src/virtwatchd"
@@ -269,6 +269,41 @@ def test_sources_come_and_go(configured, docker, stream):
     wait_for(lambda: one.state("cfg-long") == "running", 20, "it is there again")
     docker("rm", "-f", "cfg-long", "cfg-meanwhile")
     assert one.wait_event(name="cfg-long", action="removed")
+
+
+def test_a_libvirtd_that_hangs_holds_no_reload_up(configured, scratch):
+    server = Libvirt(scratch / "lh")
+    server.start()
+    try:
+        one = configured({"sources.libvirt.enabled": "true", "sources.libvirt.uris": server.uri, "sampler.interval": "1s"})
+        one.up(f"libvirt:{server.uri}")
+        os.kill(server.pid(), signal.SIGSTOP)
+        longest, ended = [0.0], threading.Event()
+
+        def ask():
+            while not ended.is_set():
+                begin = time.monotonic()
+                assert one.get("/ready")[0] in (200, 503)  # by the loop itself
+                longest[0] = max(longest[0], time.monotonic() - begin)
+                time.sleep(0.005)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1.5)  # calls are under way
+        for wanted in ("false", "true", "false"):
+            assert one.reload({"sources.libvirt.enabled": wanted})[0]
+            assert (f"libvirt:{server.uri}" in one.sources()) == (wanted == "true")
+            time.sleep(1)
+        ended.set()
+        asking.join()
+        assert 0 < longest[0] < 0.5, longest
+        assert metric(one, "virtwatch_loop_stalls_total") == 0
+        os.kill(server.pid(), signal.SIGCONT)
+        assert one.reload({"sources.libvirt.enabled": "true"})[0]
+        one.up(f"libvirt:{server.uri}")
+    finally:
+        os.kill(server.pid(), signal.SIGCONT)
+        server.stop()
 
 
 def test_listeners_come_and_go(configured, stream):
