@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -28,6 +29,7 @@
 #define CONNECTION_MEMORY (32 * 1024)
 #define CONNECTIONS_MAX   (1U << 17) /* libmicrohttpd's; ours is kept where they are accepted */
 #define ACCEPTS_PER_TURN  64
+#define DRAIN_TURNS       32 /* twice what can be waiting, see listen.c */
 #define REST_US           (100 * USEC_PER_MSEC)
 #define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
 
@@ -52,10 +54,6 @@ static void listener_arm(struct http_listener *listener) {
 void http_listener_close(struct http_listener *listener) {
         listener->accept = sd_event_source_disable_unref(listener->accept);
         listener->rest = sd_event_source_disable_unref(listener->rest);
-        http_gate_free(listener->gate);
-        listener->gate = NULL;
-        if (listener->links)
-                tls_links_stop(listener->links);
         if (listener->fd >= 0 && listener->spec.is_unix)
                 (void) unlink(listener->address + strlen("unix:"));
         listener->fd = fd_close(listener->fd);
@@ -72,6 +70,8 @@ struct http_listener *http_listener_free(struct http_listener *listener) {
                 return NULL;
         list_remove(&listener->list);
         http_listener_close(listener);
+        http_gate_free(listener->gate);
+        listener->gate = NULL;
         sd_event_source_disable_unref(listener->io);
         sd_event_source_disable_unref(listener->timer);
         if (listener->daemon)
@@ -97,7 +97,8 @@ static void run_closing(struct http *http) {
 
         list_for_each_safe(listener, next, &http->closing_listeners, list) {
                 listener_run(listener);
-                if (listener->n_connections == 0 && tls_links_size(listener->links) == 0)
+                if (listener->n_connections == 0 && http_gate_size(listener->gate) == 0 &&
+                                tls_links_size(listener->links) == 0)
                         http_listener_free(listener);
         }
 }
@@ -280,6 +281,13 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
         return 0;
 }
 
+void http_listener_drain(struct http_listener *listener) {
+        struct pollfd waiting = { .fd = listener->fd, .events = POLLIN };
+
+        for (unsigned int i = 0; i < DRAIN_TURNS && poll(&waiting, 1, 0) > 0; i++)
+                (void) on_accept(listener->accept, listener->fd, EPOLLIN, listener);
+}
+
 static void on_passed(int fd, const struct sockaddr *address, socklen_t size, void *userdata) {
         struct http_listener *listener = userdata;
 
@@ -380,7 +388,8 @@ int http_listener_open(struct http *http, const struct listener *spec,
         struct http_gate_config gate = { .body_max = http->config.body_max,
                 .timeout_us = http->config.header_timeout_us,
                 .pass = on_passed,
-                .refused = on_refused };
+                .refused = on_refused,
+                .emptied = on_emptied };
         struct tls_links_config links = { .timeout_us = http->config.header_timeout_us,
                 .open = on_opened,
                 .emptied = on_emptied,

@@ -47,8 +47,17 @@ struct http *http_free(struct http *http);
  * Return: 0; as http_new(), and then all is as it was.
  */
 int http_stage(struct http *http, const struct http_config *config, const char **ret_address);
-/** Go over to it. Listeners that are no longer wanted are closed; requests that are open on them
- * are answered, streams end. */
+/**
+ * The second step, last of all that may fail: where a listener that is new needs the port of one
+ * that goes (127.0.0.1:9887 and 0.0.0.0:9887), the port changes hands. Who has connected by then is
+ * served by the one that goes, who connects later is taken in by the new one after http_commit();
+ * between the two it takes as long as a bind(), and who tries just then is refused or reset.
+ *
+ * Return: as http_new(), and then those that were to go listen again.
+ */
+int http_stage_ports(struct http *http, const char **ret_address);
+/** Go over to it. Listeners that are no longer wanted are closed; who has connected to them is
+ * answered, streams end. */
 void http_commit(struct http *http);
 /** Forget it. */
 void http_unstage(struct http *http);

@@ -85,14 +85,19 @@ void http_gate_turn_away(int fd, unsigned int status, const char *code, const ch
 }
 
 static struct entry *entry_free(struct entry *entry) {
+        struct http_gate *gate;
+
         if (!entry)
                 return NULL;
 
+        gate = entry->gate;
         list_remove(&entry->list);
-        entry->gate->size--;
+        gate->size--;
         (void) sd_event_source_disable_unref(entry->io);
         entry->fd = fd_close(entry->fd);
         free(entry);
+        if (gate->size == 0)
+                gate->config.emptied(gate->config.userdata);
         return NULL;
 }
 

@@ -20,6 +20,7 @@ struct http_gate_config {
                         void *userdata);
         /** A request was refused (to be counted). */
         void (*refused)(enum http_method method, unsigned int status, void *userdata);
+        void (*emptied)(void *userdata); /* nobody waits at it any more */
         void *userdata;
 };
 

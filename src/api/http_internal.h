@@ -32,6 +32,7 @@ struct http_listener {
         size_t n_connections; /* behind the gate */
         sd_event_source *accept, *rest, *io, *timer;
         bool closing; /* takes nothing new, its streams end */
+        bool resting; /* does not listen for now, its successor has the port */
         char address[LISTEN_NAME_MAX];
 };
 
@@ -75,7 +76,8 @@ struct http_staged {
         char *cors_origins[HTTP_ORIGINS_MAX];
         struct http_listener *listeners[HTTP_LISTENERS_MAX];
         struct listener specs[HTTP_LISTENERS_MAX];
-        bool is_new[HTTP_LISTENERS_MAX]; /* else it is one of the present ones */
+        bool is_new[HTTP_LISTENERS_MAX];  /* else it is one of the present ones */
+        bool is_late[HTTP_LISTENERS_MAX]; /* it waits for a port that a present one has */
 };
 
 struct http {
@@ -110,7 +112,9 @@ struct http {
 void http_pump(struct http *http);
 int http_listener_open(struct http *http, const struct listener *spec,
                 struct http_listener **ret_listener);
-/** It takes nothing new. */
+/** Take in those that have connected by now. */
+void http_listener_drain(struct http_listener *listener);
+/** It takes nothing new. Those that it has taken in are served. */
 void http_listener_close(struct http_listener *listener);
 struct http_listener *http_listener_free(struct http_listener *listener);
 DEFINE_FREEP(struct http_listener, http_listener_free);

@@ -1,6 +1,7 @@
 /* Going over to another configuration: all that may fail is made first, beside what is there. */
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "api/http_internal.h"
 #include "api/http_watch.h"
@@ -45,6 +46,89 @@ static struct http_listener *find_present(
         return NULL;
 }
 
+/* ---- ports ---- */
+
+static bool is_wanted(const struct http_staged *staged, const struct http_listener *listener) {
+        for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++)
+                if (staged->listeners[i] == listener)
+                        return true;
+        return false;
+}
+
+/* "" for those of no number that was asked for: it could not be had again. */
+static const char *port_of(const struct listener *spec) {
+        const char *colon = spec->is_unix ? NULL : strrchr(spec->address, ':');
+
+        return colon && strcmp(colon, ":0") != 0 ? colon : "";
+}
+
+/* The next of the present listeners from @i on that goes and has that port. */
+static struct http_listener *find_leaving(struct http *http, const struct http_staged *staged,
+                const struct listener *spec, size_t *i) {
+        const char *port = port_of(spec);
+
+        while (port[0] && *i < http->n_listeners) {
+                struct http_listener *listener = http->listeners[(*i)++];
+
+                if (!is_wanted(staged, listener) && strcmp(port_of(&listener->spec), port) == 0)
+                        return listener;
+        }
+        return NULL;
+}
+
+/* The socket keeps the address, but does not listen: whoever else may bind the port then has to ask
+ * for it with SO_REUSEADDR. All its descriptors do so, the watch has one too. */
+static void rest(struct http_listener *listener) {
+        if (listener->resting)
+                return;
+        http_listener_drain(listener);
+        (void) shutdown(listener->fd, SHUT_RDWR);
+        listener->resting = true;
+}
+
+static void wake(struct http *http) {
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                struct http_listener *listener = http->listeners[i];
+
+                if (!listener->resting)
+                        continue;
+                listener->resting = false;
+                if (listen(listener->fd, LISTEN_BACKLOG) < 0)
+                        log_error_errno(-errno, "Cannot listen on %s again: %m", listener->address);
+        }
+}
+
+static int open_new(struct http *http, struct http_staged *staged, size_t i) {
+        int r;
+
+        r = http_listener_open(http, &staged->specs[i], &staged->listeners[i]);
+        if (r < 0)
+                return r;
+        staged->is_new[i] = true;
+        (void) sd_event_source_set_enabled(staged->listeners[i]->accept, SD_EVENT_OFF);
+        return 0;
+}
+
+int http_stage_ports(struct http *http, const char **ret_address) {
+        struct http_staged *staged = http->staged;
+        struct http_listener *listener;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < staged->config.n_addresses; i++) {
+                size_t at = 0;
+
+                if (!staged->is_late[i])
+                        continue;
+                while ((listener = find_leaving(http, staged, &staged->specs[i], &at)))
+                        rest(listener);
+                *ret_address = staged->config.addresses[i];
+                r = open_new(http, staged, i);
+        }
+        if (r < 0)
+                http_unstage(http);
+        return r;
+}
+
 static int stage_listeners(struct http *http, struct http_staged *staged,
                 const struct http_config *config, const char **ret_address) {
         int r = 0;
@@ -61,11 +145,17 @@ static int stage_listeners(struct http *http, struct http_staged *staged,
                 staged->listeners[i] = find_present(http, staged, spec->address);
                 if (staged->listeners[i])
                         continue;
-                r = http_listener_open(http, spec, &staged->listeners[i]);
-                staged->is_new[i] = r >= 0 && staged->listeners[i];
-                if (staged->is_new[i])
-                        (void) sd_event_source_set_enabled(
-                                        staged->listeners[i]->accept, SD_EVENT_OFF);
+                r = open_new(http, staged, i);
+                staged->is_late[i] = r == -EADDRINUSE;
+                r = staged->is_late[i] ? 0 : r;
+        }
+        for (size_t i = 0; r >= 0 && i < config->n_addresses; i++) {
+                size_t at = 0;
+
+                if (!staged->is_late[i] || find_leaving(http, staged, &staged->specs[i], &at))
+                        continue;
+                *ret_address = config->addresses[i];
+                r = -EADDRINUSE;
         }
         return r;
 }
@@ -100,13 +190,17 @@ int http_stage(struct http *http, const struct http_config *config, const char *
 
 void http_unstage(struct http *http) {
         http->staged = staged_free(http->staged);
+        wake(http);
 }
 
-/* Whoever waits for an answer on it gets it; a stream would never end. */
+/* Whoever has connected gets an answer; a stream would never end. */
 static void retire(struct http *http, struct http_listener *listener) {
         struct http_request *request;
 
         listener->closing = true;
+        if (!listener->resting)
+                http_listener_drain(listener);
+        listener->resting = false;
         http_listener_close(listener);
         list_append(&http->closing_listeners, &listener->list);
         list_for_each(request, &http->requests, list)

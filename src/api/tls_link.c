@@ -459,20 +459,14 @@ int tls_links_new(sd_event *event, const struct tls_links_config *config,
         return 0;
 }
 
-void tls_links_stop(struct tls_links *links) {
-        struct tls_link *link, *next;
-
-        list_for_each_safe(link, next, &links->shaking, list)
-                (void) link_free(link);
-}
-
 struct tls_links *tls_links_free(struct tls_links *links) {
         struct tls_link *link, *next;
 
         if (!links)
                 return NULL;
         links->freeing = true;
-        tls_links_stop(links);
+        list_for_each_safe(link, next, &links->shaking, list)
+                (void) link_free(link);
         list_for_each_safe(link, next, &links->open, list)
                 (void) link_outward(link); /* which may have it leave */
         list_for_each_safe(link, next, &links->open, list)

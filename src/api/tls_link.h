@@ -52,9 +52,6 @@ int tls_links_add(struct tls_links *links, struct tls_context *context, int fd,
 /** Close the one that has been shaking hands, or leaving, for longest. Return: whether there was
  * one. */
 bool tls_links_evict(struct tls_links *links);
-/** No new ones: drop those that have not shaken hands yet. */
-void tls_links_stop(struct tls_links *links);
-
 size_t tls_links_size(const struct tls_links *links);
 /** Those that are not open: their plain end is not there, or not any more. */
 size_t tls_links_waiting(const struct tls_links *links);

@@ -11,8 +11,6 @@
 
 #include "base/text.h"
 
-#define BACKLOG 1024
-
 union address {
         struct sockaddr any;
         struct sockaddr_un un;
@@ -54,7 +52,7 @@ static int listen_unix(const char *path, const struct listen_options *options,
         if (fd < 0)
                 return -errno;
         if (bind(fd, &address.any, sizeof(address.un)) < 0 || chmod(path, options->mode) < 0 ||
-                        listen(fd, BACKLOG) < 0)
+                        listen(fd, LISTEN_BACKLOG) < 0)
                 return -errno;
         (void) snprintf(ret_name, LISTEN_NAME_MAX, "unix:%s", path);
         return TAKE_FD(fd);
@@ -98,7 +96,7 @@ static int bind_tcp(const struct addrinfo *address, int fd, union address *ret_b
         const int on = 1;
 
         (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+        if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ||
                         getsockname(fd, &ret_bound->any, &size) < 0)
                 return -errno;
         return 0;

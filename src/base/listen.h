@@ -3,6 +3,7 @@
 
 #include "base/macro.h"
 
+#define LISTEN_BACKLOG  1024
 #define LISTEN_NAME_MAX 128 /* bytes, with NUL: "unix:" and a path, or an address and a port */
 
 struct listen_options {

@@ -109,6 +109,13 @@ static void change_done(struct change *change) {
         config_done(&change->config);
 }
 
+static int told_address(const char *address, int r, struct diag *diag) {
+        if (r >= 0 || !address)
+                return r;
+        diag_set(diag, 0, 0, "http.listen: cannot listen on %s: %s", address, strerrordesc_np(-r));
+        return log_error_errno(r, "Cannot listen on %s: %m", address);
+}
+
 static int stage_http(struct manager *manager, struct change *change, struct diag *diag) {
         const struct config *config = &change->config;
         const char *address = NULL;
@@ -120,10 +127,7 @@ static int stage_http(struct manager *manager, struct change *change, struct dia
                 return log_error_errno(r, "TLS: %s", diag->text);
         manager_http_config(config, change->tls, &http);
         r = http_stage(manager->http, &http, &address);
-        if (r >= 0 || !address)
-                return r;
-        diag_set(diag, 0, 0, "http.listen: cannot listen on %s: %s", address, strerrordesc_np(-r));
-        return log_error_errno(r, "Cannot listen on %s: %m", address);
+        return told_address(address, r, diag);
 }
 
 static int configure_slots(struct manager *manager, const struct config *config) {
@@ -137,6 +141,7 @@ static int configure_slots(struct manager *manager, const struct config *config)
 
 static int stage(struct manager *manager, struct change *change, struct diag *diag) {
         const struct config *config = &change->config;
+        const char *address = NULL;
         const char *what;
         int r;
 
@@ -157,6 +162,11 @@ static int stage(struct manager *manager, struct change *change, struct diag *di
         if (r >= 0) {
                 what = "analytics";
                 r = manager_analytics_stage(manager, config, &change->analytics);
+        }
+        if (r >= 0) {
+                what = "http";
+                r = http_stage_ports(manager->http, &address);
+                r = told_address(address, r, diag);
         }
         /* These two are as they were if they fail, and fail for want of memory alone. */
         if (r >= 0) {

@@ -6,11 +6,13 @@
 
 #include "api/dbus.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/manager_internal.h"
 
 #define SIGNATURE_MAX (1U << 16)
+#define SETTLE_US     USEC_PER_SEC
 
 /* One source as the configuration wants it. */
 struct choice {
@@ -375,8 +377,16 @@ void manager_start_sources(struct manager *manager) {
 }
 
 void manager_free_sources(struct manager *manager) {
+        uint64_t until_us = clock_monotonic_us() + SETTLE_US;
+
         for (size_t i = 0; i < manager->n_sources; i++)
                 manager->sources[i].source->ops->stop(manager->sources[i].source);
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                struct source *source = manager->sources[i].source;
+
+                if (source->ops->settle)
+                        source->ops->settle(source, until_us);
+        }
         for (size_t i = manager->n_sources; i > 0; i--)
                 forget_one(&manager->sources[i - 1]);
         manager->n_sources = 0;

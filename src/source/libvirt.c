@@ -10,8 +10,8 @@
 #include "model/lifecycle.h"
 #include "source/libvirt_link.h"
 
-#define LETTERS_MAX  65536
-#define STOP_WAIT_MS 1000
+#define LETTERS_MAX    65536
+#define SETTLE_STEP_US 10000
 
 /* What is remembered of a domain between two events. */
 struct domain {
@@ -30,8 +30,9 @@ struct libvirt_source {
         bool write;
         struct mailbox *mailbox;
         struct libvirt_link *link;
-        struct map *domains;    /* by uuid */
-        sd_event_source *timer; /* of the link's fold */
+        struct libvirt_link *stopped; /* the one before, whose threads may not have ended; NULL */
+        struct map *domains;          /* by uuid */
+        sd_event_source *timer;       /* of the link's fold */
 };
 
 static struct libvirt_source *libvirt_of(struct source *source) {
@@ -427,20 +428,8 @@ static int libvirt_start(struct source *source) {
         return r;
 }
 
-/* A connection that answers is closed in order; one that hangs keeps its thread and its reference.
- */
-static void wait_for_threads(struct libvirt_link *link) {
-        bool alone = false;
-
-        for (unsigned int i = 0; !alone && i < STOP_WAIT_MS / 10; i++) {
-                (void) pthread_mutex_lock(&link->lock);
-                alone = link->refs == 1;
-                (void) pthread_mutex_unlock(&link->lock);
-                if (!alone)
-                        (void) usleep(10000);
-        }
-}
-
+/* Its threads go on with a reference of their own: one that is in a call ends when that comes back,
+ * which a libvirt that hangs may never let it. */
 static void libvirt_stop(struct source *source) {
         struct libvirt_source *libvirt = libvirt_of(source);
 
@@ -455,10 +444,23 @@ static void libvirt_stop(struct source *source) {
         libvirt->source.stats.raw_events += libvirt->link->unposted;
         (void) pthread_cond_signal(&libvirt->link->wake);
         (void) pthread_mutex_unlock(&libvirt->link->lock);
-        wait_for_threads(libvirt->link);
-        libvirt_link_unref(libvirt->link);
-        libvirt->link = NULL;
+        libvirt_link_unref(libvirt->stopped);
+        libvirt->stopped = TAKE_PTR(libvirt->link);
         domains_forget(libvirt);
+}
+
+/* A connection that answers is closed in order. */
+static void libvirt_settle(struct source *source, uint64_t until_us) {
+        struct libvirt_link *link = libvirt_of(source)->stopped;
+        bool alone = !link;
+
+        while (!alone && clock_monotonic_us() < until_us) {
+                (void) pthread_mutex_lock(&link->lock);
+                alone = link->refs == 1;
+                (void) pthread_mutex_unlock(&link->lock);
+                if (!alone)
+                        (void) usleep(SETTLE_STEP_US);
+        }
 }
 
 static void libvirt_free(struct source *source) {
@@ -466,6 +468,7 @@ static void libvirt_free(struct source *source) {
 
         if (libvirt->domains)
                 libvirt_stop(source);
+        libvirt_link_unref(libvirt->stopped);
         mailbox_free(libvirt->mailbox);
         sd_event_source_disable_unref(libvirt->timer);
         map_free(libvirt->domains);
@@ -526,6 +529,7 @@ const struct source_ops libvirt_source_ops = { .name = "libvirt",
         .create = libvirt_create,
         .start = libvirt_start,
         .stop = libvirt_stop,
+        .settle = libvirt_settle,
         .free = libvirt_free,
         .stats = libvirt_stats,
         .controls = ACTION_BIT(ACTION_STOP) | ACTION_BIT(ACTION_DESTROY) | ACTION_BIT(ACTION_SCALE),

@@ -46,6 +46,8 @@ void libvirt_link_unref(struct libvirt_link *link) {
         struct libvirt_look *look;
         unsigned int left;
 
+        if (!link)
+                return;
         (void) pthread_mutex_lock(&link->lock);
         left = --link->refs;
         (void) pthread_mutex_unlock(&link->lock);

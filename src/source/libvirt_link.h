@@ -64,6 +64,7 @@ struct libvirt_link {
 int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link);
 struct libvirt_link *libvirt_link_ref(struct libvirt_link *link);
+/** @link: may be NULL. */
 void libvirt_link_unref(struct libvirt_link *link);
 /** Any thread. @fact is copied, but for its details and the workload's labels, which are taken. */
 void libvirt_link_post(struct libvirt_link *link, const struct fact *fact);

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, Daemon, TOKEN, wait_for
+from conftest import BUILD, Daemon, Libvirt, TOKEN, wait_for
 from dbus_peers import NAME, Bus, Client
 
 VIRTWATCHD = BUILD / "src/virtwatchd"
@@ -97,6 +97,10 @@ class Configured(Daemon):
         told = self.message("READY=1")
         assert 0 < int(begun.split("MONOTONIC_USEC=")[1].split()[0]) <= time.monotonic_ns() // 1000
         return "not good" not in told, told
+
+    def listening(self):
+        table = subprocess.check_output(["ss", "-Hltnp"], text=True)
+        return [line.split()[3] for line in table.splitlines() if f"pid={self.process.pid}," in line]
 
     def sources(self):
         return json.loads(self.get("/ready")[1])["sources"]
@@ -271,6 +275,42 @@ def test_sources_come_and_go(configured, docker, stream):
     assert one.wait_event(name="cfg-long", action="removed")
 
 
+def test_a_libvirtd_that_hangs_holds_no_reload_up(configured, scratch):
+    server = Libvirt(scratch / "lh")
+    try:
+        server.start()
+        one = configured({"sources.libvirt.enabled": "true", "sources.libvirt.uris": server.uri, "sampler.interval": "1s"})
+        one.up(f"libvirt:{server.uri}")
+        os.kill(server.pid(), signal.SIGSTOP)
+        longest, ended = [0.0], threading.Event()
+
+        def ask():
+            while not ended.is_set():
+                begin = time.monotonic()
+                assert one.get("/ready")[0] in (200, 503)  # by the loop itself
+                longest[0] = max(longest[0], time.monotonic() - begin)
+                time.sleep(0.005)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1.5)  # calls are under way
+        for wanted in ("false", "true", "false"):
+            assert one.reload({"sources.libvirt.enabled": wanted})[0]
+            assert (f"libvirt:{server.uri}" in one.sources()) == (wanted == "true")
+            time.sleep(1)
+        ended.set()
+        asking.join()
+        assert 0 < longest[0] < 0.5, longest
+        assert metric(one, "virtwatch_loop_stalls_total") == 0
+        os.kill(server.pid(), signal.SIGCONT)
+        assert one.reload({"sources.libvirt.enabled": "true"})[0]
+        one.up(f"libvirt:{server.uri}")
+    finally:
+        if (server.folder / "libvirtd.pid").exists():
+            os.kill(server.pid(), signal.SIGCONT)
+        server.stop()
+
+
 def test_listeners_come_and_go(configured, stream):
     second = free_port()
     one = configured()
@@ -335,6 +375,72 @@ def test_listeners_come_and_go(configured, stream):
     assert not (one.folder / "more.sock").exists()
     assert one.get("/api/v1/workloads")[0] == 200 and kept.thread.is_alive()
     taken.close()
+
+
+class Asking(threading.Thread):
+    """One request after the other, each on a connection of its own."""
+
+    def __init__(self, one):
+        super().__init__()
+        self.one, self.ended = one, False
+        self.answered, self.lost = 0, []
+        self.start()
+
+    def run(self):
+        while not self.ended:
+            try:
+                assert self.one.get("/api/v1/workloads")[0] == 200
+                self.answered += 1
+            except OSError as error:
+                self.lost.append(error)
+
+    def end(self):
+        self.ended = True
+        self.join()
+
+
+def test_a_port_changes_hands(configured, stream, tmp_path):
+    port = free_port()
+    local, everywhere = (f"{address},unix:{tmp_path}/http.sock" for address in (f"127.0.0.1:{port}", f"0.0.0.0:{port} tls=off"))
+    one = configured({"http.listen": local})
+    reader = stream(one, last_id=0)
+    reader.next()
+    early = socket.create_connection(("127.0.0.1", port))
+    time.sleep(0.2)
+    askers = [Asking(one) for _ in range(4)]
+    for wanted in (everywhere, local) * 5:
+        before = [asker.answered for asker in askers]
+        good, told = one.reload({"http.listen": wanted})
+        assert good, told
+        wait_for(lambda: all(asker.answered > n + 2 for asker, n in zip(askers, before)), 10, "answers")
+    good, told = one.reload({"http.listen": everywhere})
+    assert good, told
+    for asker in askers:
+        asker.end()
+    # Who tries just while the port changes hands may be refused, and is told so at once: each of them at most once a time.
+    assert all(len(asker.lost) <= 11 for asker in askers), [asker.lost for asker in askers]
+    assert all("refused" in str(error) or "reset" in str(error) for asker in askers for error in asker.lost)
+    reader.thread.join(10)
+    assert not reader.thread.is_alive()
+    # Who had connected to the first of them is answered by it.
+    early.settimeout(10)
+    early.sendall(f"GET /api/v1/workloads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    assert early.recv(4096).startswith(b"HTTP/1.1 200")
+    early.close()
+    assert [line for line in one.listening() if line.endswith(f":{port}")] == [f"0.0.0.0:{port}"]
+
+    # Somebody else has an address of that port: the old one listens on.
+    assert one.reload({"http.listen": local})[0]
+    foreign = socket.socket()
+    foreign.bind(("127.0.0.2", port))
+    foreign.listen()
+    for _ in range(3):
+        good, told = one.reload({"http.listen": everywhere})
+        assert not good and f"cannot listen on 0.0.0.0:{port}" in told and "Address already in use" in told
+        assert one.get("/api/v1/workloads")[0] == 200
+    foreign.close()
+    assert "Cannot listen on 127.0.0.1" not in (one.folder / "virtwatchd.log").read_text()
+    assert one.reload({"http.listen": everywhere})[0] and one.get("/api/v1/workloads")[0] == 200
 
 
 def test_samples_probes_and_logs_follow(configured, docker):

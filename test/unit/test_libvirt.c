@@ -2,9 +2,13 @@
  * which order, and that it is told nothing after the end. */
 
 #include <libvirt/libvirt.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-event.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "source/libvirt_link.h"
 #include "test.h"
@@ -86,6 +90,8 @@ static int tear_down(void **state) {
 
         (void) virDomainFree(bench->domain);
         (void) virConnectClose(bench->connection);
+        libvirt_source_ops.stop(bench->source);
+        libvirt_source_ops.settle(bench->source, clock_monotonic_us() + 2 * USEC_PER_SEC);
         libvirt_source_ops.free(bench->source);
         for (size_t i = 0; i < bench->n; i++)
                 fact_free(bench->facts[i]);
@@ -238,6 +244,58 @@ static void nothing_is_told_after_the_end_and_it_starts_again(void **state) {
         assert_int_equal(stats.dropped, 0);
 }
 
+/* It takes the connection and never answers. */
+static int listen_and_hang(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        assert_true(fd >= 0);
+        assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(listen(fd, 8), 0);
+        return fd;
+}
+
+static void one_that_hangs_holds_nobody_up(void **state) {
+        char folder[] = "/tmp/vwlXXXXXX", path[64], uri[128];
+        struct source_config config = { .name = "libvirt:hung", .address = uri };
+        struct bench bench = {};
+        uint64_t begin_us;
+        int listening, taken;
+
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(path, sizeof(path), "%s/sock", folder);
+        (void) snprintf(uri, sizeof(uri), "qemu+unix:///session?socket=%s", path);
+        listening = listen_and_hang(path);
+        assert_true(sd_event_new(&bench.event) >= 0);
+        bench.env = (struct source_env){
+                .event = bench.event, .post = on_post, .userdata = &bench
+        };
+        assert_int_equal(libvirt_source_ops.create(&config, &bench.env, &bench.source), 0);
+        assert_int_equal(libvirt_source_ops.start(bench.source), 0);
+        taken = accept4(listening, NULL, NULL, SOCK_CLOEXEC); /* the thread is in its call */
+        assert_true(taken >= 0);
+
+        begin_us = clock_monotonic_us();
+        libvirt_source_ops.stop(bench.source);
+        assert_true(clock_monotonic_us() - begin_us < 100 * USEC_PER_MSEC);
+        begin_us = clock_monotonic_us();
+        libvirt_source_ops.settle(bench.source, begin_us + 50 * USEC_PER_MSEC);
+        assert_in_range(clock_monotonic_us() - begin_us, 50 * USEC_PER_MSEC, USEC_PER_SEC);
+
+        (void) close(taken); /* its call comes back */
+        (void) close(listening);
+        begin_us = clock_monotonic_us();
+        libvirt_source_ops.settle(bench.source, begin_us + 20 * USEC_PER_SEC);
+        assert_true(clock_monotonic_us() - begin_us < 10 * USEC_PER_SEC);
+        libvirt_source_ops.free(bench.source);
+        for (size_t i = 0; i < bench.n; i++)
+                fact_free(bench.facts[i]);
+        sd_event_unref(bench.event);
+        (void) unlink(path);
+        (void) rmdir(folder);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
@@ -248,6 +306,7 @@ int main(void) {
                 TEST(a_domain_is_defined_renamed_and_undefined),
                 TEST(metadata_is_told_with_its_namespace),
                 TEST(nothing_is_told_after_the_end_and_it_starts_again),
+                cmocka_unit_test(one_that_hangs_holds_nobody_up),
         };
 
         return RUN_TESTS(tests);
