@@ -266,6 +266,30 @@ def test_scanners_find_nothing(server):
     assert "not vulnerable to heartbleed" in text and "vulnerable" not in text.replace("not vulnerable", "")
 
 
+# What the second scanner may find: why.
+ALLOWED = {
+    "cert_revocation": "an authority of the host's own publishes no revocations; a certificate lives three months, and another replaces it at once",
+    "HSTS": "a browser would apply it to all ports of the host, and those belong to others, too",
+    "BREACH": "/metrics is compressed, but has neither a secret nor anything of the request in it",
+}
+
+
+def test_a_second_scanner_finds_only_what_is_meant(server, tmp_path):
+    """Of severity LOW or worse; what it could not find out counts as found."""
+    subprocess.run(["testssl", "--quiet", "--color=0", "--warnings=off", "--nodns=none", "--openssl-timeout=10", "--connect-timeout=10",
+                    "--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable", "--rc4",
+                    f"--add-ca={tmp_path}/state/tls/ca.pem", f"--jsonfile={tmp_path}/found.json",
+                    f"https://127.0.0.1:{server.tls}/metrics"], capture_output=True, timeout=300, cwd=tmp_path)
+    findings = {item["id"]: item for item in json.loads((tmp_path / "found.json").read_text())}
+    bad = {name: item for name, item in findings.items() if item["severity"] not in ("OK", "INFO")}
+    assert bad.keys() <= ALLOWED.keys(), bad
+    assert "BREACH" in bad  # it did look at /metrics
+    for name in ("SSLv2", "SSLv3", "TLS1_2", "TLS1_3", "cipherlist_NULL", "cipherlist_EXPORT", "cipherlist_STRONG", "PFS",
+                 "cipher_order", "cert_trust", "cert_chain_of_trust", "heartbleed", "CCS", "ticketbleed", "ROBOT", "secure_renego",
+                 "secure_client_renego", "CRIME_TLS", "POODLE_SSL", "SWEET32", "FREAK", "DROWN", "LOGJAM", "BEAST", "LUCKY13", "RC4"):
+        assert findings[name]["severity"] == "OK", findings.get(name)
+
+
 def test_what_speaks_plainly_is_told_so(server):
     with socket.create_connection(("127.0.0.1", server.tls), timeout=10) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
