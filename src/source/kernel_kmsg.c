@@ -7,8 +7,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "model/kmsg.h"
 #include "source/kernel_oom.h"
-#include "source/kmsg.h"
 
 #define RECORD_MAX     8192
 #define RECORDS_A_TURN 256
