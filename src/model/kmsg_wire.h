@@ -4,7 +4,7 @@
  *
  * A client says one thing, once: where to begin.
  *
- *     virtwatch-kmsg 1 from SEQUENCE  with this record of the present boot
+ *     virtwatch-kmsg 1 from SEQUENCE  with this record of the present boot, the last it had
  *     virtwatch-kmsg 1 from end       with what is written from now on
  *
  * It is told, in the order of the log:
