@@ -34,6 +34,7 @@
 
 #define VW_HTTP_ADDRESS_DEFAULT "127.0.0.1:9887"
 #define VW_HTTP_SOCKET_DEFAULT  "/run/virtwatch/http.sock"
+#define VW_KMSG_SOCKET_DEFAULT  "/run/virtwatch-kmsg.sock"
 #define VW_CONFIG_DEFAULT       "/etc/virtwatch/virtwatch.yaml"
 #define VW_STATE_DIR_DEFAULT    "/var/lib/virtwatch"
 

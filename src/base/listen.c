@@ -20,7 +20,7 @@ union address {
 };
 
 /* Remove the socket file of an earlier run, but not one that somebody serves. */
-static int remove_stale(const union address *address) {
+static int remove_stale(const union address *address, int type) {
         _cleanup_(fd_closep) int fd = -EBADF;
         struct stat st;
 
@@ -28,7 +28,7 @@ static int remove_stale(const union address *address) {
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISSOCK(st.st_mode))
                 return -EADDRINUSE;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(AF_UNIX, type, 0);
         if (fd < 0)
                 return -errno;
         if (connect(fd, &address->any, sizeof(address->un)) >= 0 || errno == EAGAIN)
@@ -38,6 +38,8 @@ static int remove_stale(const union address *address) {
 
 static int listen_unix(const char *path, const struct listen_options *options,
                 char ret_name[static LISTEN_NAME_MAX]) {
+        const int type = (options->packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC |
+                        SOCK_NONBLOCK;
         union address address = { .un = { .sun_family = AF_UNIX } };
         _cleanup_(fd_closep) int fd = -EBADF;
         int r;
@@ -45,10 +47,10 @@ static int listen_unix(const char *path, const struct listen_options *options,
         if (strlen(path) >= sizeof(address.un.sun_path))
                 return -ENAMETOOLONG;
         memcpy(address.un.sun_path, path, strlen(path) + 1);
-        r = remove_stale(&address);
+        r = remove_stale(&address, type);
         if (r < 0)
                 return r;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(AF_UNIX, type, 0);
         if (fd < 0)
                 return -errno;
         if (bind(fd, &address.any, sizeof(address.un)) < 0 || chmod(path, options->mode) < 0 ||

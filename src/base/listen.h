@@ -9,6 +9,7 @@
 struct listen_options {
         unsigned int mode;  /* of a socket file */
         bool only_loopback; /* any other TCP address is -EPERM */
+        bool packets;       /* of a socket file: SOCK_SEQPACKET, not SOCK_STREAM */
 };
 
 /**

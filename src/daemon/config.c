@@ -102,6 +102,7 @@ int config_init(struct config *config) {
         new.containerd.socket = strdup("/run/containerd/containerd.sock");
         new.bus = strdup("system");
         new.kernel.from = strdup("auto");
+        new.kernel.socket = strdup(VW_KMSG_SOCKET_DEFAULT);
         new.kernel.journal_dir = strdup("");
         new.units.address = strdup("");
         new.machined.address = strdup("");
@@ -113,8 +114,8 @@ int config_init(struct config *config) {
         new.tls.key = strdup("");
         new.tls.client_ca = strdup("");
         new.tls.client_auth = strdup("require");
-        if (!new.web_config || !new.tls.certificate || !new.tls.key || !new.tls.client_ca ||
-                        !new.tls.client_auth)
+        if (!new.kernel.socket || !new.web_config || !new.tls.certificate || !new.tls.key ||
+                        !new.tls.client_ca || !new.tls.client_auth)
                 return -ENOMEM;
         if (!new.origins || !new.node_name || !new.state_dir || !new.docker.socket ||
                         !new.podman.socket || !new.containerd.socket || !new.bus ||
@@ -143,6 +144,7 @@ void config_done(struct config *config) {
         free(config->podman.socket);
         free(config->containerd.socket);
         free(config->kernel.from);
+        free(config->kernel.socket);
         free(config->kernel.journal_dir);
         free(config->units.address);
         free(config->machined.address);

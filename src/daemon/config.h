@@ -92,7 +92,9 @@ struct config {
         struct {
                 bool enabled; /* sources.kernel.enabled, default true: the kernel's OOM lines */
                 char *from;   /* sources.kernel.from: auto (default) | journal | kmsg; auto is
-                                 the journal where journald runs, else /dev/kmsg */
+                                 the journal where journald runs, else kmsg */
+                char *socket; /* sources.kernel.socket: of virtwatch-kmsg; "": /dev/kmsg is read
+                                 here; default VW_KMSG_SOCKET_DEFAULT */
                 char *journal_dir; /* sources.kernel.journal_dir: read the journal files there; "":
                                       the system's journal */
         } kernel;

@@ -149,6 +149,7 @@ int config_check(const struct config *config, struct config_faults *faults) {
                 check_absolute(&checking, "analytics.files", config->analytics.files.items[i],
                                 false);
         }
+        check_absolute(&checking, "sources.kernel.socket", config->kernel.socket, true);
         check_absolute(&checking, "sources.kernel.journal_dir", config->kernel.journal_dir, true);
         check_listen(&checking);
         check_tls(&checking);

@@ -380,6 +380,7 @@ static const struct config_key keys[] = {
                         CONFIG_PATTERNS_MAX, true),
         KEY("sources.kernel.enabled", parse_bool, kernel.enabled, 0, 0, false),
         KEY_TOLD("sources.kernel.from", parse_kernel_from, kernel.from, 0, 0, false),
+        KEY_TOLD("sources.kernel.socket", parse_text, kernel.socket, 0, 0, false),
         KEY_TOLD("sources.kernel.journal_dir", parse_text, kernel.journal_dir, 0, 0, false),
         PEER("units", units),
         KEY_TOLD("sources.units.patterns", parse_list, unit_patterns, 0, CONFIG_PATTERNS_MAX, true),

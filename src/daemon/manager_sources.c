@@ -91,12 +91,17 @@ static int add_libvirt(struct manager_sources *wanted, const struct config *conf
 }
 
 static int add_kernel(struct manager_sources *wanted, const struct config *config) {
-        bool files = config->kernel.journal_dir[0] && strcmp(config->kernel.from, "kmsg") != 0;
+        const char *from = config->kernel.from, *where = config->kernel.socket;
 
         if (!config->kernel.enabled)
                 return 0;
-        if (asprintf(&wanted->kernel_address, files ? "journal:%s" : "%s",
-                            files ? config->kernel.journal_dir : config->kernel.from) < 0) {
+        if (config->kernel.journal_dir[0] && strcmp(from, "kmsg") != 0) {
+                from = "journal";
+                where = config->kernel.journal_dir;
+        } else if (strcmp(from, "journal") == 0) {
+                where = "";
+        }
+        if (asprintf(&wanted->kernel_address, "%s%s%s", from, where[0] ? ":" : "", where) < 0) {
                 wanted->kernel_address = NULL;
                 return -ENOMEM;
         }

@@ -113,9 +113,9 @@ static int kernel_create(const struct source_config *config, const struct source
                 struct source **ret_source) {
         const char *from = config->address ? config->address : "auto";
 
-        if (strcmp(from, "kmsg") == 0)
+        if (text_starts_with(from, "kmsg"))
                 return kernel_kmsg_create(config, env, ret_source);
-        if (strcmp(from, "auto") == 0 && !kernel_journal_serves())
+        if (text_starts_with(from, "auto") && !kernel_journal_serves())
                 return kernel_kmsg_create(config, env, ret_source);
         return kernel_journal_create(config, env, ret_source);
 }

@@ -1,7 +1,7 @@
 #pragma once
-/* What the two readers of the kernel's log share: kernel_kmsg.c (/dev/kmsg) and kernel_journal.c
- * (systemd's journal). Both are the source "kernel"; kernel_oom.c chooses one and makes facts of
- * their lines. */
+/* What the two readers of the kernel's log share: kernel_kmsg.c (/dev/kmsg, by a helper or by
+ * itself) and kernel_journal.c (systemd's journal). Both are the source "kernel"; kernel_oom.c
+ * chooses one and makes facts of their lines. */
 
 #include "model/oom_line.h"
 #include "source/source.h"
@@ -44,6 +44,8 @@ void kernel_post_readable(struct source *source, bool readable);
 const char *kernel_oomd_reason(
                 const char *text, size_t size, const char **ret_path, size_t *ret_size);
 
+/** @config->address: what follows a colon is the path of the helper's socket; none, or "":
+ * /dev/kmsg itself. */
 int kernel_kmsg_create(const struct source_config *config, const struct source_env *env,
                 struct source **ret_source);
 /** @config->address: NULL or "journal": the system's journal; "journal:DIRECTORY": the files there.

@@ -1,6 +1,6 @@
 /* A record's text lies within the record. */
 
-#include "source/kmsg.h"
+#include "model/kmsg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "source/kmsg.h"
+#include "model/kmsg.h"
 #include "test.h"
 
 static void a_record_is_read_with_its_numbers(void **state) {

@@ -61,11 +61,27 @@ static void a_stale_socket_is_replaced_and_a_served_one_is_not(void **state) {
         assert_int_equal(open_close(address, &(struct listen_options){}, other), -EADDRINUSE);
 }
 
+static void packets_are_served_beside_streams(void **state) {
+        const struct listen_options options = { .mode = 0600, .packets = true };
+        char name[LISTEN_NAME_MAX], other[LISTEN_NAME_MAX], address[300];
+        int fd, type = 0;
+        socklen_t size = sizeof(type);
+
+        (void) snprintf(address, sizeof(address), "unix:%s", folder_path(*state, "p"));
+        fd = listen_open(address, &options, name);
+        assert_true(fd >= 0);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), 0);
+        assert_int_equal(type, SOCK_SEQPACKET);
+        assert_int_equal(open_close(address, &options, other), -EADDRINUSE);
+        (void) listen_close(fd, name);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(addresses_are_taken_as_written),
                 cmocka_unit_test(only_loopback_means_it),
                 FOLDER_TEST(a_stale_socket_is_replaced_and_a_served_one_is_not),
+                FOLDER_TEST(packets_are_served_beside_streams),
         };
 
         return RUN_TESTS(tests);

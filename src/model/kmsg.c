@@ -1,6 +1,6 @@
 /* Records of /dev/kmsg. */
 
-#include "source/kmsg.h"
+#include "model/kmsg.h"
 
 #include <ctype.h>
 #include <string.h>
