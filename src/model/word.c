@@ -41,6 +41,11 @@ int workload_state_from_string(const char *text) {
         return find(states, WORKLOAD_STATE_MAX_, text);
 }
 
+bool workload_state_is_alive(enum workload_state state) {
+        return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING ||
+                        state == STATE_STOPPING;
+}
+
 const char *severity_to_string(enum severity severity) {
         return severities[severity];
 }
