@@ -66,19 +66,12 @@ const char *log_target_to_string(enum log_target target) {
         return targets[target];
 }
 
-static int word_index(const char *const *words, size_t n, const char *text) {
-        for (size_t i = 0; i < n; i++)
-                if (strcmp(words[i], text) == 0)
-                        return (int) i;
-        return -EINVAL;
-}
-
 int log_level_from_string(const char *text) {
-        return word_index(levels, ARRAY_SIZE(levels), text);
+        return text_find(levels, ARRAY_SIZE(levels), text);
 }
 
 int log_target_from_string(const char *text) {
-        return word_index(targets, ARRAY_SIZE(targets), text);
+        return text_find(targets, ARRAY_SIZE(targets), text);
 }
 
 static void write_line(struct buf *line) {

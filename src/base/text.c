@@ -200,6 +200,19 @@ bool text_equal(const char *a, const char *b) {
         return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+int text_find(const char *const *words, size_t n, const char *text) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(words[i], text) == 0)
+                        return (int) i;
+        return -EINVAL;
+}
+
+void text_lower(const char *text, size_t size, char *to) {
+        for (size_t i = 0; i < size; i++)
+                to[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char) (text[i] | 0x20) : text[i];
+        to[size] = '\0';
+}
+
 /* One row at a time. */
 size_t text_distance(const char *a, const char *b) {
         size_t row[64], n = strlen(b);

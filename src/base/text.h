@@ -37,5 +37,10 @@ bool text_starts_with(const char *text, const char *prefix);
 int text_take_u64(const char **at, uint64_t *ret_value);
 /** strcmp()==0 where NULL equals only NULL. */
 bool text_equal(const char *a, const char *b);
+/** Where @text stands among @n @words. Return: its index; -EINVAL it is none of them. */
+int text_find(const char *const *words, size_t n, const char *text);
+/** Copy @size bytes of @text with the letters of ASCII in lower case, and a NUL, into @to, which
+ * has room for @size + 1. */
+void text_lower(const char *text, size_t size, char *to);
 /** Levenshtein's distance: how many letters one mistyped. SIZE_MAX: @b is longer than 63 bytes. */
 size_t text_distance(const char *a, const char *b);

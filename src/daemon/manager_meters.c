@@ -19,11 +19,6 @@ static struct workload *workload_of(
                       : inventory_find(inventory, native_id);
 }
 
-static bool is_living(const struct workload *workload) {
-        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
-                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
-}
-
 static void on_reading(
                 const char *source, const char *native_id, struct stats *stats, void *userdata) {
         struct manager *manager = userdata;
@@ -68,7 +63,7 @@ static void on_addresses(const char *source, const char *native_id, const char *
         struct workload *workload = workload_of(manager, source, native_id);
         struct fact fact = FACT_INIT(FACT_WORKLOAD);
 
-        if (!workload || !is_living(workload) ||
+        if (!workload || !workload_state_is_alive(workload->state) ||
                         workload_set_addresses(workload, addresses, n) <= 0)
                 return;
         fact.quiet = true;
@@ -104,7 +99,7 @@ static void on_read(void *userdata) {
 }
 
 void manager_meter_workload(struct manager *manager, const struct workload *workload, bool gone) {
-        bool watch = !gone && is_living(workload);
+        bool watch = !gone && workload_state_is_alive(workload->state);
 
         if (!manager->sampler)
                 return;
@@ -220,7 +215,7 @@ static void introduce(struct manager *manager, struct meter *meter) {
         struct workload *workload;
 
         inventory_for_each(workload, tracker_inventory(manager->tracker)) {
-                if (meter->ops->watch && is_living(workload))
+                if (meter->ops->watch && workload_state_is_alive(workload->state))
                         meter->ops->watch(meter, workload);
                 if (meter->ops == &libvirt_meter_ops)
                         sampler_set_hung(manager->sampler, workload->id, 0);

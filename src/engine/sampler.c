@@ -70,14 +70,9 @@ const struct stats *series_stats_before(const struct series *series) {
         return before && before->life == newest->life ? before : NULL;
 }
 
-static bool is_running(const struct workload *workload) {
-        return workload->state == STATE_RUNNING || workload->state == STATE_PAUSED ||
-                        workload->state == STATE_STARTING || workload->state == STATE_STOPPING;
-}
-
 void sampler_update(struct sampler *sampler, const struct workload *workload) {
         struct series *series = map_get(sampler->series, workload->id);
-        bool running = is_running(workload);
+        bool running = workload_state_is_alive(workload->state);
 
         if (!series)
                 series = series_new(sampler, workload);

@@ -289,7 +289,7 @@ void tracker_expect(struct tracker *tracker, struct workload *workload, enum exi
         life->asked_us = tracker_now_us(tracker);
 }
 
-static bool state_is_alive(enum workload_state state) {
+bool tracker_goes_on(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }
 
@@ -303,7 +303,7 @@ bool tracker_is_past(struct tracker *tracker, const struct tracker_source *sourc
 
 /* A listing saw it run before this event of its start came. */
 static bool start_was_listed(const struct workload *workload, const struct fact *fact) {
-        return state_is_alive(workload->last_known) && fact->action &&
+        return tracker_goes_on(workload->last_known) && fact->action &&
                         strcmp(fact->action, "started") == 0 &&
                         workload->started_us <= fact->time_us &&
                         fact->time_us < workload->started_us + SAME_TIME_US;
@@ -311,7 +311,7 @@ static bool start_was_listed(const struct workload *workload, const struct fact 
 
 static void tracker_action(struct tracker *tracker, struct tracker_source *source,
                 struct workload *workload, const struct fact *fact) {
-        bool was_alive = state_is_alive(workload->last_known);
+        bool went_on = tracker_goes_on(workload->last_known);
         enum workload_state state = fact->workload.state;
 
         if (start_was_listed(workload, fact)) {
@@ -320,7 +320,7 @@ static void tracker_action(struct tracker *tracker, struct tracker_source *sourc
         }
 
         if (state != WORKLOAD_STATE_MAX_ && !tracker_is_past(tracker, source, workload, fact)) {
-                if (state == STATE_RUNNING && !was_alive) {
+                if (state == STATE_RUNNING && !went_on) {
                         if (!fact->workload.started_us)
                                 workload->started_us = fact->time_us;
                         life_begin(tracker, workload, fact->time_us);

@@ -209,9 +209,7 @@ static void amend(struct tracker *tracker, struct tracker_source *source, struct
 static void life_evidence(struct tracker *tracker, struct workload *workload, uint64_t time_us,
                 const char *origin) {
         struct life *life = life_get(tracker, workload);
-        bool alive = workload->last_known == STATE_RUNNING ||
-                        workload->last_known == STATE_PAUSED ||
-                        workload->last_known == STATE_STARTING;
+        bool goes_on = tracker_goes_on(workload->last_known);
 
         if (!life)
                 return;
@@ -224,7 +222,7 @@ static void life_evidence(struct tracker *tracker, struct workload *workload, ui
         }
         if (life->kernel_main_pid)
                 list_remove(&life->check); /* no child: the exit comes, however late it is told */
-        if (!alive || life->kernel_main_pid || life->check.next != &life->check)
+        if (!goes_on || life->kernel_main_pid || life->check.next != &life->check)
                 return;
         if (origin)
                 (void) copy_text(&life->check_origin, origin);

@@ -97,6 +97,9 @@ struct tracker {
 struct tracker_source *tracker_source_find(struct tracker *tracker, const char *name);
 uint64_t tracker_now_us(struct tracker *tracker);
 void tracker_arm(struct tracker *tracker, uint64_t deadline_us);
+/** Whether a life in @state is not on its way out: of one that is stopping, the exit comes by
+ * itself, and the next that runs is another life. */
+bool tracker_goes_on(enum workload_state state);
 /**
  * Whether @fact is older than what is known of @workload: a source that comes back tells the past
  * again, some of which was never seen. It is news, but changes nothing.

@@ -8,11 +8,6 @@
 #include "base/clock.h"
 #include "engine/tracker_internal.h"
 
-static bool is_alive(enum workload_state state) {
-        return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING ||
-                        state == STATE_STOPPING;
-}
-
 static bool is_over(enum workload_state state) {
         return state == STATE_STOPPED || state == STATE_FAILED;
 }
@@ -31,12 +26,12 @@ static bool is_other_life(const struct workload *workload, const struct workload
                 uint64_t old_started_us, int old_domain_id, uint32_t old_pid) {
         uint64_t known_us = old_started_us;
 
-        if (is_alive(workload->last_known) && old_pid && info->pid == old_pid)
+        if (workload_state_is_alive(workload->last_known) && old_pid && info->pid == old_pid)
                 return false; /* whatever the clock says */
 
         if (is_over(workload->last_known) && workload->last_exit.time_us > known_us)
                 known_us = workload->last_exit.time_us;
-        if (known_us == 0 && info->started_us && !is_alive(workload->last_known))
+        if (known_us == 0 && info->started_us && !workload_state_is_alive(workload->last_known))
                 return true; /* its first */
         if (known_us && info->started_us > known_us + OTHER_LIFE_US)
                 return true;
@@ -46,9 +41,9 @@ static bool is_other_life(const struct workload *workload, const struct workload
 /* Since when it is how it is listed; the time of the listing only where the runtime tells none. */
 static uint64_t listed_since_us(const struct fact *fact) {
         const struct workload_info *info = &fact->workload;
-        uint64_t since_us = is_alive(info->state) ? info->started_us
-                        : is_over(info->state)    ? info->finished_us
-                                                  : info->created_us;
+        uint64_t since_us = workload_state_is_alive(info->state) ? info->started_us
+                        : is_over(info->state)                   ? info->finished_us
+                                                                 : info->created_us;
 
         return since_us ? since_us : fact->time_us;
 }
@@ -98,7 +93,7 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
         enum workload_state old = workload->last_known;
         bool other_life = is_other_life(workload, info, old_started_us, old_domain_id, old_pid);
 
-        if (is_alive(old) && is_alive(info->state)) {
+        if (workload_state_is_alive(old) && workload_state_is_alive(info->state)) {
                 if (other_life) {
                         made_up_exit(tracker, source, workload, fact, EXIT_VANISHED);
                         made_up_start(tracker, source, workload, fact, "started");
@@ -107,9 +102,10 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 } else if (old != STATE_PAUSED && info->state == STATE_PAUSED) {
                         made_up_start(tracker, source, workload, fact, "paused");
                 }
-        } else if (is_alive(info->state)) {
+        } else if (workload_state_is_alive(info->state)) {
                 made_up_start(tracker, source, workload, fact, "started");
-        } else if (is_over(info->state) && (is_alive(old) || info->how == EXIT_START_FAILED) &&
+        } else if (is_over(info->state) &&
+                        (workload_state_is_alive(old) || info->how == EXIT_START_FAILED) &&
                         !is_over(old)) {
                 made_up_exit(tracker, source, workload, fact, info->how);
                 return; /* its state follows the verdict */
@@ -129,7 +125,7 @@ static void tracker_baseline(
                 struct tracker *tracker, struct workload *workload, const struct fact *fact) {
         const struct workload_info *info = &fact->workload;
 
-        if (is_alive(info->state))
+        if (workload_state_is_alive(info->state))
                 life_begin(tracker, workload, info->started_us ? info->started_us : fact->time_us);
         (void) workload_set_state(workload, info->state, info->state_reason, listed_since_us(fact));
 }
@@ -139,7 +135,7 @@ static void tracker_quiet(
         const struct workload_info *info = &fact->workload;
         struct life *life = life_get(tracker, workload);
 
-        if (!is_alive(workload->state) || !life)
+        if (!workload_state_is_alive(workload->state) || !life)
                 return;
         if (info->pid || info->cgroup) {
                 if (info->pid)
@@ -204,7 +200,7 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
                         continue;
 
                 life = life_get(tracker, workload);
-                if (life && !life->pending && is_alive(workload->last_known))
+                if (life && !life->pending && workload_state_is_alive(workload->last_known))
                         made_up_exit(tracker, source, workload, &gone, EXIT_VANISHED);
                 if (life && life->pending)
                         life->pending->remove_after = true;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #define STATUS_MIN   100
 #define STATUS_MAX   599
@@ -277,12 +278,6 @@ static bool is_port(const char *text, size_t size) {
         return *text == ':' && size <= strlen(":65535");
 }
 
-static void copy_lower(const char *text, size_t size, char *to) {
-        for (size_t i = 0; i < size; i++)
-                to[i] = (char) tolower((unsigned char) text[i]);
-        to[size] = '\0';
-}
-
 /* Anybody can ask for any host: what could be none becomes "". */
 void access_host(const char *text, size_t size, char host[static ACCESS_HOST_MAX + 1]) {
         bool address = size > 0 && *text == '[';
@@ -303,7 +298,7 @@ void access_host(const char *text, size_t size, char host[static ACCESS_HOST_MAX
         if (!address && n > 0 && text[n - 1] == '.')
                 n--;
         if (is_host(text, n, address))
-                copy_lower(text, n, host);
+                text_lower(text, n, host);
 }
 
 static int read_host(const struct json_piece *piece, struct access_line *line) {

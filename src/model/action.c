@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 static const char *const verbs[ACTION_VERB_MAX_] = { "stop", "destroy", "scale" };
 
@@ -13,10 +14,7 @@ const char *action_verb_to_string(enum action_verb verb) {
 }
 
 int action_verb_from_string(const char *text) {
-        for (int i = 0; i < ACTION_VERB_MAX_; i++)
-                if (strcmp(verbs[i], text) == 0)
-                        return i;
-        return -EINVAL;
+        return text_find(verbs, ACTION_VERB_MAX_, text);
 }
 
 static int take_number(struct json_object *value, const char *member, uint64_t min, uint64_t max,

@@ -2,12 +2,12 @@
 
 #include "model/probe.h"
 
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 
 const char *probe_target_to_string(enum probe_target target) {
         static const char *const words[PROBE_TARGET_KINDS_] = { "auto", "route", "vm" };
@@ -114,12 +114,6 @@ static size_t scheme_size(const char *text) {
         return strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
 }
 
-static void copy_lower(char *to, const char *text, size_t size) {
-        for (size_t i = 0; i < size; i++)
-                to[i] = (char) tolower((unsigned char) text[i]);
-        to[size] = '\0';
-}
-
 static int take_url(
                 struct probe_config *config, const char *text, bool has_path, struct diag *diag) {
         static const char wanted[] =
@@ -138,7 +132,7 @@ static int take_url(
                 return diag_refuse(diag, "url", wanted);
         if (own_path)
                 memcpy(config->path, text + n, strlen(text + n) + 1);
-        copy_lower(config->url, text, n);
+        text_lower(text, n, config->url);
         return 0;
 }
 

@@ -2,7 +2,7 @@
 
 #include "model/scope.h"
 
-#include <string.h>
+#include "base/text.h"
 
 static const char *const words[SCOPE_COUNT] = { "read", "events:write", "probes:write",
         "apps:write", "actions", "admin" };
@@ -15,10 +15,9 @@ const char *scope_to_string(enum scope scope) {
 }
 
 int scope_from_string(const char *text) {
-        for (size_t i = 0; i < SCOPE_COUNT; i++)
-                if (strcmp(words[i], text) == 0)
-                        return 1 << i;
-        return -EINVAL;
+        int i = text_find(words, SCOPE_COUNT, text);
+
+        return i < 0 ? i : 1 << i;
 }
 
 bool scope_allows(unsigned int scopes, enum scope scope) {

@@ -2,7 +2,7 @@
 
 #include "model/word.h"
 
-#include <string.h>
+#include "base/text.h"
 
 static const char *const kinds[] = { "vm", "container", "unit", "probe", "source", "app" };
 static const char *const states[] = { "unknown", "created", "starting", "running", "paused",
@@ -10,19 +10,12 @@ static const char *const states[] = { "unknown", "created", "starting", "running
 static const char *const severities[] = { "info", "warning", "error" };
 static const char *const source_states[] = { "connecting", "up", "down" };
 
-static int find(const char *const *words, size_t n, const char *text) {
-        for (size_t i = 0; i < n; i++)
-                if (strcmp(words[i], text) == 0)
-                        return (int) i;
-        return -EINVAL;
-}
-
 const char *workload_kind_to_string(enum workload_kind kind) {
         return kinds[kind];
 }
 
 int workload_kind_from_string(const char *text) {
-        return find(kinds, WORKLOAD_KIND_MAX_, text);
+        return text_find(kinds, WORKLOAD_KIND_MAX_, text);
 }
 
 const char *event_kind_to_string(enum event_kind kind) {
@@ -30,7 +23,7 @@ const char *event_kind_to_string(enum event_kind kind) {
 }
 
 int event_kind_from_string(const char *text) {
-        return find(kinds, EVENT_KIND_MAX_, text);
+        return text_find(kinds, EVENT_KIND_MAX_, text);
 }
 
 const char *workload_state_to_string(enum workload_state state) {
@@ -38,7 +31,12 @@ const char *workload_state_to_string(enum workload_state state) {
 }
 
 int workload_state_from_string(const char *text) {
-        return find(states, WORKLOAD_STATE_MAX_, text);
+        return text_find(states, WORKLOAD_STATE_MAX_, text);
+}
+
+bool workload_state_is_alive(enum workload_state state) {
+        return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING ||
+                        state == STATE_STOPPING;
 }
 
 const char *severity_to_string(enum severity severity) {
@@ -46,7 +44,7 @@ const char *severity_to_string(enum severity severity) {
 }
 
 int severity_from_string(const char *text) {
-        return find(severities, SEVERITY_MAX_, text);
+        return text_find(severities, SEVERITY_MAX_, text);
 }
 
 const char *source_state_to_string(enum source_state state) {

@@ -57,6 +57,8 @@ const char *event_kind_to_string(enum event_kind kind);
 int event_kind_from_string(const char *text);
 const char *workload_state_to_string(enum workload_state state);
 int workload_state_from_string(const char *text);
+/** Whether something runs in it: starting, running, paused, stopping. */
+bool workload_state_is_alive(enum workload_state state);
 const char *severity_to_string(enum severity severity);
 int severity_from_string(const char *text);
 const char *source_state_to_string(enum source_state state);

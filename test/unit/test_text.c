@@ -208,6 +208,27 @@ static void what_is_no_lower_case_hexadecimal_digit_is_refused(void **state) {
                 assert_int_equal(text_unhex(bad[i], sizeof(bytes), bytes), -EINVAL);
 }
 
+static void a_word_is_found_by_its_whole_text(void **state) {
+        static const char *const words[] = { "vm", "container", "vmx" };
+
+        assert_int_equal(text_find(words, 3, "vm"), 0);
+        assert_int_equal(text_find(words, 3, "vmx"), 2);
+        assert_int_equal(text_find(words, 2, "vmx"), -EINVAL);
+        assert_int_equal(text_find(words, 3, ""), -EINVAL);
+        assert_int_equal(text_find(words, 3, "VM"), -EINVAL);
+}
+
+static void only_letters_of_ascii_are_lowered(void **state) {
+        char text[8];
+
+        text_lower("A@Z[\xc3\x84"
+                   "az",
+                        6, text);
+        assert_string_equal(text, "a@z[\xc3\x84");
+        text_lower("A", 0, text);
+        assert_string_equal(text, "");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(utf8_is_what_rfc_3629_says),
@@ -217,6 +238,8 @@ int main(void) {
                 cmocka_unit_test(unsigned_numbers_are_read_to_the_last_one),
                 cmocka_unit_test(signed_numbers_are_read_to_both_ends),
                 cmocka_unit_test(texts_are_compared_also_where_there_is_none),
+                cmocka_unit_test(a_word_is_found_by_its_whole_text),
+                cmocka_unit_test(only_letters_of_ascii_are_lowered),
                 cmocka_unit_test(bytes_go_to_hexadecimal_digits_and_back),
                 cmocka_unit_test(what_is_no_lower_case_hexadecimal_digit_is_refused),
         };
