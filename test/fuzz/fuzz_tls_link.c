@@ -486,7 +486,8 @@ static size_t happen(struct fuzz *fuzz, unsigned int what, unsigned int arg, con
                 (void) tls_links_evict(fuzz->links);
                 break;
         case 14:
-                tls_links_stop(fuzz->links);
+                while (tls_links_evict(fuzz->links))
+                        ; /* all that are not open */
                 break;
         default:
                 mangle(fuzz, arg % 5, arg / 5 * (what / 16 + 1));
