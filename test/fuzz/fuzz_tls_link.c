@@ -361,7 +361,7 @@ static void start(void) {
         r = tls_ca_provide(&ca, NOW * USEC_PER_SEC);
         assert(r == 1);
         (void) snprintf(path, sizeof(path), "%s/server.pem", folder);
-        config.certificate = path;
+        config.certificate.path = path;
         r = tls_context_new(&config, &diag, &context);
         assert(r >= 0);
         (void) nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
