@@ -32,22 +32,27 @@ struct tls_context {
 
 /* ---- files ---- */
 
-static int read_pem(struct tls_context *context, const char *path, bool is_secret, char **ret_text,
-                struct diag *diag) {
+static int read_pem(struct tls_context *context, const struct tls_pem *pem, bool is_secret,
+                char **ret_text, struct diag *diag) {
         struct watched *file = &context->files[context->n_files];
         int r;
 
-        (void) snprintf(diag->path, sizeof(diag->path), "%s", path);
-        file->path = strdup(path);
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", pem->path);
+        file->path = strdup(pem->path);
         if (!file->path)
                 return -ENOMEM;
         context->n_files++;
-        r = stat(path, &file->st) < 0 ? -errno : 0;
-        if (r >= 0)
-                r = fs_read_text(AT_FDCWD, path, PEM_MAX, ret_text, NULL);
+        r = stat(pem->path, &file->st) < 0 ? -errno : 0;
+        if (r >= 0 && !pem->text)
+                r = fs_read_text(AT_FDCWD, pem->path, PEM_MAX, ret_text, NULL);
         if (r < 0) {
                 diag_set(diag, 0, 0, "cannot be read: %s", strerrordesc_np(-r));
                 return r;
+        }
+        if (pem->text) {
+                *ret_text = strdup(pem->text);
+                if (!*ret_text)
+                        return -ENOMEM;
         }
         if (!is_secret || !(file->st.st_mode & S_IROTH))
                 return 0;
@@ -76,8 +81,14 @@ static gnutls_datum_t datum_of(char *text) {
                 .size = (unsigned int) strlen(text) };
 }
 
-static int tell(struct diag *diag, int r) {
-        diag_set(diag, 0, 0, "is not usable: %s", gnutls_strerror(r));
+/* @what: of the file at @pem->path, if that has more than one thing in it. */
+static int tell(struct diag *diag, const struct tls_pem *pem, const char *what, int r) {
+        (void) snprintf(diag->path, sizeof(diag->path), "%s", pem->path);
+        if (pem->text)
+                diag_set(diag, pem->line, pem->column, "%s is not usable: %s", what,
+                                gnutls_strerror(r));
+        else
+                diag_set(diag, 0, 0, "is not usable: %s", gnutls_strerror(r));
         return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
 }
 
@@ -97,34 +108,40 @@ static int read_expiry(struct tls_context *context, const gnutls_datum_t *pem) {
 
 static int load_own(struct tls_context *context, const struct tls_context_config *config,
                 struct diag *diag) {
+        const struct tls_pem *key_pem = config->key.path ? &config->key : &config->certificate;
         _cleanup_(freep) char *certificate = NULL, *key = NULL;
         gnutls_datum_t certificate_datum, key_datum;
         int r;
 
-        r = read_pem(context, config->certificate, !config->key, &certificate, diag);
-        if (r >= 0 && config->key)
-                r = read_pem(context, config->key, true, &key, diag);
+        r = read_pem(context, &config->certificate, !config->key.path, &certificate, diag);
+        if (r >= 0 && config->key.path)
+                r = read_pem(context, &config->key, true, &key, diag);
         if (r < 0)
                 return r;
         certificate_datum = datum_of(certificate);
         key_datum = datum_of(key ? key : certificate);
-        r = gnutls_certificate_set_x509_key_mem2(context->credentials, &certificate_datum,
-                        &key_datum, GNUTLS_X509_FMT_PEM, NULL, 0);
-        if (r >= 0)
-                r = read_expiry(context, &certificate_datum);
+        r = read_expiry(context, &certificate_datum);
+        if (r < 0) {
+                r = tell(diag, &config->certificate, "the certificate", r);
+        } else {
+                r = gnutls_certificate_set_x509_key_mem2(context->credentials, &certificate_datum,
+                                &key_datum, GNUTLS_X509_FMT_PEM, NULL, 0);
+                r = r < 0 ? tell(diag, key_pem, "the key", r) : 0;
+        }
         if (key)
                 explicit_bzero(key, strlen(key));
         else
                 explicit_bzero(certificate, strlen(certificate));
-        return r < 0 ? tell(diag, r) : 0;
+        return r;
 }
 
-static int load_client_ca(struct tls_context *context, const char *path, struct diag *diag) {
+static int load_client_ca(
+                struct tls_context *context, const struct tls_pem *pem, struct diag *diag) {
         _cleanup_(freep) char *text = NULL;
         gnutls_datum_t datum;
         int r;
 
-        r = read_pem(context, path, false, &text, diag);
+        r = read_pem(context, pem, false, &text, diag);
         if (r < 0)
                 return r;
         datum = datum_of(text);
@@ -132,7 +149,7 @@ static int load_client_ca(struct tls_context *context, const char *path, struct 
                         context->credentials, &datum, GNUTLS_X509_FMT_PEM);
         if (r == 0)
                 r = GNUTLS_E_NO_CERTIFICATE_FOUND;
-        return r < 0 ? tell(diag, r) : 0;
+        return r < 0 ? tell(diag, pem, "the clients' authority", r) : 0;
 }
 
 /* ---- clients' certificates ---- */
@@ -227,8 +244,8 @@ int tls_context_new(const struct tls_context_config *config, struct diag *diag,
         if (gnutls_certificate_allocate_credentials(&context->credentials) < 0)
                 return -ENOMEM;
         r = load_own(context, config, diag);
-        if (r >= 0 && config->client_ca)
-                r = load_client_ca(context, config->client_ca, diag);
+        if (r >= 0 && config->client_ca.path)
+                r = load_client_ca(context, &config->client_ca, diag);
         if (r < 0)
                 return r;
         gnutls_certificate_set_verify_function(context->credentials, on_client);
@@ -236,7 +253,7 @@ int tls_context_new(const struct tls_context_config *config, struct diag *diag,
         if (r >= 0)
                 r = gnutls_session_ticket_key_generate(&context->ticket_key);
         if (r < 0)
-                return tell(diag, r);
+                return tell(diag, &config->certificate, "TLS", r);
         *ret_context = TAKE_PTR(context);
         return 0;
 }

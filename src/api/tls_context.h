@@ -19,18 +19,25 @@ struct tls_context;
 
 #define TLS_SANS_MAX 32
 
-/* Paths are copied. */
+/* PEM in a file of its own, or as a part of another. */
+struct tls_pem {
+        const char *path;          /* of the file; copied; NULL: there is none */
+        const char *text;          /* NULL: all of the file */
+        unsigned int line, column; /* where @text is in it, to be told */
+};
+
 struct tls_context_config {
-        const char *certificate; /* PEM, the server's first */
-        const char *key;         /* NULL: in the file of the certificate */
-        const char *client_ca;   /* NULL: none, and then nothing is verified */
+        struct tls_pem certificate; /* the server's first */
+        struct tls_pem key;         /* none: where the certificate is */
+        struct tls_pem client_ca;   /* none: nothing is verified */
         enum tls_client_auth client_auth;
         const char *client_sans[TLS_SANS_MAX]; /* a client must be for one of these; copied */
         size_t n_client_sans;                  /* 0: any */
         unsigned int min_version, max_version; /* 2 or 3: TLS 1.2, TLS 1.3; 0: 2 and 3 */
 };
 
-/** Return: 0; negative errno with @diag's path and text. */
+/** Return: 0; negative errno with @diag's path and text, and the place of what is part of a file.
+ */
 int tls_context_new(const struct tls_context_config *config, struct diag *diag,
                 struct tls_context **ret_context);
 struct tls_context *tls_context_ref(struct tls_context *context); /* takes NULL */

@@ -77,9 +77,9 @@ static enum tls_client_auth client_auth_of(const struct config *config) {
 static int stage_context(const struct config *config, const char *certificate, const char *key,
                 struct diag *diag, struct tls_context **ret_context) {
         const struct tls_context_config context = {
-                .certificate = certificate,
-                .key = key,
-                .client_ca = config->tls.client_ca[0] ? config->tls.client_ca : NULL,
+                .certificate.path = certificate,
+                .key.path = key,
+                .client_ca.path = config->tls.client_ca[0] ? config->tls.client_ca : NULL,
                 .client_auth = client_auth_of(config),
         };
 
@@ -118,6 +118,10 @@ static int stage_own(const struct config *config, struct manager_tls *tls, struc
         return 0;
 }
 
+static struct tls_pem pem_of(const struct web_pem *pem) {
+        return (struct tls_pem){ pem->path, pem->text, pem->line, pem->column };
+}
+
 static int stage_web(const struct config *config, struct manager_tls *tls, struct diag *diag) {
         _cleanup_(web_config_done) struct web_config web = {};
         struct tls_context_config context;
@@ -136,9 +140,9 @@ static int stage_web(const struct config *config, struct manager_tls *tls, struc
         tls->web = http_web_ref(web.web);
         if (!web.has_tls)
                 return 0;
-        context = (struct tls_context_config){ .certificate = web.certificate,
-                .key = web.key,
-                .client_ca = web.client_ca,
+        context = (struct tls_context_config){ .certificate = pem_of(&web.certificate),
+                .key = pem_of(&web.key),
+                .client_ca = pem_of(&web.client_ca),
                 .client_auth = web.client_auth,
                 .n_client_sans = web.n_client_sans,
                 .min_version = web.min_version,

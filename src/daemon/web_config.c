@@ -46,20 +46,40 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
 
 /* ---- tls_server_config ---- */
 
-static int set_path(
-                struct reading *reading, const char *name, const yaml_node_t *value, char **to) {
+static int set_path(struct reading *reading, const char *name, const yaml_node_t *key,
+                const yaml_node_t *value, struct web_pem *pem) {
         const char *path = yaml_text_of(value), *slash = strrchr(reading->diag->path, '/');
 
         if (!path)
                 return complain(reading, value, "%s is a path", name);
         if (!path[0])
                 return 0; /* as if it were not there */
+        if (pem->path)
+                return complain(reading, key, "%s and %.*s are both given", name,
+                                (int) (strlen(name) - strlen("_file")), name);
         if (path[0] == '/' || !slash)
-                *to = strdup(path);
-        else if (asprintf(to, "%.*s/%s", (int) (slash - reading->diag->path), reading->diag->path,
-                                 path) < 0)
-                *to = NULL;
-        return *to ? 0 : -ENOMEM;
+                pem->path = strdup(path);
+        else if (asprintf(&pem->path, "%.*s/%s", (int) (slash - reading->diag->path),
+                                 reading->diag->path, path) < 0)
+                pem->path = NULL;
+        return pem->path ? 0 : -ENOMEM;
+}
+
+static int set_text(struct reading *reading, const char *name, const yaml_node_t *key,
+                const yaml_node_t *value, struct web_pem *pem) {
+        const char *text = yaml_text_of(value);
+
+        if (!text || (text[0] && !strstr(text, "-----BEGIN ")))
+                return complain(reading, value, "%s is PEM, a text with -----BEGIN in it", name);
+        if (!text[0])
+                return 0;
+        if (pem->path)
+                return complain(reading, key, "%s and %s_file are both given", name, name);
+        pem->path = strdup(reading->diag->path);
+        pem->text = strdup(text);
+        pem->line = (unsigned int) value->start_mark.line + 1;
+        pem->column = (unsigned int) value->start_mark.column + 1;
+        return pem->path && pem->text ? 0 : -ENOMEM;
 }
 
 static int set_auth_type(struct reading *reading, const yaml_node_t *value) {
@@ -137,16 +157,21 @@ static int check_bool(const struct reading *reading, const char *name, const yam
 
 static int set_tls(struct reading *reading, const char *name, const yaml_node_t *key,
                 const yaml_node_t *value) {
-        static const char *const others[] = { "cert", "key", "client_ca", "cipher_suites",
-                "curve_preferences" };
+        static const char *const others[] = { "cipher_suites", "curve_preferences" };
         struct web_config *config = reading->config;
 
         if (strcmp(name, "cert_file") == 0)
-                return set_path(reading, name, value, &config->certificate);
+                return set_path(reading, name, key, value, &config->certificate);
         if (strcmp(name, "key_file") == 0)
-                return set_path(reading, name, value, &config->key);
+                return set_path(reading, name, key, value, &config->key);
         if (strcmp(name, "client_ca_file") == 0)
-                return set_path(reading, name, value, &config->client_ca);
+                return set_path(reading, name, key, value, &config->client_ca);
+        if (strcmp(name, "cert") == 0)
+                return set_text(reading, name, key, value, &config->certificate);
+        if (strcmp(name, "key") == 0)
+                return set_text(reading, name, key, value, &config->key);
+        if (strcmp(name, "client_ca") == 0)
+                return set_text(reading, name, key, value, &config->client_ca);
         if (strcmp(name, "client_auth_type") == 0)
                 return set_auth_type(reading, value);
         if (strcmp(name, "client_allowed_sans") == 0)
@@ -166,14 +191,16 @@ static int set_tls(struct reading *reading, const char *name, const yaml_node_t 
 static int check_tls(const struct reading *reading, const yaml_node_t *node) {
         const struct web_config *config = reading->config;
 
-        if (!config->certificate || !config->key)
-                return complain(reading, node, "tls_server_config needs cert_file and key_file");
-        if (config->client_ca && config->client_auth == TLS_CLIENT_NONE)
+        if (!config->certificate.path || !config->key.path)
                 return complain(reading, node,
-                                "client_ca_file is given, but client_auth_type asks for no certificate");
-        if (!config->client_ca && config->client_auth >= TLS_CLIENT_VERIFY_IF_GIVEN)
+                                "tls_server_config needs cert_file and key_file, or cert and key");
+        if (config->client_ca.path && config->client_auth == TLS_CLIENT_NONE)
                 return complain(reading, node,
-                                "client_auth_type verifies certificates, which needs client_ca_file");
+                                "%s is given, but client_auth_type asks for no certificate",
+                                config->client_ca.text ? "client_ca" : "client_ca_file");
+        if (!config->client_ca.path && config->client_auth >= TLS_CLIENT_VERIFY_IF_GIVEN)
+                return complain(reading, node,
+                                "client_auth_type verifies certificates, which needs client_ca_file or client_ca");
         if (config->n_client_sans > 0 && config->client_auth != TLS_CLIENT_REQUIRE)
                 return complain(reading, node,
                                 "client_allowed_sans needs client_auth_type RequireAndVerifyClientCert");
@@ -315,12 +342,19 @@ int web_config_read(struct web_config *config, const char *path, struct diag *di
         return web_config_parse(config, path, text, size, diag);
 }
 
+static void pem_done(struct web_pem *pem) {
+        if (pem->text)
+                explicit_bzero(pem->text, strlen(pem->text));
+        free(pem->text);
+        free(pem->path);
+}
+
 void web_config_done(struct web_config *config) {
         config->web = http_web_unref(config->web);
         for (size_t i = 0; i < config->n_client_sans; i++)
                 free(config->client_sans[i]);
-        free(config->certificate);
-        free(config->key);
-        free(config->client_ca);
+        pem_done(&config->certificate);
+        pem_done(&config->key);
+        pem_done(&config->client_ca);
         *config = (struct web_config){};
 }

@@ -8,10 +8,17 @@
 #include "api/http_web.h"
 #include "api/tls_context.h"
 
+/* As struct tls_pem. */
+struct web_pem {
+        char *path; /* NULL: not given */
+        char *text; /* NULL: in the file at @path */
+        unsigned int line, column;
+};
+
 struct web_config {
         struct http_web *web;
         bool has_tls;
-        char *certificate, *key, *client_ca; /* NULL: not given; client_ca may stay so */
+        struct web_pem certificate, key, client_ca; /* the last may be none */
         char *client_sans[TLS_SANS_MAX];
         size_t n_client_sans;
         enum tls_client_auth client_auth;

@@ -361,7 +361,7 @@ static void start(void) {
         r = tls_ca_provide(&ca, NOW * USEC_PER_SEC);
         assert(r == 1);
         (void) snprintf(path, sizeof(path), "%s/server.pem", folder);
-        config.certificate = path;
+        config.certificate.path = path;
         r = tls_context_new(&config, &diag, &context);
         assert(r >= 0);
         (void) nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
@@ -486,7 +486,8 @@ static size_t happen(struct fuzz *fuzz, unsigned int what, unsigned int arg, con
                 (void) tls_links_evict(fuzz->links);
                 break;
         case 14:
-                tls_links_stop(fuzz->links);
+                while (tls_links_evict(fuzz->links))
+                        ; /* all that are not open */
                 break;
         default:
                 mangle(fuzz, arg % 5, arg / 5 * (what / 16 + 1));

@@ -584,6 +584,49 @@ def write_web(folder, authority=None, client_ca=None, users=None):
     return path
 
 
+def inline(name, path):
+    return [f"  {name}: |"] + ["    " + line for line in path.read_text().splitlines()]
+
+
+def test_certificates_may_be_in_the_web_configuration_itself(daemon, tmp_path):
+    authority, clients = make_authority(tmp_path, "web-ca"), make_authority(tmp_path, "clients")
+    good = make_certificate(tmp_path, clients, "scraper", "clientAuth")
+    key, pem = make_certificate(tmp_path, authority, "web")
+    web, log = tmp_path / "web.yaml", tmp_path / "virtwatchd.log"
+
+    def write(key, pem, mode=0o600):
+        new = tmp_path / "web.yaml.new"
+        new.write_text("\n".join(["tls_server_config:", *inline("cert", pem), *inline("key", key), *inline("client_ca", clients[1]),
+                                  "  client_auth_type: RequireAndVerifyClientCert"]) + "\n")
+        new.chmod(mode)
+        os.replace(new, web)
+
+    write(key, pem)
+    one = daemon(settings(tmp_path, "127.0.0.1:0 serves=metrics", metrics__web_config=web))
+    port, context = ports(one)[1], ssl.create_default_context(cafile=authority[1])
+    context.load_cert_chain(good[1], good[0])
+    assert ask(port, "/metrics", context, {})[0] == 200
+    with pytest.raises(OSError):
+        ask(port, "/metrics", ssl.create_default_context(cafile=authority[1]), {})
+    first = serial(port, context)
+
+    # a key of another: told with its place, and the old ones stay
+    new_key, new_pem = make_certificate(tmp_path, authority, "next")
+    write(new_key, pem)
+    line = 3 + len(pem.read_text().splitlines())
+    wait_for(lambda: f"the old ones stay: {web}:{line}:8: the key is not usable" in log.read_text(), 10, "complaint")
+    assert serial(port, context) == first
+    write(new_key, new_pem)
+    wait_for(lambda: serial(port, context) != first, 10, "another certificate")
+
+    # with a key in it, it is a secret
+    one.stop()
+    write(new_key, new_pem, 0o644)
+    with pytest.raises(AssertionError, match="others may read it"):
+        one.start()
+    one.log.close()
+
+
 def test_prometheus_scrapes_with_a_password_over_tls(daemon, tmp_path):
     web = write_web(tmp_path, users={"prom": "secret"})
     one = daemon(settings(tmp_path, "127.0.0.1:0 serves=metrics", metrics__web_config=web))

@@ -136,8 +136,8 @@ static void a_context_notices_that_its_file_is_another(void **state) {
 
         assert_int_equal(provide(&authority), 1);
         (void) snprintf(path, sizeof(path), "%s/server.pem", authority.dir);
-        assert_int_equal(tls_context_new(&(struct tls_context_config){ .certificate = path }, &diag,
-                                         &context),
+        assert_int_equal(tls_context_new(&(struct tls_context_config){ .certificate.path = path },
+                                         &diag, &context),
                         0);
         assert_false(tls_context_is_stale(context));
         assert_true(llabs(tls_context_expires(context) -
@@ -149,13 +149,62 @@ static void a_context_notices_that_its_file_is_another(void **state) {
 
         assert_int_equal(chmod(path, 0644), 0);
         context = tls_context_unref(context);
-        assert_int_equal(tls_context_new(&(struct tls_context_config){ .certificate = path }, &diag,
-                                         &context),
+        assert_int_equal(tls_context_new(&(struct tls_context_config){ .certificate.path = path },
+                                         &diag, &context),
                         -EACCES);
         assert_string_equal(diag.path, path);
-        assert_int_equal(tls_context_new(&(struct tls_context_config){ .certificate = "/none" },
-                                         &diag, &context),
+        assert_int_equal(
+                        tls_context_new(&(struct tls_context_config){ .certificate.path = "/none" },
+                                        &diag, &context),
                         -ENOENT);
+}
+
+/* What is said of it names the file that it is in, and where there. */
+static void pem_may_be_a_part_of_a_file(void **state) {
+        struct authority authority = begin(state), other;
+        _cleanup_(freep) char *server = NULL, *ca = NULL, *foreign = NULL;
+        _cleanup_(tls_context_unrefp) struct tls_context *context = NULL;
+        struct tls_context_config config = {};
+        struct diag diag = {};
+        char path[96];
+
+        assert_int_equal(provide(&authority), 1);
+        server = content(&authority, "server.pem");
+        ca = content(&authority, "ca.pem");
+        other = authority;
+        (void) snprintf(other.dir, sizeof(other.dir), "%.50s/other", authority.dir);
+        assert_int_equal(provide(&other), 1);
+        foreign = content(&other, "server.pem");
+        (void) snprintf(path, sizeof(path), "%s/ca.key", authority.dir); /* any of mode 0600 */
+
+        config.certificate = (struct tls_pem){ path, server, 2, 9 };
+        config.key = (struct tls_pem){ path, server, 10, 8 };
+        config.client_ca = (struct tls_pem){ path, ca, 20, 14 };
+        config.client_auth = TLS_CLIENT_REQUIRE;
+        assert_int_equal(tls_context_new(&config, &diag, &context), 0);
+        assert_false(tls_context_is_stale(context));
+
+        config.key.text = foreign;
+        assert_int_equal(tls_context_new(&config, &diag, &context), -EINVAL);
+        assert_string_equal(diag.path, path);
+        assert_int_equal(diag.line, 10);
+        assert_int_equal(diag.column, 8);
+        assert_non_null(strstr(diag.text, "the key is not usable: "));
+        assert_non_null(strstr(diag.text, "do not match"));
+
+        config.certificate.text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_int_equal(tls_context_new(&config, &diag, &context), -EINVAL);
+        assert_int_equal(diag.line, 2);
+        assert_non_null(strstr(diag.text, "the certificate is not usable: "));
+
+        config.certificate.text = config.key.text = server;
+        config.client_ca.text = "-----BEGIN CERTIFICATE-----\n";
+        assert_int_equal(tls_context_new(&config, &diag, &context), -EINVAL);
+        assert_int_equal(diag.line, 20);
+
+        /* a secret in it makes it one */
+        assert_int_equal(chmod(path, 0644), 0);
+        assert_int_equal(tls_context_new(&config, &diag, &context), -EACCES);
 }
 
 int main(void) {
@@ -166,6 +215,7 @@ int main(void) {
                 FOLDER_TEST(what_is_broken_is_made_anew_but_no_authority),
                 FOLDER_TEST(an_authority_near_its_end_is_signed_again_with_its_key),
                 FOLDER_TEST(a_context_notices_that_its_file_is_another),
+                FOLDER_TEST(pem_may_be_a_part_of_a_file),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,9 +35,10 @@ static void all_of_it_is_taken(void **state) {
                                          &config, &diag),
                         0);
         assert_true(config.has_tls);
-        assert_string_equal(config.certificate, "/etc/w/a.pem");
-        assert_string_equal(config.key, "/k.pem");
-        assert_string_equal(config.client_ca, "/etc/w/sub/ca.pem");
+        assert_string_equal(config.certificate.path, "/etc/w/a.pem");
+        assert_null(config.certificate.text);
+        assert_string_equal(config.key.path, "/k.pem");
+        assert_string_equal(config.client_ca.path, "/etc/w/sub/ca.pem");
         assert_int_equal(config.client_auth, TLS_CLIENT_REQUIRE);
         assert_int_equal(config.n_client_sans, 2);
         assert_int_equal(config.min_version, 3);
@@ -45,6 +46,32 @@ static void all_of_it_is_taken(void **state) {
         assert_string_equal(http_web_hash(config.web, "bob"), HASH);
         assert_null(http_web_hash(config.web, "carol"));
         assert_string_equal(config.web->headers[0].value, "deny");
+        web_config_done(&config);
+}
+
+static void what_is_pem_itself_is_taken_with_its_place(void **state) {
+        struct web_config config = {};
+        struct diag diag;
+
+        assert_int_equal(parse("tls_server_config:\n"
+                               "  cert: |\n"
+                               "    -----BEGIN CERTIFICATE-----\n"
+                               "    AAAA\n"
+                               "  cert_file: ''\n"
+                               "  key_file: k.pem\n"
+                               "  client_ca: \"-----BEGIN CERTIFICATE-----\\n\"\n"
+                               "  client_auth_type: RequireAndVerifyClientCert\n"
+                               "  key: ''\n",
+                                         &config, &diag),
+                        0);
+        assert_string_equal(config.certificate.path, "/etc/w/web.yml");
+        assert_string_equal(config.certificate.text, "-----BEGIN CERTIFICATE-----\nAAAA\n");
+        assert_int_equal(config.certificate.line, 2);
+        assert_int_equal(config.certificate.column, 9);
+        assert_string_equal(config.key.path, "/etc/w/k.pem");
+        assert_null(config.key.text);
+        assert_string_equal(config.client_ca.text, "-----BEGIN CERTIFICATE-----\n");
+        assert_int_equal(config.client_ca.line, 7);
         web_config_done(&config);
 }
 
@@ -69,6 +96,16 @@ static void complaints_have_a_place(void **state) {
         } bad[] = {
                 { "tls_server_config:\n  cert_file: a\n", 1, "needs cert_file and key_file" },
                 { "tls_server_config:\n  cert_fil: a\n", 2, "'cert_fil'" },
+                { "tls_server_config:\n  cert: a\n", 2, "cert is PEM" },
+                { "tls_server_config:\n  key: [a]\n", 2, "key is PEM" },
+                { "tls_server_config:\n  cert_file: a\n  cert: '-----BEGIN '\n", 3,
+                                "cert and cert_file are both given" },
+                { "tls_server_config:\n  client_ca: '-----BEGIN '\n  client_ca_file: a\n", 3,
+                                "client_ca_file and client_ca are both given" },
+                { "tls_server_config:\n  cert: '-----BEGIN '\n", 1, "or cert and key" },
+                { "tls_server_config:\n  cert_file: a\n  key: '-----BEGIN '\n"
+                  "  client_ca: '-----BEGIN '\n",
+                                1, "client_ca is given, but" },
                 { "tls_server_config:\n  cert_file: a\n  cert_file: b\n", 3, "twice" },
                 { "tls_server_config:\n  min_version: TLS10\n", 2, "TLS 1.2 is the least" },
                 { "tls_server_config:\n  min_version: 1.2\n", 2, "TLS12 or TLS13" },
@@ -105,6 +142,7 @@ static void complaints_have_a_place(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(all_of_it_is_taken),
+                cmocka_unit_test(what_is_pem_itself_is_taken_with_its_place),
                 cmocka_unit_test(an_empty_one_asks_for_nothing),
                 cmocka_unit_test(complaints_have_a_place),
         };
