@@ -254,7 +254,10 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
         free(life->task_cgroup);
         life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
         life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
-        workload->oom_kills++;
+        if (life->blind_kills > 0 && kill->time_us <= life->blind_us)
+                life->blind_kills--;
+        else
+                workload->oom_kills++;
         if ((workload->last_known == STATE_FAILED || workload->last_known == STATE_STOPPED) &&
                         !life->pending) {
                 amend(tracker, source, workload, kill->time_us, kill->origin);
@@ -307,9 +310,11 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
 
         if (fact->oom_source == OOM_FROM_RUNTIME)
                 life->runtime_oom = true;
-        if (fact->oom_source == OOM_FROM_CGROUP && !tracker->kernel_readable)
-                workload->oom_kills +=
-                                fact->oom_kill_rise; /* else the kernel's lines are counted */
+        if (fact->oom_source == OOM_FROM_CGROUP && !tracker->kernel_readable) {
+                workload->oom_kills += fact->oom_kill_rise; /* else the kernel's lines are */
+                life->blind_kills += fact->oom_kill_rise;
+                life->blind_us = fact->time_us;
+        }
         life->oom_kill_rise += fact->oom_kill_rise;
         life->oom_group_kill_rise += fact->oom_group_kill_rise;
         if (fact->oom_source == OOM_FROM_OOMD) {

@@ -59,7 +59,9 @@ struct life {
         char *oomd_reason;
         bool runtime_oom;
         uint64_t oom_kill_rise, oom_group_kill_rise;
-        uint64_t evidence_us; /* CLOCK_REALTIME of the newest piece; 0: none */
+        uint64_t blind_kills, blind_us; /* counted while the kernel's log was not read, which may
+                                           tell of them yet; time of the newest */
+        uint64_t evidence_us;           /* CLOCK_REALTIME of the newest piece; 0: none */
 
         bool exit_was_synthetic;
         struct pending_exit *pending;

@@ -38,7 +38,8 @@ struct source_config {
         const char *name; /* "docker", "libvirt:qemu:///system"; unique; label of metrics and of GET
                              /ready */
         const char *address; /* URI, socket path, bus address; kernel: "auto" "kmsg", both with
-                                ":SOCKET" or without, "journal" or "journal:DIRECTORY"; NULL: the usual one */
+                                ":SOCKET" or without, "journal" or "journal:DIRECTORY"; NULL: the
+                                usual one */
         const char *cursor;  /* where to resume, as last posted; NULL: first start ever */
         bool required;       /* GET /ready waits for it */
         const char *const *patterns; /* units: globs of unit names; containerd: namespaces;

@@ -65,10 +65,12 @@ def test_each_package_has_its_own(debs):
     drop_ins = {f"/usr/share/virtwatch/units/{p.name}" for p in (ROOT / "units").iterdir() if p.suffix in (".conf", ".rules")}
     assert len(interfaces) > 3 and len(drop_ins) > 3
     assert files["virtwatch"] >= interfaces | drop_ins | {
-        "/usr/sbin/virtwatchd", "/lib/systemd/system/virtwatchd.service", "/usr/lib/sysusers.d/virtwatch.conf",
+        "/usr/sbin/virtwatchd", "/lib/systemd/system/virtwatchd.service", "/usr/sbin/virtwatch-kmsg",
+        "/lib/systemd/system/virtwatch-kmsg.service", "/lib/systemd/system/virtwatch-kmsg.socket", "/usr/lib/sysusers.d/virtwatch.conf",
         "/usr/lib/tmpfiles.d/virtwatch.conf", "/usr/share/dbus-1/system.d/org.virtwatch1.conf",
         "/usr/share/dbus-1/system-services/org.virtwatch1.service", "/usr/share/polkit-1/actions/org.virtwatch1.policy",
-        "/etc/apparmor.d/virtwatchd", "/etc/virtwatch/virtwatch.yaml", "/usr/share/man/man8/virtwatchd.8.gz",
+        "/etc/apparmor.d/virtwatchd", "/etc/apparmor.d/virtwatch-kmsg", "/usr/share/man/man8/virtwatch-kmsg.8.gz",
+        "/etc/virtwatch/virtwatch.yaml", "/usr/share/man/man8/virtwatchd.8.gz",
         "/usr/share/man/man5/virtwatch.yaml.5.gz", "/usr/share/man/man5/org.virtwatch1.5.gz",
         "/usr/share/man/man7/virtwatch-http.7.gz"}
     assert files["virtwatch-client"] >= {
@@ -85,7 +87,8 @@ def test_each_package_has_its_own(debs):
 def test_what_is_installed_is_well_formed(debs, tmp_path):
     for name in NAMES:
         run("dpkg-deb", "-x", deb(debs, name), tmp_path)
-    run("apparmor_parser", "-Q", "--skip-kernel-load", tmp_path / "etc/apparmor.d/virtwatchd")
+    for name in ("virtwatchd", "virtwatch-kmsg"):
+        run("apparmor_parser", "-Q", "--skip-kernel-load", tmp_path / "etc/apparmor.d" / name)
     run("systemd-sysusers", "--dry-run", tmp_path / "usr/lib/sysusers.d/virtwatch.conf")
     for path in [*tmp_path.rglob("*.policy"), *tmp_path.rglob("*.xml"), tmp_path / "usr/share/dbus-1/system.d/org.virtwatch1.conf"]:
         run("/usr/bin/python3", "-c", "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])", path)
@@ -299,7 +302,6 @@ def test_the_drop_ins_grant_what_they_name(machine, debs):
         run("cp", deb(debs, name), machine.folder / "x")
     machine("sh", "-c", "dpkg -i /x/*.deb && rm /x/*.deb && groupadd -r docker && groupadd -r libvirt")
     folder = "/etc/systemd/system/virtwatchd.service.d"
-    # Not kmsg.conf: there is no /dev/kmsg here.
     machine("sh", "-c", f"mkdir {folder} && cd /usr/share/virtwatch/units && cp docker.conf podman.conf containerd.conf guest-agent.conf {folder}")
     machine("sh", "-c", "mkdir /etc/systemd/system/podman.socket.d && cp /usr/share/virtwatch/units/podman.socket.conf /etc/systemd/system/podman.socket.d")
     # As podman's own, whose folder is made for root alone.

@@ -486,6 +486,18 @@ static void a_source_that_is_no_longer_configured_leaves_its_workloads_unknown(v
                 assert_false(strcmp(source->name, "docker") == 0 && source->required);
 }
 
+/* As when the log's reader was away for a while. */
+static void a_kill_that_was_counted_is_not_counted_again_from_a_late_line(void **state) {
+        const struct step steps[] = { START(0), CGROUP_OOM(990, .oom_kill_rise = 1),
+                KERNEL(989, 101), KERNEL(1500, 102) };
+        const uint64_t expected[] = { 0, 1, 1, 2 };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+                take_step(&steps[i]);
+                assert_int_equal(the_workload()->oom_kills, expected[i]);
+        }
+}
+
 static void a_store_that_refuses_stops_nothing(void **state) {
         test.refuse = -ENOSPC;
         log_set_level(LOG_LEVEL_ERROR);
@@ -546,6 +558,7 @@ int main(void) {
                 TRACKER_TEST(facts_that_name_nobody_are_harmless),
                 TRACKER_TEST(a_wait_of_nothing_is_none),
                 TRACKER_TEST(a_source_that_is_no_longer_configured_leaves_its_workloads_unknown),
+                TRACKER_TEST(a_kill_that_was_counted_is_not_counted_again_from_a_late_line),
                 TRACKER_TEST(a_store_that_refuses_stops_nothing),
                 TRACKER_TEST(a_life_is_watched_from_its_start_to_its_exit),
                 TRACKER_TEST(a_quick_restart_is_running_with_what_its_start_said),

@@ -359,22 +359,32 @@ def unreadable():
         run("systemctl", "restart", SERVICE)
 
 
-@check("with the drop-in for it, it reads the kernel's log itself")
+@check("where the journal does not serve, virtwatch-kmsg reads the kernel's log for it")
 def kmsg():
-    drop_in = pathlib.Path("/etc/systemd/system/virtwatchd.service.d/kmsg.conf")
-    write(drop_in, pathlib.Path("/usr/share/virtwatch/units/kmsg.conf").read_text())
     write(CONFIG, SETTINGS + "  kernel:\n    from: kmsg\n")
     try:
-        run("systemctl", "daemon-reload")
+        run("systemctl", "start", "virtwatch-kmsg.socket")
         run("systemctl", "restart", SERVICE)
         source_is("kernel", "up")
         source_is("unit", "up")
+        status = pathlib.Path(f"/proc/{show('virtwatch-kmsg.service', 'MainPID')}/status").read_text()
+        for line in ("CapEff:\t0000000400000000", "CapBnd:\t0000000400000000", "NoNewPrivs:\t1"):
+            assert line in status, status
+        assert "CapEff:\t0000000000000000" in pathlib.Path(f"/proc/{show(SERVICE, 'MainPID')}/status").read_text()
+        denied = run_as("alice", "python3", "-c",
+                        "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('/run/virtwatch-kmsg.sock')")
+        assert "Permission denied" in denied.stderr, denied
         start_unit("t-kmsg", *OOM, options=LIMIT)
         oom_killed("t-kmsg.service", "unit")
+        # systemd starts the next one for the daemon, which comes back to it.
+        pid = show("virtwatch-kmsg.service", "MainPID")
+        os.kill(int(pid), signal.SIGKILL)
+        wait_for(lambda: show("virtwatch-kmsg.service", "MainPID") not in (pid, "0"), "the next helper")
+        source_is("kernel", "up")
+        start_unit("t-kmsg2", *OOM, options=LIMIT)
+        oom_killed("t-kmsg2.service", "unit")
     finally:
-        drop_in.unlink()
         write(CONFIG, SETTINGS)
-        run("systemctl", "daemon-reload")
         run("systemctl", "restart", SERVICE)
         source_is("unit", "up")
 
