@@ -68,6 +68,8 @@ static void note_store(struct manager *manager, uint64_t now_us) {
                 log_store(manager, store, &stats);
         if (stats.renewed && !health->renewed)
                 log_error("The event journal was corrupt; it was set aside and a new one begun");
+        if (stats.moved > health->moved)
+                log_error("The event journal was removed or replaced; events go to what is there now, with all but the events before");
         if (stats.dropped > 0 && health->dropped == 0)
                 log_error("Events are being lost: memory for those that wait is full");
         if (analytics < 0 && health->analytics >= 0 && manager->rollups)
@@ -76,6 +78,7 @@ static void note_store(struct manager *manager, uint64_t now_us) {
                 log_info("The request analytics are stored again");
         health->store = store;
         health->renewed = stats.renewed;
+        health->moved = stats.moved;
         health->dropped = store == HEALTH_STORE_OK ? 0 : stats.untold;
         health->analytics = analytics;
 }

@@ -60,6 +60,7 @@ struct manager_health {
         uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
         enum health_store store;
         bool renewed, live, is_retrying;
+        uint64_t moved; /* as journal_stats has it */
         int analytics;
         char but[512]; /* what is wrong with the configuration that was not gone over to */
         char status[MANAGER_STATUS_MAX]; /* as systemd was told */

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 
@@ -63,16 +64,38 @@ int database_number(sqlite3 *db, const char *sql, int64_t *ret_value) {
 int database_make(const char *path) {
         int fd;
 
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+        /* One that is there is not opened: closing it would let go of all locks that this process
+         * has on it, see "Posix Advisory Locks Broken By Design" in SQLite's os_unix.c. */
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+        if (fd < 0 && errno == EEXIST && faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) >= 0)
+                return 0;
+        if (fd < 0 && errno == ENOENT) /* a link to where nothing is yet */
+                fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
         if (fd < 0)
                 return -errno;
         (void) close(fd);
         return 0;
 }
 
-int database_cause(sqlite3 *db, int error) {
-        int cause = db && (error == -EIO || error == -EACCES) ? sqlite3_system_errno(db) : 0;
+/* What the log's file failed with last. */
+static int log_errno(sqlite3 *db) {
+        sqlite3_file *file = NULL;
+        int error = 0;
 
+        if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) == SQLITE_OK &&
+                        file && file->pMethods)
+                (void) file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+        return error;
+}
+
+int database_cause(sqlite3 *db, int error) {
+        int cause;
+
+        if (!db || (error != -EIO && error != -EACCES))
+                return error;
+        cause = sqlite3_system_errno(db);
+        if (cause == 0) /* what SQLite did after the failure may have wiped it out */
+                cause = log_errno(db);
         return cause > 0 ? -cause : error;
 }
 
@@ -120,6 +143,57 @@ int database_open(const char *path, int flags, const char *synchronous, sqlite3 
 void database_close(sqlite3 **db) {
         (void) sqlite3_close(*db);
         *db = NULL;
+}
+
+void database_abandon(sqlite3 **db) {
+        if (*db)
+                (void) sqlite3_db_config(*db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        database_close(db);
+}
+
+void database_settle(sqlite3 *db) {
+        if (!sqlite3_get_autocommit(db))
+                (void) database_run(db, "ROLLBACK");
+}
+
+static const char *log_of(sqlite3 *db) {
+        return sqlite3_filename_wal(sqlite3_db_filename(db, "main"));
+}
+
+int database_files_get(sqlite3 *db, const char *path, struct database_files *ret_files) {
+        struct stat st, log;
+
+        if (stat(path, &st) < 0 || stat(log_of(db), &log) < 0)
+                return -errno;
+        *ret_files = (struct database_files){ .device = st.st_dev,
+                .inode = st.st_ino,
+                .log_device = log.st_dev,
+                .log_inode = log.st_ino };
+        return 0;
+}
+
+bool database_moved(sqlite3 *db, const char *path, const struct database_files *files) {
+        struct database_files now;
+        int r;
+
+        r = database_files_get(db, path, &now);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOTDIR;
+        return now.device != files->device || now.inode != files->inode ||
+                        now.log_device != files->log_device || now.log_inode != files->log_inode;
+}
+
+void database_clear_place(sqlite3 *db, const struct database_files *files) {
+        _cleanup_(freep) char *index = NULL;
+        struct stat log;
+
+        (void) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        if (asprintf(&index, "%s-shm", sqlite3_db_filename(db, "main")) < 0 ||
+                        stat(log_of(db), &log) < 0 || log.st_dev != files->log_device ||
+                        log.st_ino != files->log_inode)
+                return;
+        (void) unlink(log_of(db));
+        (void) unlink(index);
 }
 
 int database_set_aside(const char *path, char **ret_aside) {

@@ -28,14 +28,6 @@ static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
 }
 
-static int run(sqlite3_stmt *statement) {
-        int r;
-
-        r = journal_error(sqlite3_step(statement));
-        (void) sqlite3_reset(statement);
-        return r;
-}
-
 static int write_event(struct journal *journal, const struct event *event, const char *details) {
         sqlite3_stmt *insert = journal->insert_event;
 
@@ -52,7 +44,7 @@ static int write_event(struct journal *journal, const struct event *event, const
         bind_text(insert, 11, event->source);
         bind_text(insert, 12, event->origin);
         bind_text(insert, 13, details);
-        return run(insert);
+        return database_step(insert);
 }
 
 static int write_document(struct journal *journal, const struct journal_item *item) {
@@ -65,7 +57,7 @@ static int write_document(struct journal *journal, const struct journal_item *it
         bind_text(statement, 2, item->document_id);
         if (item->document)
                 bind_text(statement, 3, item->document);
-        return run(statement);
+        return database_step(statement);
 }
 
 static int write_item(struct journal *journal, const struct journal_item *item) {
@@ -76,15 +68,15 @@ static int write_item(struct journal *journal, const struct journal_item *item) 
         if (r >= 0 && item->cursor) {
                 bind_text(journal->upsert_cursor, 1, item->source);
                 bind_text(journal->upsert_cursor, 2, item->cursor);
-                r = run(journal->upsert_cursor);
+                r = database_step(journal->upsert_cursor);
         }
         if (r >= 0 && item->workload_id && item->workload_state) {
                 bind_text(journal->upsert_workload, 1, item->workload_id);
                 bind_text(journal->upsert_workload, 2, item->workload_state);
-                r = run(journal->upsert_workload);
+                r = database_step(journal->upsert_workload);
         } else if (r >= 0 && item->workload_id) {
                 bind_text(journal->delete_workload, 1, item->workload_id);
-                r = run(journal->delete_workload);
+                r = database_step(journal->delete_workload);
         }
         return r < 0 ? r : write_document(journal, item);
 }
@@ -107,6 +99,7 @@ static int write_batch(struct journal *journal, struct list *batch, size_t *ret_
         size_t n = 0;
         int r;
 
+        database_settle(journal->db);
         r = journal_error(sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
         if (r < 0)
                 return database_cause(journal->db, r);
@@ -184,8 +177,8 @@ void journal_configure(
 }
 
 static void keep_retention(struct journal *journal) {
-        uint64_t age_us, bytes, first = 0;
-        sqlite3_stmt *statement;
+        uint64_t age_us, bytes;
+        int64_t first;
 
         (void) pthread_mutex_lock(&journal->lock);
         age_us = journal->retention_age_us;
@@ -201,14 +194,10 @@ static void keep_retention(struct journal *journal) {
                                 sqlite3_changes(journal->db) > 0)
                         ;
         }
-        if (sqlite3_prepare_v2(journal->db, "SELECT ifnull(min(seq), 0) FROM events", -1,
-                            &statement, NULL) == SQLITE_OK) {
-                if (sqlite3_step(statement) == SQLITE_ROW)
-                        first = (uint64_t) sqlite3_column_int64(statement, 0);
-                (void) sqlite3_finalize(statement);
-        }
+        if (database_number(journal->db, "SELECT ifnull(min(seq), 0) FROM events", &first) < 0)
+                return; /* no reason to say that there are none */
         (void) pthread_mutex_lock(&journal->lock);
-        journal->first_seq = first;
+        journal->first_seq = (uint64_t) first;
         (void) pthread_mutex_unlock(&journal->lock);
 }
 
@@ -227,6 +216,9 @@ static void announce(struct journal *journal, struct list *batch, size_t n_event
 
 static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, struct list *batch,
                 uint64_t begin_us, int error) {
+        uint64_t bytes = error < 0
+                        ? 0
+                        : file_bytes(journal); /* not under the lock: it is the loop's too */
         struct journal_item *item;
 
         (void) pthread_mutex_lock(&journal->lock);
@@ -244,7 +236,7 @@ static void note_commit(struct journal *journal, uint64_t first_seq, size_t n, s
                         journal->stats.queued--;
                         journal->stats.queued_bytes -= item->bytes;
                 }
-                journal->stats.bytes = file_bytes(journal);
+                journal->stats.bytes = bytes;
                 journal->stats.commit_us_sum += clock_monotonic_us() - begin_us;
                 if (journal->first_seq == 0)
                         journal->first_seq = first_seq;
@@ -271,36 +263,56 @@ static uint64_t newest_of(struct list *batch) {
         return seq;
 }
 
+/* After a failure: @failing_us of the first. Return: whether to go on. */
+static bool pause_after(struct journal *journal, int error, uint64_t newest, uint64_t failing_us,
+                uint64_t *wait_us, uint64_t *stop_us) {
+        bool stays = error == -EROFS || error == -EIO;
+
+        if (is_stopping(journal)) {
+                *stop_us = *stop_us ? *stop_us : clock_monotonic_us();
+                (void) usleep(RETRY_MIN_US);
+                /* Where the disk does not come back in time the caller keeps the batch. */
+                return clock_monotonic_us() - *stop_us <= CLOSE_WAIT_US;
+        }
+        (void) journal_wait(journal, *wait_us);
+        *wait_us = *wait_us * 2 < RETRY_MAX_US ? *wait_us * 2 : RETRY_MAX_US;
+        if (error == -EUCLEAN)
+                journal_renew(journal, newest);
+        else if (stays && clock_monotonic_us() - failing_us >= journal->config.retry_us)
+                journal_leave(journal, newest);
+        return true;
+}
+
 static void write_until_durable(struct journal *journal, struct list *batch) {
-        uint64_t first_seq = 0;
         uint64_t wait_us = RETRY_MIN_US, begin_us = clock_monotonic_us(), stop_us = 0;
+        uint64_t newest = newest_of(batch), first_seq = 0;
         size_t n = 0;
         int r;
 
-        for (;;) {
+        do {
+                (void) journal_left_behind(journal, newest);
+                if (!journal_open_late(journal))
+                        return;
                 journal_beat(journal, true);
                 r = write_batch(journal, batch, &n, &first_seq);
                 journal_beat(journal, false);
                 note_commit(journal, first_seq, n, batch, begin_us, r);
                 if (r >= 0) {
+                        journal->disk_seq = newest ? newest : journal->disk_seq;
                         announce(journal, batch, n);
                         return;
                 }
-                if (is_stopping(journal)) {
-                        stop_us = stop_us ? stop_us : clock_monotonic_us();
-                        if (clock_monotonic_us() - stop_us > CLOSE_WAIT_US)
-                                return; /* the disk does not come back in time; the caller keeps
-                                           the batch */
-                        (void) usleep(RETRY_MIN_US);
-                        continue;
-                }
-                (void) journal_wait(journal, wait_us);
-                wait_us = wait_us * 2 < RETRY_MAX_US ? wait_us * 2 : RETRY_MAX_US;
-                if (r == -EUCLEAN)
-                        journal_renew(journal, newest_of(batch));
-                if (!journal_open_late(journal))
-                        return;
-        }
+        } while (pause_after(journal, r, newest, begin_us, &wait_us, &stop_us));
+}
+
+static void look_after(struct journal *journal) {
+        if (!journal_left_behind(journal, 0) && !journal->is_open)
+                return;
+        if (!journal_open_late(journal))
+                return;
+        journal_beat(journal, true);
+        keep_retention(journal);
+        journal_beat(journal, false);
 }
 
 /* Take up to batch_max items; waits for the first. Return: how many; 0 at the end. */
@@ -316,9 +328,7 @@ static size_t take_batch(struct journal *journal, struct list *batch) {
                 if (pthread_cond_timedwait(&journal->wake, &journal->lock, &deadline) ==
                                 ETIMEDOUT) {
                         (void) pthread_mutex_unlock(&journal->lock);
-                        journal_beat(journal, true);
-                        keep_retention(journal);
-                        journal_beat(journal, false);
+                        look_after(journal);
                         (void) pthread_mutex_lock(&journal->lock);
                 }
         }
@@ -340,9 +350,7 @@ static void *writer_main(void *userdata) {
         list_init(&batch);
         if (!journal_open_late(journal))
                 return NULL;
-        journal_beat(journal, true);
-        keep_retention(journal);
-        journal_beat(journal, false);
+        look_after(journal);
         while (take_batch(journal, &batch) > 0) {
                 write_until_durable(journal, &batch);
                 if (!list_is_empty(&batch)) { /* it ends without them */
@@ -409,6 +417,8 @@ int journal_open(const struct journal_config *config, sd_event *event,
         journal->committed = committed;
         journal->userdata = userdata;
         (void) pthread_mutex_init(&journal->lock, NULL);
+        (void) pthread_mutex_init(&journal->read_lock, NULL);
+        list_init(&journal->salvage);
         (void) pthread_condattr_init(&clock);
         (void) pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
         (void) pthread_cond_init(&journal->wake, &clock);
@@ -425,6 +435,7 @@ int journal_open(const struct journal_config *config, sd_event *event,
         if (opened == -ENOMEM)
                 return opened;
         journal->is_open = journal->reopen = opened >= 0 || opened == -EUCLEAN;
+        journal->disk_seq = journal->is_open ? numbers.last_seq : 0;
         if (!journal->is_open) {
                 numbers.last_seq = journal->base_seq = journal_far_seq();
                 journal->stats.failing = journal->stats.memory = true;
@@ -480,14 +491,16 @@ struct journal *journal_close(struct journal *journal) {
 
         mailbox_free(journal->mailbox);
         journal_free_items(&journal->queue);
+        database_abandon(&journal->read_db);
+        if (journal->db && database_moved(journal->db, journal->path, &journal->files))
+                journal_schema_abandon(journal);
         journal_schema_close(journal);
-        database_close(&journal->read_db);
+        journal_salvage_free(&journal->salvage);
         (void) pthread_cond_destroy(&journal->wake_retry);
         (void) pthread_cond_destroy(&journal->wake_reader);
         (void) pthread_cond_destroy(&journal->wake);
-        (void) pthread_cond_destroy(&journal->wake_reader);
+        (void) pthread_mutex_destroy(&journal->read_lock);
         (void) pthread_mutex_destroy(&journal->lock);
-        free(journal->aside);
         free(journal->path);
         free(journal);
         return NULL;

@@ -12,7 +12,11 @@
  * at once, without being durable, the newest are kept for the disk within the same bounds, and
  * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^20,
  * where no stored one can be (fewer than a million events a second were ever made), and are kept
- * when they are stored after all. */
+ * when they are stored after all.
+ *
+ * A database that is removed or replaced under the journal, at the latest by then, is noticed
+ * within 10 s and before the next event: the next one has all but the events that were in it. One
+ * whose disk takes nothing for a while is closed until it does. */
 
 #include <systemd/sd-event.h>
 
@@ -137,6 +141,8 @@ struct journal_stats {
                          * the database is not open */
         bool memory;    /* of these: it is not open */
         bool renewed;   /* set aside as corrupt in this life of the daemon */
+        uint64_t moved; /* times it was found removed or replaced, and what is there now gone on
+                           with */
         int last_error; /* negative errno of that, 0 */
         uint64_t since_us; /* CLOCK_REALTIME since it fails; 0 */
         uint64_t disk_us;  /* CLOCK_MONOTONIC since the disk has been at the present transaction; 0

@@ -50,13 +50,20 @@ struct journal {
         bool reopen;   /* under lock: the reader is to open what is there now */
         pthread_t writer, reader;
         bool has_writer, has_reader;
-        bool is_open;       /* the writer's: there is a database */
-        uint64_t renew_seq; /* the writer's: it was corrupt, and numbers go on behind this; 0 */
-        bool is_corrupt;    /* the writer's: known to be, and not set aside yet */
-        char *aside;        /* the writer's: what was, and is to be salvaged; NULL */
+        bool is_open;        /* the writer's: there is a database */
+        uint64_t behind_seq; /* the writer's: it was given up, and the next one goes on behind this,
+                              * the newest number that was given to the disk; 0 */
+        uint64_t disk_seq;   /* the writer's: the newest that is on it */
+        bool is_corrupt;     /* the writer's: known to be, and not set aside yet */
+        bool is_renewed;     /* the writer's: it was set aside, and what is opened next is new */
+        bool is_moved;       /* the writer's: what is opened next may be any */
+        struct list salvage; /* the writer's: what the next one is to have, see journal_salvage.c */
+        struct database_files files; /* the writer's: what it has open */
 
-        sqlite3 *db;      /* the writer's */
-        sqlite3 *read_db; /* the reader's */
+        sqlite3 *db; /* the writer's */
+        pthread_mutex_t read_lock;
+        sqlite3 *read_db; /* under read_lock */
+        bool is_away;     /* under read_lock: nothing stays open: who repairs the disk needs that */
         sqlite3_stmt *insert_event, *upsert_cursor, *upsert_workload, *delete_workload,
                         *upsert_document, *delete_document;
         struct mailbox *mailbox;
@@ -81,12 +88,16 @@ struct journal_numbers {
 int journal_schema_open(
                 struct journal *journal, uint64_t last_seq, struct journal_numbers *ret_numbers);
 void journal_schema_close(struct journal *journal);
+/** The same where its place may be another's by now. */
+void journal_schema_abandon(struct journal *journal);
 uint64_t journal_far_seq(void);
 
 /* journal_salvage.c */
-/** Take over from the database set aside what can be read of all but its events. Return: 0; what
- * kept the new one from being written. */
-int journal_salvage(struct journal *journal, const char *aside);
+/** Keep in @rows what can be read of all but the events. */
+void journal_salvage_read(sqlite3 *from, struct list *rows);
+/** Give it to another. Return: 0; what kept it from being written. */
+int journal_salvage_write(sqlite3 *to, const struct list *rows);
+void journal_salvage_free(struct list *rows);
 
 /* journal_queue.c */
 struct journal_item *journal_item_free(struct journal_item *item);
@@ -98,8 +109,13 @@ void journal_on_letter(struct letter *letter, void *userdata);
 /** Wait until there is a database. Return: whether there is; false: the journal ends. */
 bool journal_open_late(struct journal *journal);
 /** It is corrupt: the next opening makes another one. @last_seq: newest number that was given to
- * the disk. */
+ * the disk; so with the next two. */
 void journal_renew(struct journal *journal, uint64_t last_seq);
+/** The disk takes nothing: close all, and open it again once it does. */
+void journal_leave(struct journal *journal, uint64_t last_seq);
+/** Whether its files were removed or replaced. If so, it is closed and what is there now is opened
+ * next. */
+bool journal_left_behind(struct journal *journal, uint64_t last_seq);
 /** That this thread lives; @on_disk: from now on it is in the hands of the disk. */
 void journal_beat(struct journal *journal, bool on_disk);
 /** Wait for another try. Return: false if the journal ends. */
@@ -107,6 +123,8 @@ bool journal_wait(struct journal *journal, uint64_t wait_us);
 void journal_deadline(uint64_t wait_us, struct timespec *ret_deadline);
 
 /* journal_read.c */
+/** Any thread: the reader opens what is there when it needs it. @away: and closes it again. */
+void journal_close_reader(struct journal *journal, bool away);
 void *journal_reader_main(void *userdata);
 struct journal_page *journal_page_free(struct journal_page *page);
 void journal_page_deliver(struct journal_page *page, int error);

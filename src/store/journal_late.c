@@ -108,18 +108,18 @@ static int open_folder(
 
 static int try_open(
                 struct journal *journal, struct journal_numbers *ret_numbers, bool *ret_renewed) {
-        uint64_t behind = journal->base_seq > journal->renew_seq ? journal->base_seq
-                                                                 : journal->renew_seq;
+        uint64_t behind = journal->base_seq > journal->behind_seq ? journal->base_seq
+                                                                  : journal->behind_seq;
         int r;
 
         r = open_folder(journal, behind, ret_numbers);
-        *ret_renewed = r == -EUCLEAN || journal->renew_seq > 0;
+        *ret_renewed = r == -EUCLEAN;
         if (r < 0 && r != -EUCLEAN)
                 return r;
         if (ret_numbers->last_seq > behind) {
                 r = -EEXIST; /* the clock stood wrong then or stands wrong now: two events would
                                 have one number */
-        } else if (journal->base_seq && !journal->renew_seq) {
+        } else if (journal->base_seq && !journal->behind_seq) {
                 r = post_documents(journal);
         } else {
                 r = 0;
@@ -135,37 +135,87 @@ static void note_opened(struct journal *journal, const struct journal_numbers *n
         journal->stats.last_error = error;
         if (error < 0) {
                 journal->stats.write_errors++;
+                journal->stats.since_us = journal->stats.failing ? journal->stats.since_us
+                                                                 : clock_realtime_us();
+                journal->stats.failing = true;
         } else {
                 journal->stats.failing = journal->stats.memory = false;
                 journal->stats.since_us = 0;
                 journal->stats.renewed = journal->stats.renewed || renewed;
                 journal->first_seq = numbers->first_seq;
-                journal->reopen = true;
         }
         (void) pthread_mutex_unlock(&journal->lock);
 }
 
+static void note_numbers(struct journal *journal, const struct journal_numbers *numbers) {
+        if (journal->disk_seq < journal->base_seq)
+                journal->disk_seq = journal->base_seq;
+        if (journal->disk_seq < numbers->last_seq)
+                journal->disk_seq = numbers->last_seq;
+}
+
 bool journal_open_late(struct journal *journal) {
+        /* A journal that was given up is to go on at once. */
+        bool at_once = journal->is_corrupt || journal->is_moved, renewed = false;
         struct journal_numbers numbers = {};
-        bool renewed = false;
         int r;
 
-        while (!journal->is_open) {
-                if (!journal->is_corrupt && !journal_wait(journal, journal->config.retry_us))
+        for (; !journal->is_open; at_once = false) {
+                if (!at_once && !journal_wait(journal, journal->config.retry_us))
                         return false;
                 journal_beat(journal, true);
                 r = try_open(journal, &numbers, &renewed);
                 journal_beat(journal, false);
                 journal->is_open = r >= 0;
+                if (r >= 0)
+                        journal_close_reader(journal, false); /* it may have what was before */
+                if (r >= 0)
+                        note_numbers(journal, &numbers);
                 note_opened(journal, &numbers, renewed, r);
         }
-        journal->renew_seq = 0;
+        journal->behind_seq = journal->base_seq = 0;
         return true;
 }
 
-void journal_renew(struct journal *journal, uint64_t last_seq) {
+static void close_all(struct journal *journal, uint64_t last_seq, bool away) {
+        journal_close_reader(journal, away);
         journal_schema_close(journal);
         journal->is_open = false;
+        journal->behind_seq = last_seq > journal->disk_seq ? last_seq : journal->disk_seq;
+}
+
+void journal_renew(struct journal *journal, uint64_t last_seq) {
+        close_all(journal, last_seq, false);
         journal->is_corrupt = true;
-        journal->renew_seq = last_seq;
+}
+
+/* With its files open, a file system that went read-only for an error can be neither unmounted nor
+ * checked. What comes back may be another one. */
+void journal_leave(struct journal *journal, uint64_t last_seq) {
+        journal_salvage_free(&journal->salvage);
+        journal_salvage_read(journal->db, &journal->salvage);
+        close_all(journal, last_seq, true);
+}
+
+bool journal_left_behind(struct journal *journal, uint64_t last_seq) {
+        bool moved;
+
+        if (!journal->db)
+                return false;
+        journal_beat(journal, true);
+        moved = database_moved(journal->db, journal->path, &journal->files);
+        journal_beat(journal, false);
+        if (!moved)
+                return false;
+        journal_close_reader(journal, false);
+        journal_salvage_free(&journal->salvage);
+        journal_salvage_read(journal->db, &journal->salvage);
+        database_clear_place(journal->db, &journal->files);
+        journal_schema_abandon(journal);
+        close_all(journal, last_seq, false);
+        journal->is_moved = true;
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->stats.moved++;
+        (void) pthread_mutex_unlock(&journal->lock);
+        return true;
 }

@@ -61,6 +61,10 @@ static int item_new(const struct journal_entry *entry, struct journal_item **ret
         item->userdata = entry->userdata;
         item->bytes = ITEM_BYTES;
         bytes = &item->bytes;
+        if (entry->event && !json_text(entry->event->details)) {
+                journal_item_free(item);
+                return -ENOMEM; /* a row without them would not be taken, now or ever */
+        }
         if (copy(&item->source, entry->source, bytes) < 0 ||
                         copy(&item->cursor, entry->source ? entry->cursor : NULL, bytes) < 0 ||
                         copy(&item->workload_id, entry->workload_id, bytes) < 0 ||

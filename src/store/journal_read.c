@@ -190,6 +190,16 @@ static int read_page(sqlite3 *db, struct journal_page *page, uint64_t *unreadabl
         return r;
 }
 
+void journal_close_reader(struct journal *journal, bool away) {
+        (void) pthread_mutex_lock(&journal->read_lock);
+        database_abandon(&journal->read_db);
+        journal->is_away = away;
+        (void) pthread_mutex_unlock(&journal->read_lock);
+        (void) pthread_mutex_lock(&journal->lock);
+        journal->reopen = true;
+        (void) pthread_mutex_unlock(&journal->lock);
+}
+
 /* What is there now may not be what was there before. */
 static void reopen(struct journal *journal) {
         bool wanted;
@@ -200,12 +210,26 @@ static void reopen(struct journal *journal) {
         (void) pthread_mutex_unlock(&journal->lock);
         if (!wanted)
                 return;
-        database_close(&journal->read_db);
+        database_abandon(&journal->read_db);
         if (database_open(journal->path, SQLITE_OPEN_READONLY, "FULL", &journal->read_db) >= 0)
                 return;
         (void) pthread_mutex_lock(&journal->lock);
         journal->reopen = true; /* with the next page */
         (void) pthread_mutex_unlock(&journal->lock);
+}
+
+static int read_now(struct journal *journal, struct journal_page *page, uint64_t *unreadable) {
+        bool away;
+        int r;
+
+        (void) pthread_mutex_lock(&journal->read_lock);
+        reopen(journal);
+        r = read_page(journal->read_db, page, unreadable);
+        away = journal->is_away;
+        (void) pthread_mutex_unlock(&journal->read_lock);
+        if (away)
+                journal_close_reader(journal, true);
+        return r;
 }
 
 void *journal_reader_main(void *userdata) {
@@ -230,8 +254,7 @@ void *journal_reader_main(void *userdata) {
                         (void) usleep(10000);
                 letter->page = page;
                 unreadable = 0;
-                reopen(journal);
-                letter->error = read_page(journal->read_db, page, &unreadable);
+                letter->error = read_now(journal, page, &unreadable);
                 (void) mailbox_post(journal->mailbox, (struct letter *) letter);
                 (void) pthread_mutex_lock(&journal->lock);
                 journal->stats.unreadable += unreadable;

@@ -82,7 +82,9 @@ static int prepare(struct journal *journal) {
                 sqlite3_stmt **statement;
                 const char *sql;
         } statements[] = {
-                { &journal->insert_event, "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)" },
+                /* A commit that failed may be found done when the log is read again. */
+                { &journal->insert_event,
+                                "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)" },
                 { &journal->upsert_cursor,
                                 "INSERT INTO cursors VALUES (?,?) ON CONFLICT (source) DO UPDATE SET cursor ="
                                 " excluded.cursor" },
@@ -103,7 +105,8 @@ static int prepare(struct journal *journal) {
         return r;
 }
 
-/* A new database has to know of them before it has an event. */
+/* A new database has to know of them before it has an event. It also shows that it can be written.
+ */
 static int keep_last_seq(struct journal *journal, uint64_t last_seq) {
         char sql[96];
 
@@ -112,7 +115,7 @@ static int keep_last_seq(struct journal *journal, uint64_t last_seq) {
         return database_run(journal->db, sql);
 }
 
-void journal_schema_close(struct journal *journal) {
+static void finalize(struct journal *journal) {
         sqlite3_stmt **const statements[] = { &journal->insert_event, &journal->upsert_cursor,
                 &journal->upsert_workload, &journal->delete_workload, &journal->upsert_document,
                 &journal->delete_document };
@@ -121,11 +124,21 @@ void journal_schema_close(struct journal *journal) {
                 (void) sqlite3_finalize(*statements[i]);
                 *statements[i] = NULL;
         }
+}
+
+void journal_schema_close(struct journal *journal) {
+        finalize(journal);
         database_close(&journal->db);
 }
 
+void journal_schema_abandon(struct journal *journal) {
+        finalize(journal);
+        database_abandon(&journal->db);
+}
+
 static int set_aside(struct journal *journal) {
-        char *aside = NULL;
+        _cleanup_(freep) char *aside = NULL;
+        sqlite3 *from = NULL;
         int r;
 
         journal_schema_close(journal);
@@ -133,8 +146,10 @@ static int set_aside(struct journal *journal) {
         if (r < 0)
                 return r;
         journal->is_corrupt = false;
-        free(journal->aside);
-        journal->aside = aside;
+        journal->is_renewed = true;
+        if (database_open(aside, SQLITE_OPEN_READWRITE, "OFF", &from) >= 0)
+                journal_salvage_read(from, &journal->salvage);
+        database_close(&from);
         return 0;
 }
 
@@ -149,13 +164,14 @@ static int open_any(struct journal *journal, uint64_t last_seq, struct journal_n
                 if (r >= 0)
                         r = open_checked(journal, numbers);
         }
-        if (r < 0 || !journal->aside)
+        if (r >= 0)
+                r = journal_salvage_write(journal->db, &journal->salvage);
+        if (r < 0 || (!journal->is_renewed && !journal->behind_seq))
                 return r;
         /* The numbers given are not to be read any more, and must not be given again. */
         if (numbers->last_seq < last_seq)
                 numbers->last_seq = last_seq;
-        r = keep_last_seq(journal, numbers->last_seq);
-        return r < 0 ? r : journal_salvage(journal, journal->aside);
+        return keep_last_seq(journal, numbers->last_seq);
 }
 
 int journal_schema_open(
@@ -166,15 +182,17 @@ int journal_schema_open(
         r = open_any(journal, last_seq ? last_seq : journal_far_seq(), &numbers);
         if (r >= 0)
                 r = prepare(journal);
+        if (r >= 0)
+                r = database_files_get(journal->db, journal->path, &journal->files);
         if (r < 0) {
                 r = database_cause(journal->db, r);
                 journal_schema_close(journal);
                 return r == -EUCLEAN ? -EIO : r; /* also the new one: no use to make another */
         }
+        journal_salvage_free(&journal->salvage);
         *ret_numbers = numbers;
-        r = journal->aside ? -EUCLEAN : 0;
-        free(journal->aside);
-        journal->aside = NULL;
+        r = journal->is_renewed ? -EUCLEAN : 0;
+        journal->is_renewed = journal->is_moved = false;
         return r;
 }
 

@@ -1,246 +1,8 @@
-/* The journal where the disk fails: each write, sync, open and truncation in turn. This program's
- * own definitions of those calls stand before the C library's, for SQLite too. */
+/* The journal where the disk fails: each write, sync, open and truncation in turn. */
 
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "journal_fixture.h"
 
-#include "base/clock.h"
-#include "base/json.h"
-#include "store/database.h"
-#include "store/journal.h"
-#include "test.h"
-
-#define EXPORTED    __attribute__((visibility("default")))
-#define EVENTS      5
-#define OPERATIONS  400 /* far more than it takes */
-#define RUN_US      20000
-#define PATIENCE_US (20 * USEC_PER_SEC)
-
-static atomic_int countdown; /* operations until one fails; 0: none does */
-static atomic_int repeat;    /* how many fail in a row */
-static atomic_int failure;   /* errno */
-
-static bool fails(void) {
-        int left = atomic_load(&countdown);
-
-        if (left <= 0)
-                return false;
-        if (left > 1) {
-                atomic_fetch_sub(&countdown, 1);
-                return false;
-        }
-        if (atomic_fetch_sub(&repeat, 1) <= 1)
-                atomic_store(&countdown, 0);
-        errno = atomic_load(&failure);
-        return true;
-}
-
-static void *real(const char *name) {
-        void *found = dlsym(RTLD_NEXT, name);
-
-        if (!found)
-                abort();
-        return found;
-}
-
-static bool is_ours(const char *path) {
-        return strstr(path, "/vwf") != NULL;
-}
-
-static int do_open(const char *name, const char *path, int flags, mode_t mode) {
-        int (*next)(const char *, int, ...) = NULL;
-
-        *(void **) &next = real(name);
-        return is_ours(path) && fails() ? -1 : next(path, flags, mode);
-}
-
-EXPORTED int open(const char *path, int flags, ...) {
-        va_list list;
-        mode_t mode;
-
-        va_start(list, flags);
-        mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
-        va_end(list);
-        return do_open("open", path, flags, mode);
-}
-
-EXPORTED int open64(const char *path, int flags, ...) {
-        va_list list;
-        mode_t mode;
-
-        va_start(list, flags);
-        mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
-        va_end(list);
-        return do_open("open64", path, flags, mode);
-}
-
-EXPORTED ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
-        ssize_t (*next)(int, const void *, size_t, off64_t) = NULL;
-
-        *(void **) &next = real("pwrite64");
-        return fails() ? -1 : next(fd, data, size, offset);
-}
-
-EXPORTED int ftruncate64(int fd, off64_t size) {
-        int (*next)(int, off64_t) = NULL;
-
-        *(void **) &next = real("ftruncate64");
-        return fails() ? -1 : next(fd, size);
-}
-
-EXPORTED int fsync(int fd) {
-        int (*next)(int) = NULL;
-
-        *(void **) &next = real("fsync");
-        return fails() ? -1 : next(fd);
-}
-
-EXPORTED int fdatasync(int fd) {
-        int (*next)(int) = NULL;
-
-        *(void **) &next = real("fdatasync");
-        return fails() ? -1 : next(fd);
-}
-
-struct fixture {
-        char folder[32], path[64];
-        sd_event *event;
-        uint64_t published, last, lost, acknowledged[EVENTS];
-        size_t n_acknowledged, n_documents;
-        bool gap;
-};
-
-static int setup(void **state) {
-        struct fixture *f = calloc(1, sizeof(*f));
-
-        strncpy(f->folder, "/tmp/vwfXXXXXX", sizeof(f->folder));
-        assert_non_null(mkdtemp(f->folder));
-        (void) snprintf(f->path, sizeof(f->path), "%s/events.db", f->folder);
-        assert_true(sd_event_new(&f->event) >= 0);
-        atomic_store(&countdown, 0);
-        *state = f;
-        return 0;
-}
-
-static void command(const char *name, const char *option, const char *path) {
-        pid_t pid = fork();
-
-        if (pid == 0) {
-                (void) execlp(name, name, option, path, (char *) NULL);
-                _exit(127);
-        }
-        (void) waitpid(pid, NULL, 0);
-}
-
-static int teardown(void **state) {
-        struct fixture *f = *state;
-
-        atomic_store(&countdown, 0);
-        sd_event_unref(f->event);
-        command("rm", "-rf", f->folder);
-        free(f);
-        return 0;
-}
-
-static void committed(struct event *const *events, size_t n, void *userdata) {
-        struct fixture *f = userdata;
-
-        for (size_t i = 0; i < n; i++) {
-                f->gap = f->gap || (f->last && events[i]->seq != f->last + 1);
-                f->last = events[i]->seq;
-                if (strcmp(events[i]->action, "gap") == 0)
-                        f->lost += (uint64_t) json_get_int(events[i]->details, "lost", 0);
-                else
-                        f->published++;
-        }
-}
-
-static void restored(const char *kind, const char *id, const char *document, void *userdata) {
-        struct fixture *f = userdata;
-
-        assert_string_equal(kind, "app");
-        assert_string_equal(id, "shop");
-        assert_string_equal(document, "{}");
-        f->n_documents++;
-}
-
-static int open_journal(
-                struct fixture *f, const struct journal_config *more, struct journal **ret) {
-        struct journal_config config = more ? *more : (struct journal_config){};
-
-        config.path = f->path;
-        config.restored = restored;
-        config.retry_us = 20000;
-        *ret = NULL;
-        return journal_open(&config, f->event, committed, f, ret);
-}
-
-static void done(struct event *event, void *userdata) {
-        struct fixture *f = userdata;
-
-        f->acknowledged[f->n_acknowledged++] = event->seq;
-}
-
-static int append(struct fixture *f, struct journal *journal, bool waits) {
-        struct journal_entry entry = { .done = waits ? done : NULL, .userdata = f };
-
-        assert_int_equal(event_new(&(struct event_fields){ .time_us = 1,
-                                                   .name = "one",
-                                                   .action = "started" },
-                                         &entry.event),
-                        0);
-        return journal_append(journal, &entry);
-}
-
-static void turn(struct fixture *f) {
-        assert_true(sd_event_run(f->event, RUN_US) >= 0);
-}
-
-/* Until nothing waits for the disk any more. */
-static void run_until_stored(struct fixture *f, struct journal *journal, uint64_t published) {
-        uint64_t end_us = clock_monotonic_us() + PATIENCE_US;
-        struct journal_stats stats;
-
-        do {
-                turn(f);
-                journal_get_stats(journal, &stats);
-                assert_true(clock_monotonic_us() < end_us);
-        } while (stats.failing || stats.queued > 0 || f->published < published);
-}
-
-static int64_t number(const struct fixture *f, const char *sql) {
-        sqlite3 *db = NULL;
-        int64_t n = -1;
-
-        assert_int_equal(database_open(f->path, SQLITE_OPEN_READWRITE, "FULL", &db), 0);
-        assert_int_equal(database_check(db), 0);
-        (void) database_number(db, sql, &n);
-        database_close(&db);
-        return n;
-}
-
-static void run_sql(const struct fixture *f, const char *sql) {
-        sqlite3 *db = NULL;
-
-        assert_int_equal(database_open(f->path, SQLITE_OPEN_READWRITE, "FULL", &db), 0);
-        assert_int_equal(database_run(db, sql), 0);
-        database_close(&db);
-}
-
-static bool is_stored(const struct fixture *f, uint64_t seq) {
-        char sql[80];
-
-        (void) snprintf(sql, sizeof(sql), "SELECT count(*) FROM events WHERE seq = %ju",
-                        (uintmax_t) seq);
-        return number(f, sql) == 1;
-}
+#define OPERATIONS 400 /* far more than it takes */
 
 /* Return: whether the failure was reached. */
 static bool live_through(int nth, int in_a_row, int error) {
@@ -296,12 +58,6 @@ static void a_broken_disk_at_any_operation_loses_nothing(void **state) {
 
 static void a_disk_that_stays_full_for_a_while_loses_nothing(void **state) {
         each_failure_in_turn(2, ENOSPC);
-}
-
-static void fail_for_good(int error) {
-        atomic_store(&failure, error);
-        atomic_store(&repeat, INT32_MAX);
-        atomic_store(&countdown, 1);
 }
 
 static void what_is_lost_is_what_the_gaps_say(void **state) {
@@ -360,20 +116,6 @@ static void the_queue_is_bounded_in_bytes_too(void **state) {
         journal_get_stats(journal, &stats);
         assert_int_equal(stats.queued_bytes, 0);
         journal_close(journal);
-}
-
-static void keep_app(struct fixture *f) {
-        const struct journal_entry entry = {
-                .document_kind = "app", .document_id = "shop", .document = "{}"
-        };
-        struct journal *journal;
-
-        assert_int_equal(open_journal(f, NULL, &journal), 0);
-        assert_int_equal(append(f, journal, false), 0);
-        assert_int_equal(journal_append(journal, &entry), 0);
-        run_until_stored(f, journal, 1);
-        journal_close(journal);
-        f->published = f->last = 0;
 }
 
 static void what_cannot_be_opened_is_shown_and_stored_later(void **state) {
@@ -453,17 +195,6 @@ static void damage(const struct fixture *f) {
                 assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
         }
         (void) close(fd);
-}
-
-static void fill_up(struct fixture *f, uint64_t n) {
-        struct journal *journal;
-
-        assert_int_equal(open_journal(f, NULL, &journal), 0);
-        for (uint64_t i = 0; i < n; i++)
-                assert_int_equal(append(f, journal, false), 0);
-        run_until_stored(f, journal, n);
-        journal_close(journal);
-        f->published = f->last = 0;
 }
 
 static void of_a_corrupt_database_all_but_the_events_is_kept(void **state) {
@@ -570,8 +301,6 @@ static void a_damaged_row_does_not_hide_the_others(void **state) {
         assert_int_equal(stats.unreadable, 2);
         journal_close(journal);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
