@@ -608,7 +608,7 @@ def test_a_hostile_server_cannot_reach_the_terminal(terminal, liar):
     screen = terminal(120, 30)
     screen.run(f"clear; {CLI} --host http://127.0.0.1:{liar.server_port} top; echo \"ended $?\"")
     screen.sees("honest")
-    shown = "\\x1b]0;owned\\x07\\x1b[2J\\n\\x9b31m\ufffdgnp"
+    shown = "\\x1b]0;owned\\x07\\x1b[2J\\n\\x9b31m\\u202egnp"
     screen.matches(f"^{re.escape(shown)} .* 1e\\+3… ")
     screen.matches(f"^{re.escape(shown)}  0 of 2 running")
     screen.matches(f"^{re.escape(shown)} .* - +- +- +-9.54e-07 +-$")  # the node
