@@ -239,6 +239,8 @@ int dbus_method_dump(sd_bus_message *message, void *userdata, sd_bus_error *erro
 /** Add org.freedesktop.LogControl1. */
 int dbus_log_export(struct dbus *dbus);
 int dbus_node_export(struct dbus *dbus);
+/** The object of this host. Caller frees; NULL: no memory. */
+char *dbus_node_path(const struct api_context *api);
 int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error *error);
 /** Tell what changed of the node. */
 void dbus_node_refresh(struct dbus *dbus);

@@ -14,7 +14,7 @@ static const struct api_context *api_of(void *userdata) {
         return ((struct dbus *) userdata)->api;
 }
 
-static char *node_path(const struct api_context *api) {
+char *dbus_node_path(const struct api_context *api) {
         char *path = NULL;
 
         return sd_bus_path_encode(NODE_PREFIX, api->node_name, &path) < 0 ? NULL : path;
@@ -37,7 +37,7 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 
         if (!nodes)
                 return -ENOMEM;
-        nodes[0] = node_path(api_of(userdata));
+        nodes[0] = dbus_node_path(api_of(userdata));
         *ret_nodes = nodes;
         return 1;
 }
@@ -129,7 +129,7 @@ static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error
 
 int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_(freep) char *path = node_path(api_of(userdata));
+        _cleanup_(freep) char *path = dbus_node_path(api_of(userdata));
         struct node_facts facts;
         int r;
 
@@ -199,7 +199,7 @@ void dbus_node_refresh(struct dbus *dbus) {
                 changed[n++] = "WorkloadCount";
         dbus->told_node_status = facts.status;
         dbus->told_node_running = facts.running;
-        path = n ? node_path(dbus->api) : NULL;
+        path = n ? dbus_node_path(dbus->api) : NULL;
         if (path)
                 (void) sd_bus_emit_properties_changed_strv(
                                 dbus->bus, path, VW_INTERFACE_NODE, (char **) (void *) changed);

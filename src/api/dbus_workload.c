@@ -176,6 +176,12 @@ DBUS_PROPERTY(app) {
         return slug && !app ? -ENOMEM : sd_bus_message_append(reply, "o", slug ? app : "/");
 }
 
+DBUS_PROPERTY(node) {
+        _cleanup_(freep) char *node = dbus_node_path(dbus_of(bus)->api);
+
+        return node ? sd_bus_message_append(reply, "o", node) : -ENOMEM;
+}
+
 DBUS_PROPERTY(cpu_percent) {
         const struct series *series = series_of(bus, userdata);
 
@@ -263,6 +269,7 @@ static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_PROPERTY("LastExit", "(sisst)", property_last_exit, 0, CHANGES),
         SD_BUS_PROPERTY("Restarts", "u", property_restarts, 0, CHANGES),
         NUMBER("StartedUSec", "t", started_us),
+        SD_BUS_PROPERTY("Node", "o", property_node, 0, CONST),
         SD_BUS_PROPERTY("App", "o", property_app, 0, CHANGES),
         SD_BUS_PROPERTY("Addresses", "as", property_addresses, 0, CHANGES),
         SD_BUS_PROPERTY("CpuPercent", "d", property_cpu_percent, 0, 0),

@@ -207,6 +207,8 @@ enum MHD_Result rest_events(struct http_request *request, const char *id);
 struct event_filter;
 int rest_filter(struct http_request *request, struct event_filter *ret_filter,
                 const char **ret_field);
+/** 400, with what that field of the query may be. */
+enum MHD_Result rest_query_refused(struct http_request *request, const char *field);
 
 /* rest_action.c */
 enum MHD_Result rest_workload_stop(struct http_request *request, const char *id);

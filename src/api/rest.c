@@ -81,7 +81,7 @@ static bool wanted(const char *filter, const char *value) {
 enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         const char *kind = http_query(request, "kind"), *state = http_query(request, "state");
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
-        const char *source = http_query(request, "source");
+        const char *source = http_query(request, "source"), *name = http_query(request, "name");
         struct workload *workload;
 
         if (kind && workload_kind_from_string(kind) < 0)
@@ -93,7 +93,7 @@ enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         inventory_for_each(workload, tracker_inventory(request->http->api->tracker)) if (
                         wanted(kind, workload_kind_to_string(workload->kind)) &&
                         wanted(state, workload_state_to_string(workload->state)) &&
-                        wanted(source, workload->source) &&
+                        wanted(source, workload->source) && wanted(name, workload->name) &&
                         http_caller_sees(request, workload))(void) json_object_array_add(array,
                         view_workload(request->http->api, workload, false));
         return rest_answer_json(request, MHD_HTTP_OK, array);
@@ -118,6 +118,34 @@ struct page_wait {
         bool newest;
         uint64_t after; /* what the client had before */
 };
+
+/* What the value of a query's @field, which was refused, may be. */
+static const char *allowed(const char *field) {
+        static_assert(VW_EVENTS_PAGE_MAX == 1000 && EVENT_NAME_MAX == 512, "as said below");
+        static const struct {
+                const char *field, *allowed;
+        } rules[] = {
+                { "kind", "is vm, container, unit, probe, source or app" },
+                { "severity", "is info, warning or error" },
+                { "since", "is a time such as 2026-06-07T12:00:00Z, or a span such as 10m or 2h" },
+                { "limit", "is a number from 1 to 1000" },
+                { "after", "is a sequence number" },
+                { "before", "is a sequence number" },
+                { "Last-Event-ID", "is a sequence number" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+                if (strcmp(rules[i].field, field) == 0)
+                        return rules[i].allowed;
+        return "is at most 512 bytes";
+}
+
+enum MHD_Result rest_query_refused(struct http_request *request, const char *field) {
+        char message[160];
+
+        (void) snprintf(message, sizeof(message), "%s: %s", field, allowed(field));
+        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+}
 
 static int since(const char *text, uint64_t *ret_since_us) {
         uint64_t span_us;
@@ -245,7 +273,6 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
         struct journal_query query = {};
         struct page_wait *wait;
         const char *field;
-        char message[96];
         int r;
 
         if (stream && strcmp(stream, "samples") != 0 && strcmp(stream, "events") != 0)
@@ -255,10 +282,8 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
                 return sse_samples_open(request);
         if (wants_stream(request))
                 return sse_open(request);
-        if (read_query(request, &query, &field) < 0) {
-                (void) snprintf(message, sizeof(message), "%s is not valid", field);
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
-        }
+        if (read_query(request, &query, &field) < 0)
+                return rest_query_refused(request, field);
         wait = calloc(1, sizeof(*wait));
         r = wait ? 0 : -ENOMEM;
         if (r >= 0) {

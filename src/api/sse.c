@@ -353,7 +353,6 @@ enum MHD_Result sse_open(struct http_request *request) {
         struct MHD_Response *response;
         struct event_filter filter;
         const char *field;
-        char message[96];
         struct sse *sse;
         uint64_t after;
         int r;
@@ -364,10 +363,8 @@ enum MHD_Result sse_open(struct http_request *request) {
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers",
                                 "no more event streams now");
         r = start_after(request, &after, &field);
-        if (r < 0 || rest_filter(request, &filter, &field) < 0) {
-                (void) snprintf(message, sizeof(message), "%s is not valid", field);
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
-        }
+        if (r < 0 || rest_filter(request, &filter, &field) < 0)
+                return rest_query_refused(request, field);
         sse = calloc(1, sizeof(*sse));
         if (!sse) {
                 event_filter_done(&filter);

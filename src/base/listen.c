@@ -2,6 +2,7 @@
 
 #include "base/listen.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -62,6 +63,7 @@ static int listen_unix(const char *path, const struct listen_options *options,
 
 static int split_address(const char *text, char *host, size_t host_size, const char **ret_port) {
         const char *colon = strrchr(text, ':');
+        uint64_t port;
         size_t n;
 
         if (!colon || colon == text)
@@ -75,8 +77,31 @@ static int split_address(const char *text, char *host, size_t host_size, const c
                 return -EINVAL;
         memcpy(host, text, n);
         host[n] = '\0';
+        /* getaddrinfo(3) takes a port of any size, and cuts it to 16 bits */
+        if (text_to_u64(colon + 1, &port) < 0 || port > UINT16_MAX)
+                return -EINVAL;
         *ret_port = colon + 1;
         return 0;
+}
+
+int listen_check(const char *address) {
+        struct in6_addr any;
+        const char *port;
+        char host[64];
+
+        if (text_starts_with(address, "unix:")) {
+                address += strlen("unix:");
+                return address[0] != '/' ? -EINVAL
+                                : strlen(address) >= sizeof(((struct sockaddr_un *) NULL)->sun_path)
+                                ? -ENAMETOOLONG
+                                : 0;
+        }
+        if (split_address(address, host, sizeof(host), &port) < 0)
+                return -EINVAL;
+        host[strcspn(host, "%")] = '\0'; /* "fe80::1%eth0": the link may come later */
+        return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1
+                        ? 0
+                        : -EINVAL;
 }
 
 static bool is_loopback(const struct sockaddr *address) {

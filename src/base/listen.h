@@ -23,5 +23,8 @@ struct listen_options {
  */
 int listen_open(const char *address, const struct listen_options *options,
                 char ret_name[static LISTEN_NAME_MAX]);
+/** Is it written as listen_open() takes it? A path must begin with '/'. Return: 0; -EINVAL;
+ * -ENAMETOOLONG: a path of more than sockaddr_un has room for. */
+int listen_check(const char *address);
 /** Close it, and remove its file if it has one. Return: -EBADF. */
 int listen_close(int fd, const char *name);

@@ -103,23 +103,44 @@ void text_fit(char *to, size_t size, const char *text) {
         *to = '\0';
 }
 
+/* Marks that reorder what stands around them, so that one name passes for another. Source: Unicode
+ * Standard Annex #9, section 2. */
+static bool turns_direction(unsigned int c) {
+        return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+                        (c >= 0x2066 && c <= 0x2069);
+}
+
+unsigned int text_terminal_mark(const char *text) {
+        const unsigned char *c = (const unsigned char *) text;
+        const size_t n = character_size(c, strnlen(text, 4));
+        unsigned int point = n == 1 ? c[0]
+                        : n == 2    ? (c[0] & 0x1fU) << 6 | (c[1] & 0x3fU)
+                        : n == 3    ? (c[0] & 0xfU) << 12 | (c[1] & 0x3fU) << 6 | (c[2] & 0x3fU)
+                                    : 0;
+
+        return point == 0x7f || (point >= 0x80 && point < 0xa0) || turns_direction(point) ? point
+                                                                                          : 0;
+}
+
 char *text_escape_terminal(const char *text) {
         _cleanup_(buf_done) struct buf buf = BUF_INIT(SIZE_MAX / 2);
         const unsigned char *c = (const unsigned char *) text, *end = c + strlen(text);
+        unsigned int mark;
         size_t n;
         int r;
 
         r = buf_append(&buf, "", 0);
         for (; r >= 0 && c < end; c += n ? n : 1) {
                 n = character_size(c, (size_t) (end - c));
+                mark = *c < 0x7f ? 0 : text_terminal_mark((const char *) c);
                 if (*c == '\n')
                         r = buf_append_str(&buf, "\\n");
                 else if (*c == '\t')
                         r = buf_append_str(&buf, "\\t");
-                else if (*c < 0x20 || *c == 0x7f || n == 0)
+                else if (*c < 0x20 || n == 0)
                         r = buf_printf(&buf, "\\x%02x", *c); /* alone, 0x9b is a control too */
-                else if (*c == 0xc2 && c[1] <= 0x9f)
-                        r = buf_printf(&buf, "\\x%02x", c[1]); /* a C1 control */
+                else if (mark)
+                        r = buf_printf(&buf, mark < 0x100 ? "\\x%02x" : "\\u%04x", mark);
                 else
                         r = buf_append(&buf, c, n);
         }

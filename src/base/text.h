@@ -18,8 +18,12 @@ int text_sanitize(const char *text, size_t size, size_t max, char **ret_text);
 void text_fit(char *to, size_t size, const char *text);
 
 /** For a terminal: a copy with C0, DEL, C1 controls, newlines and bytes that are no UTF-8 as \xNN
- * or \n, \t. Caller frees; NULL: no memory. */
+ * or \n, \t, and marks that turn the direction of writing as \uNNNN. Caller frees; NULL: no
+ * memory. */
 char *text_escape_terminal(const char *text);
+/** The code point at @text, if it is DEL, a C1 control or a mark that turns the direction of
+ * writing: what JSON lets pass and terminals obey. Return: 0 for all else. */
+unsigned int text_terminal_mark(const char *text);
 
 /** Whole-text decimal numbers, no sign (u64), no blanks. Return: 0; -EINVAL; -ERANGE. */
 int text_to_u64(const char *text, uint64_t *ret_value);

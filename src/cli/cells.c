@@ -21,12 +21,6 @@ bool cells_utf8(void) {
         return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
-/* Marks that reorder what stands around them. Source: Unicode Standard Annex #9, section 2. */
-static bool turns_direction(wchar_t c) {
-        return c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
-                        (c >= 0x2066 && c <= 0x2069);
-}
-
 static struct cell replacement(void) {
         return cells_utf8() ? (struct cell){ "\xef\xbf\xbd", 3, 1 } : (struct cell){ "?", 1, 1 };
 }
@@ -44,7 +38,7 @@ static struct cell take(const char **at, unsigned int *combining) {
                 cell.size = 1;
         }
         *at += cell.size;
-        columns = turns_direction(c) ? -1 : wcwidth(c);
+        columns = wcwidth(c);
         if (columns < 0) {
                 bool inside = !cells_utf8() && ((unsigned char) cell.bytes[0] & 0xc0) == 0x80;
 

@@ -1,7 +1,7 @@
 #pragma once
-/* Text in the cells of a terminal. It comes from outside: controls are shown, not obeyed, marks
- * that would turn the line's direction are replaced, and wide and combining characters take the
- * columns that wcwidth(3) says, by the locale that setlocale() has set. */
+/* Text in the cells of a terminal. It comes from outside: controls and marks
+ * that would turn the line's direction are shown, not obeyed, and wide and combining characters
+ * take the columns that wcwidth(3) says, by the locale that setlocale() has set. */
 
 #include "base/macro.h"
 

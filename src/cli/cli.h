@@ -85,6 +85,8 @@ void print_cell(const char *text, size_t columns);
 /** "2026-06-26 02:58:03", local time; @otherwise for what is no RFC 3339. Return: @text. */
 const char *print_when(
                 const char *rfc3339, const char *otherwise, char text[static PRINT_WHEN_MAX]);
+/** What stands behind an event that no source told, but a look at how things are; or "". */
+const char *print_synthetic(struct json_object *event);
 void print_event(const struct cli *cli, struct json_object *event);
 void print_workloads(const struct cli *cli, struct json_object *workloads);
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,

@@ -104,7 +104,10 @@ static void explain(const struct cli *cli, CURLcode code, long status) {
                                 cli->host, curl_easy_strerror(code));
         } else if (status == 401) {
                 (void) fprintf(stderr,
-                                "virtwatch: %s wants a token: --token, --token-file or VIRTWATCH_TOKEN\n",
+                                cli->token ? "virtwatch: %s does not know that token; it may have expired or been revoked\n"
+                                                : strncmp(cli->host, "unix:", 5) == 0
+                                                ? "virtwatch: %s wants root, the group virtwatch, or a token: --token, --token-file or VIRTWATCH_TOKEN\n"
+                                                : "virtwatch: %s wants a token: --token, --token-file or VIRTWATCH_TOKEN\n",
                                 cli->host);
         }
 }

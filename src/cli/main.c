@@ -12,6 +12,7 @@
 #include "cli/complete.h"
 #include "cli/rows.h"
 #include "cli/top.h"
+#include "cli/uses.h"
 #include "virtwatch/virtwatch.h"
 
 #define EVENTS_DEFAULT 20
@@ -19,9 +20,11 @@
 struct request {
         struct cli cli;
         bool follow, batch, origin;
-        int sort;         /* enum rows_key; negative: as the daemon has them */
-        uint64_t lines;   /* 0: not given */
-        struct buf query; /* "kind=vm&" … */
+        int sort;             /* enum rows_key; negative: as the daemon has them */
+        uint64_t options;     /* given: a bit for each of longs */
+        unsigned int filters; /* given: a bit for each enum uses_filter */
+        uint64_t lines;       /* 0: not given */
+        struct buf query;     /* "kind=vm&" … */
         char *token_text;
         uint64_t days; /* 0: not given */
         struct workload_options workload;
@@ -31,43 +34,6 @@ struct request {
         char **arguments;
 };
 
-static void help(void) {
-        (void) printf("virtwatch COMMAND [OPTION]...\n\n"
-                      "  events [-f] [-n N] [--since TIME] [--filter KEY=VALUE]...   what happened\n"
-                      "  workloads [--sort COLUMN] [--filter KEY=VALUE]...           every VM, container and unit\n"
-                      "  workload stop NAME | destroy NAME                           end it: asked to, or at once\n"
-                      "  workload scale NAME [--vcpus N] [--memory MIB]              give it other vCPUs or memory\n"
-                      "  nodes                                                       the hosts, and what they use\n"
-                      "  apps                                                        slugs, and what is bound to them\n"
-                      "  timeline SLUG [-f] [-n N]                                   what happened to an app\n"
-                      "  probe [show [SLUG]] | run SLUG | rm SLUG                    whether apps answer; ask one now; forget it\n"
-                      "  probe set SLUG KEY=VALUE...                                 url, path, interval_s, expected_status, timeout_s, enabled, ...\n"
-                      "  analytics SLUG [--days N]                                   its requests, day by day\n"
-                      "  token [list] | revoke ID|NAME                               who may ask over HTTP; end one\n"
-                      "  token create NAME --scope S,S [--expires 30d] [--slug S]... [--workload W]...   make one; it is shown once\n"
-                      "  top [--sort COLUMN] [--filter KEY=VALUE]... [--batch -n N]  all of it, while you look; ? shows its keys\n"
-                      "  config show [--origin]                                      the daemon's configuration, and where each value is from\n"
-                      "  status                                                      the daemon and its sources\n\n"
-                      "  -f, --follow            go on with new events\n"
-                      "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
-                      "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
-                      "      --filter=KEY=VALUE  kind, name, action, severity, workload, slug; state, source\n"
-                      "      --batch             print N frames, two seconds apart (default 1), and end\n"
-                      "      --days=N            of analytics, up to today (default 7, at most 366)\n"
-                      "      --yes-i-mean=NAME   of workload: its name, which is asked for otherwise\n"
-                      "      --origin            with config show: file, line and column, variable, credential or option\n"
-                      "      --sort=COLUMN       cpu, mem, disk (the largest first), name or state (failed first)\n"
-                      "  -o, --output=FORMAT     table (default) or json, a line each\n"
-                      "      --json              the same as -o json\n"
-                      "      --host=ADDRESS      unix:PATH or https://ADDRESS:PORT (default unix:" VW_HTTP_SOCKET_DEFAULT
-                      ", or VIRTWATCH_HOST)\n"
-                      "      --ca=FILE           certificates to trust, in place of the system's; or VIRTWATCH_CA\n"
-                      "      --token=TOKEN       or VIRTWATCH_TOKEN\n"
-                      "      --token-file=PATH   the file that the token is in\n"
-                      "  -h, --help              this text\n"
-                      "      --version           the version\n");
-}
-
 static int add_query(struct request *request, const char *name, const char *value) {
         _cleanup_(freep) char *escaped = client_escape(value);
 
@@ -75,19 +41,19 @@ static int add_query(struct request *request, const char *name, const char *valu
 }
 
 static int add_filter(struct request *request, const char *text) {
-        static const char *const names[] = { "kind", "name", "action", "severity", "workload",
-                "slug", "state", "source" };
-        const char *equals = strchr(text, '=');
+        _cleanup_(freep) char *name = NULL;
+        int filter = uses_filter_of(text);
 
-        for (size_t i = 0; equals && i < ARRAY_SIZE(names); i++) {
-                if (strlen(names[i]) == (size_t) (equals - text) &&
-                                strncmp(names[i], text, (size_t) (equals - text)) == 0)
-                        return add_query(request, names[i], equals + 1);
+        if (filter < 0) {
+                (void) fprintf(stderr,
+                                "virtwatch: --filter wants KEY=VALUE with one of " USES_FILTERS_TEXT
+                                ", not '%s'\n",
+                                text);
+                return filter;
         }
-        (void) fprintf(stderr,
-                        "virtwatch: --filter wants KEY=VALUE with one of kind, name, action, severity, workload, slug, state, source, not '%s'\n",
-                        text);
-        return -EINVAL;
+        request->filters |= 1U << filter;
+        name = strndup(text, strcspn(text, "="));
+        return name ? add_query(request, name, strchr(text, '=') + 1) : -ENOMEM;
 }
 
 static int read_token(struct request *request, const char *path) {
@@ -144,7 +110,7 @@ static int set_count(const char *option, const char *text, uint64_t *ret_count) 
 
 static int answer(bool wants_help) {
         if (wants_help)
-                help();
+                uses_help();
         else
                 (void) printf("virtwatch " VIRTWATCH_VERSION "\n");
         return 0;
@@ -217,11 +183,36 @@ static int set_peer_option(struct request *request, int option, const char *text
         return 0;
 }
 
+static void note_option(struct request *request, int option) {
+        for (size_t i = 0; i + 1 < ARRAY_SIZE(longs); i++)
+                if (longs[i].val == option)
+                        request->options |= UINT64_C(1) << i;
+}
+
+/* Does the command look at all that was given? */
+static int check_options(const struct request *request, const char *command) {
+        const char *filter = uses_not(command, request->filters);
+
+        for (size_t i = 0; i + 1 < ARRAY_SIZE(longs); i++) {
+                if (!(request->options & UINT64_C(1) << i) || uses_option(command, longs[i].name))
+                        continue;
+                (void) fprintf(stderr, "virtwatch: %s takes no --%s; see --help\n", command,
+                                longs[i].name);
+                return -EINVAL;
+        }
+        if (!filter)
+                return 0;
+        (void) fprintf(stderr, "virtwatch: %s cannot be filtered by %s; see --help\n", command,
+                        filter);
+        return -EINVAL;
+}
+
 /* Return: 1 go on; 0 answered; negative errno. */
 static int parse_options(int argc, char **argv, struct request *request) {
         int c, r = 0;
 
         while (r >= 0 && (c = getopt_long(argc, argv, "fn:o:h", longs, NULL)) >= 0) {
+                note_option(request, c);
                 if (c == 'f')
                         request->follow = true;
                 else if (c == 'n')
@@ -490,7 +481,7 @@ static int complete(struct request *request) {
 
         stdout = open_memstream(&text, &size);
         if (stdout) {
-                help();
+                uses_help();
                 (void) fclose(stdout);
         }
         stdout = terminal;
@@ -525,8 +516,10 @@ int main(int argc, char **argv) {
         request.n_arguments = argc - optind - 1;
         request.arguments = argv + optind + 1;
         request.argument = optind + 1 < argc ? argv[optind + 1] : NULL;
+        if (r > 0 && command && strcmp(command, "help") == 0)
+                r = answer(true);
         if (r > 0 && !command) {
-                help();
+                uses_help();
                 r = -EINVAL;
         }
         for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++) {
@@ -537,8 +530,10 @@ int main(int argc, char **argv) {
                                         request.arguments[commands[i].arguments_max]);
                         r = -EINVAL;
                 } else {
-                        r = commands[i].run(&request);
+                        r = check_options(&request, command);
                 }
+                if (r >= 0)
+                        r = commands[i].run(&request);
                 goto out;
         }
         if (r > 0) {
@@ -551,5 +546,10 @@ out:
         (void) json_object_put(request.wanted.slugs);
         (void) json_object_put(request.wanted.workloads);
         free(request.token_text);
+        if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout))) {
+                (void) fprintf(stderr, "virtwatch: cannot write all of the answer: %s\n",
+                                strerrordesc_np(errno ? errno : EIO));
+                r = -EIO;
+        }
         return r == 0 ? 0 : r > 0 ? 1 : 2; /* status: 0 ready, 1 not ready, 2 not reached */
 }

@@ -28,18 +28,19 @@ static char *field(struct json_object *object, const char *name) {
         return shown ? shown : strdup("?");
 }
 
-/* JSON as it is, but for DEL and C1 controls, which JSON lets pass and terminals obey. Such bytes
- * are only found within its strings. */
+/* JSON as it is, but for DEL, C1 controls and marks of direction, which JSON lets pass and
+ * terminals obey. Such bytes are only found within its strings. */
 void print_json(struct json_object *object) {
         const char *text = json_text(object);
 
-        for (const unsigned char *c = (const unsigned char *) (text ? text : ""); *c; c++) {
-                if (*c == 0x7f)
-                        (void) printf("\\u007f");
-                else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
-                        (void) printf("\\u%04x", *++c);
+        for (const char *c = text ? text : ""; *c;) {
+                unsigned int point = text_terminal_mark(c);
+
+                if (point)
+                        (void) printf("\\u%04x", point);
                 else
                         (void) putchar(*c);
+                c += point < 0x80 ? 1 : point < 0x800 ? 2 : 3;
         }
         (void) putchar('\n');
         (void) fflush(stdout);
@@ -80,9 +81,22 @@ const char *print_when(
         return text;
 }
 
+/* A text of @object, at least so many columns wide. */
+static char *shown(struct json_object *object, const char *name, size_t columns) {
+        const char *text = json_get_string(object, name);
+
+        return cells_pad(text ? text : "", columns);
+}
+
+const char *print_synthetic(struct json_object *event) {
+        return json_get_bool(event, "synthetic", false) ? " [found afterwards, no event told it]"
+                                                        : "";
+}
+
 void print_event(const struct cli *cli, struct json_object *event) {
-        _cleanup_(freep) char *kind = field(event, "kind"), *name = field(event, "name"),
-                              *action = field(event, "action"), *message = field(event, "message");
+        _cleanup_(freep) char *kind = shown(event, "kind", 9), *name = shown(event, "name", 20),
+                              *action = shown(event, "action", 11),
+                              *message = field(event, "message");
         const char *color = color_of(cli, json_get_string(event, "severity"));
         char time[32];
 
@@ -90,19 +104,17 @@ void print_event(const struct cli *cli, struct json_object *event) {
                 print_json(event);
                 return;
         }
-        if (!action[0] && json_get_string(event, "warning")) {
+        if (!json_get_string(event, "action") && json_get_string(event, "warning")) {
                 _cleanup_(freep) char *warning = field(event, "warning");
 
-                (void) printf("-- %s --\n", warning);
+                (void) printf("-- %s --\n", warning ? warning : "");
                 (void) fflush(stdout);
                 return;
         }
         local_time(json_get_string(event, "timestamp"), time, sizeof(time));
-        (void) printf("%s  %-9s  %-20s  %s%-11s%s  %s%s\n", time, kind ? kind : "",
-                        name ? name : "", color, action ? action : "", color[0] ? "\033[0m" : "",
-                        message ? message : "",
-                        json_get_bool(event, "synthetic", false) ? " [made up for the time away]"
-                                                                 : "");
+        (void) printf("%s  %s  %s  %s%s%s  %s%s\n", time, kind ? kind : "", name ? name : "", color,
+                        action ? action : "", color[0] ? "\033[0m" : "", message ? message : "",
+                        print_synthetic(event));
         (void) fflush(stdout);
 }
 

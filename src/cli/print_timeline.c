@@ -60,9 +60,7 @@ static void print_row(const struct timeline_printer *printer, struct json_object
         if (!level || !action || !who || !message)
                 return;
         (void) printf("  %s  %s%s  %s%s  %s  %s%s\n", time, color, level, action,
-                        color[0] ? "\033[0m" : "", who, message,
-                        json_get_bool(event, "synthetic", false) ? " [made up for the time away]"
-                                                                 : "");
+                        color[0] ? "\033[0m" : "", who, message, print_synthetic(event));
 }
 
 void print_timeline(struct timeline_printer *printer, struct json_object *event) {

@@ -57,7 +57,11 @@ static const char *why_not(const struct row *row, const char *verb) {
                         return NULL;
         (void) snprintf(path, sizeof(path), "actions_refused/%s", verb);
         why = json_get_string(row->json, path);
-        return why ? why : "not offered";
+        if (!why)
+                return "not offered";
+        return text_starts_with(why, verb) && text_starts_with(why + strlen(verb), ": ")
+                        ? why + strlen(verb) + 2 /* what was tried is said already */
+                        : why;
 }
 
 void top_ask_begin(struct top_model *model, const struct row *row, bool scale, uint64_t now_us) {

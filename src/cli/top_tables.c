@@ -167,7 +167,7 @@ static const struct column node_columns[] = {
         { "CPU", 5, 0, CELLS_RIGHT },
         { "MEM", 5, 0, CELLS_RIGHT },
         { "MEM MB", 9, 80, CELLS_RIGHT },
-        { "PODS", 5, 48, CELLS_RIGHT },
+        { "WORKLOADS", 9, 48, CELLS_RIGHT },
 };
 
 static void draw_nodes(const struct top_model *model) {

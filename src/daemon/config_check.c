@@ -123,6 +123,43 @@ static void check_listen(struct checking *checking) {
                                 "is for listeners that serve metrics and not the API, and http.listen has none: add one such as 0.0.0.0:9888 serves=metrics");
 }
 
+/* Where Caddy's lines come in. */
+static void check_log_listen(struct checking *checking) {
+        const struct config_list *list = &checking->config->analytics.listen;
+
+        for (size_t i = 0; i < list->n; i++) {
+                if (listen_check(list->items[i]) >= 0)
+                        continue;
+                complain(checking, "analytics.listen",
+                                "has addresses such as 127.0.0.1:9889 or unix:/PATH, not '%s'",
+                                list->items[i]);
+                return;
+        }
+}
+
+/* A scheme, a host and perhaps a port: what a browser sends, to the letter. Source: RFC 6454,
+ * section 6.2. */
+static bool is_origin(const char *text) {
+        const char *host = strstr(text, "://");
+        size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+
+        return host && scheme > 0 && text + scheme == host && host[3] &&
+                        strcspn(host + 3, "/?#@* ,\t") == strlen(host + 3);
+}
+
+static void check_origins(struct checking *checking) {
+        const struct config_list *list = &checking->config->cors_origins;
+
+        for (size_t i = 0; i < list->n; i++) {
+                if (is_origin(list->items[i]))
+                        continue;
+                complain(checking, "http.cors_origins",
+                                "has origins such as https://panel.example:8443, without a path, not '%s'",
+                                list->items[i]);
+                return;
+        }
+}
+
 static void check_tls(struct checking *checking) {
         const struct config *config = checking->config;
 
@@ -152,6 +189,8 @@ int config_check(const struct config *config, struct config_faults *faults) {
         check_absolute(&checking, "sources.kernel.socket", config->kernel.socket, true);
         check_absolute(&checking, "sources.kernel.journal_dir", config->kernel.journal_dir, true);
         check_listen(&checking);
+        check_log_listen(&checking);
+        check_origins(&checking);
         check_tls(&checking);
         check_absolute(&checking, "store.path", config->state_dir, false);
         check_absolute(&checking, "probes.ca_file", config->probes.ca_file, true);

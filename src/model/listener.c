@@ -117,21 +117,36 @@ static size_t address_size(const char *text) {
         return tls && (size_t) (tls - text) < n ? (size_t) (tls - text) : n;
 }
 
+static int parse_address(struct listener *listener, const char *text, size_t n, struct diag *diag) {
+        int r = -EINVAL;
+
+        if (n > 0 && n < sizeof(listener->address)) {
+                memcpy(listener->address, text, n);
+                r = listen_check(listener->address);
+        } else if (n > 0) {
+                r = -ENAMETOOLONG;
+        }
+        if (r == -ENAMETOOLONG)
+                diag_set(diag, diag->line, diag->column, "'%.*s' is too long for a socket's path",
+                                (int) n, text);
+        else if (r < 0)
+                diag_set(diag, diag->line, diag->column,
+                                "an address is ADDRESS:PORT or [ADDRESS]:PORT in numbers, or unix:/PATH, not '%.*s'",
+                                (int) n, text);
+        return r < 0 ? -EINVAL : 0;
+}
+
 int listener_parse(const char *text, struct listener *ret_listener, struct diag *diag) {
         struct listener listener = { .serves = LISTENER_ALL };
         size_t n = address_size(text);
         struct diag unused = {};
-        int r = 0;
+        int r;
 
         if (!diag)
                 diag = &unused;
-        if (n == 0 || n >= sizeof(listener.address)) {
-                diag_set(diag, diag->line, diag->column,
-                                "an address is ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH, not '%.*s'",
-                                (int) n, text);
-                return -EINVAL;
-        }
-        memcpy(listener.address, text, n);
+        r = parse_address(&listener, text, n, diag);
+        if (r < 0)
+                return r;
         listener.is_unix = text_starts_with(text, "unix:");
         listener.is_local = listener.is_unix || is_loopback(listener.address);
         for (text += n; r >= 0 && *text; text += n) {

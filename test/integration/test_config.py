@@ -154,6 +154,19 @@ def test_all_that_is_wrong_is_said_in_one_go(tmp_path):
     assert run(VIRTWATCHD, "-c", path, "--show-config=yaml").returncode == 1
 
 
+@pytest.mark.parametrize("key, value, said", [
+    ("http.listen", "foo:bar", "http.listen is not good: an address is ADDRESS:PORT or [ADDRESS]:PORT in numbers, or unix:/PATH, not 'foo:bar'"),
+    ("http.listen", "127.0.0.1:99999", "not '127.0.0.1:99999'"),
+    ("http.listen", "unix:relative", "not 'unix:relative'"),
+    ("http.listen", "unix:/" + "x" * 120, "too long for a socket's path"),
+    ("analytics.listen", "127.0.0.1", "analytics.listen has addresses such as 127.0.0.1:9889 or unix:/PATH, not '127.0.0.1'"),
+    ("http.cors_origins", "panel.example", "http.cors_origins has origins such as https://panel.example:8443, without a path, not 'panel.example'"),
+    ("http.cors_origins", "https://panel.example/", "not 'https://panel.example/'")])
+def test_what_the_daemon_could_not_start_with_is_not_good(key, value, said):
+    bad = run(VIRTWATCHD, "--check-config", "--set", f"{key}={value}")
+    assert bad.returncode == 1 and bad.stderr.startswith("--set: ") and said in bad.stderr, bad
+
+
 def test_files_are_shown_without_a_daemon(tmp_path):
     path = tmp_path / "virtwatch.yaml"
     path.write_text("events:\n  oom_rule: evidence\nhttp: {token: '${secret.t}'}\n")

@@ -53,8 +53,8 @@ static void combining_characters_stay_with_theirs(void **state) {
 static void hostile_text_is_shown_and_not_obeyed(void **state) {
         expect(cells_fit("\033[2J", 10, CELLS_LEFT), "\\x1b[2J   ");
         expect(cells_fit("a\nb\xff\xc2\x9b", 20, CELLS_LEFT), "a\\nb\\xff\\x9b        ");
-        expect(cells_fit("\u202egpj.exe", 10, CELLS_LEFT), "\ufffdgpj.exe  ");
-        expect(cells_fit("a\u2066b\u2028", 4, CELLS_LEFT), "a\ufffdb\ufffd");
+        expect(cells_fit("\u202egpj.exe", 15, CELLS_LEFT), "\\u202egpj.exe  ");
+        expect(cells_fit("a\u2066b\u2028", 9, CELLS_LEFT), "a\\u2066b\ufffd");
 }
 
 /* The promise of cells_fit(), by another count: wcswidth() of the whole. */

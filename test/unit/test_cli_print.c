@@ -100,7 +100,7 @@ static void an_event_is_one_line(void **state) {
         capture(&plain, event, died);
         assert_string_equal(text,
                         "Jun 07 12:00:01  vm         web                   died         "
-                        "exit code 3 [made up for the time away]\n");
+                        "exit code 3 [found afterwards, no event told it]\n");
         capture(&colored, event, died);
         assert_non_null(strstr(text, "\033[31mdied       \033[0m"));
         capture(&json, event, died);
@@ -267,7 +267,7 @@ static void a_timeline_has_a_line_a_day_and_aligned_rows(void **state) {
                         "  02:58:03  warning  probe_down                            "
                         "shop is down, 3 failures in a row\n"
                         "  02:58:01  error    OOMKilled           web-1             "
-                        "exit code 137 [made up for the time away]\n"
+                        "exit code 137 [found afterwards, no event told it]\n"
                         "\n"
                         "Thu 2026-06-25\n"
                         "  23:59:59  info     deploy_succeeded                      "

@@ -213,7 +213,9 @@ static void a_list_replaces_the_list_before_it(void **state) {
 static void a_list_in_a_file_has_the_same_bounds(void **state) {
         struct fixture *f = *state;
 
-        assert_int_equal(load(f, "http: {listen: [1,2,3,4,5,6,7,8]}"), 0);
+        assert_int_equal(
+                        load(f, "http: {listen: [unix:/1,unix:/2,unix:/3,unix:/4,unix:/5,unix:/6,unix:/7,unix:/8]}"),
+                        0);
         assert_int_equal(f->config.listen.n, 8);
         assert_int_equal(
                         load(f,

@@ -26,7 +26,25 @@ static void addresses_are_taken_as_written(void **state) {
         assert_int_equal(open_close("localhost:0", &(struct listen_options){}, name), -EINVAL);
         assert_int_equal(open_close("127.0.0.1", &(struct listen_options){}, name), -EINVAL);
         assert_int_equal(open_close("127.0.0.1:99999x", &(struct listen_options){}, name), -EINVAL);
+        assert_int_equal(open_close("127.0.0.1:99999", &(struct listen_options){}, name), -EINVAL);
         assert_int_equal(open_close("", &(struct listen_options){}, name), -EINVAL);
+}
+
+static void addresses_are_checked_before_they_are_opened(void **state) {
+        static const char *const good[] = { "127.0.0.1:0", "0.0.0.0:65535", "[::]:9887",
+                "[fe80::1%eth0]:9887", "unix:/run/s" };
+        static const char *const bad[] = { "", ":1", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:-1",
+                "127.0.0.1:http", "localhost:1", "256.0.0.1:1", "[::1]", "unix:", "unix:s" };
+        char path[200];
+
+        for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+                if (listen_check(good[i]) < 0)
+                        fail_msg("%s", good[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                if (listen_check(bad[i]) != -EINVAL)
+                        fail_msg("%s", bad[i]);
+        (void) snprintf(path, sizeof(path), "unix:/%0120d", 0);
+        assert_int_equal(listen_check(path), -ENAMETOOLONG);
 }
 
 static void only_loopback_means_it(void **state) {
@@ -79,6 +97,7 @@ static void packets_are_served_beside_streams(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(addresses_are_taken_as_written),
+                cmocka_unit_test(addresses_are_checked_before_they_are_opened),
                 cmocka_unit_test(only_loopback_means_it),
                 FOLDER_TEST(a_stale_socket_is_replaced_and_a_served_one_is_not),
                 FOLDER_TEST(packets_are_served_beside_streams),

@@ -48,7 +48,7 @@ static void only_this_host_is_local(void **state) {
         static const char *const local[] = { "127.0.0.1:1", "127.9.9.9:1", "[::1]:1",
                 "[::ffff:127.0.0.1]:1", "unix:/s" };
         static const char *const others[] = { "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "128.0.0.1:1",
-                "[fe80::1]:1", "[::ffff:10.0.0.1]:1", "localhost:1" };
+                "[fe80::1]:1", "[::ffff:10.0.0.1]:1", "[fe80::1%eth0]:1" };
 
         for (size_t i = 0; i < ARRAY_SIZE(local); i++)
                 assert_true(parse(local[i]).is_local);
@@ -59,7 +59,9 @@ static void only_this_host_is_local(void **state) {
 static void others_are_refused(void **state) {
         static const char *const texts[] = { "", " serves=api", "1.2.3.4:1 serves=", "1.2.3.4:1 x",
                 "1.2.3.4:1 serves=api+", "1.2.3.4:1 serves=apis", "1.2.3.4:1 serves=ap",
-                "1.2.3.4:1 tls=", "1.2.3.4:1 tls=onn", "unix:/s tls=on", "1.2.3.4:1 serves=api x" };
+                "1.2.3.4:1 tls=", "1.2.3.4:1 tls=onn", "unix:/s tls=on", "1.2.3.4:1 serves=api x",
+                "localhost:1", "foo:bar", "127.0.0.1", "127.0.0.1:", ":1", "127.0.0.1:65536",
+                "::1:x", "[::1]", "unix:", "unix:relative", "9887" };
         struct listener listener;
         struct diag diag = {};
 

@@ -112,6 +112,9 @@ static void a_terminal_is_told_nothing(void **state) {
                 { "\x9b\x31mred", "\\x9b1mred" }, /* a CSI for a terminal of 8 bits */
                 { "a\xff\xc2", "a\\xff\\xc2" },
                 { "\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "\\x80\\x9b\\x9f\xc2\xa0" },
+                { "\u202egpj.exe\u202c \u2066\u2069\u200e\u200f\u061c",
+                                "\\u202egpj.exe\\u202c \\u2066\\u2069\\u200e\\u200f\\u061c" },
+                { "\u2029\u202f\u2065\u206a", "\u2029\u202f\u2065\u206a" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -633,7 +633,7 @@ static void what_is_not_sure_is_not_done(void **state) {
         }
         (void) key(model, 'j');
         (void) key(model, 's');
-        assert_string_equal(model->message, "cannot scale wob: scale: not today");
+        assert_string_equal(model->message, "cannot scale wob: not today");
         assert_null(sent(model));
 }
 

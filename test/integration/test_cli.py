@@ -1,0 +1,98 @@
+"""The client as people use it: what it refuses, what it says then, and that it never shows something else than was asked for."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import BUILD
+
+CLI = BUILD / "src/virtwatch"
+
+
+@pytest.fixture
+def one(daemon):
+    server = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": "test:///default"})
+    server.up("libvirt:test:///default")
+    return server
+
+
+def run(server, *args, stdout=subprocess.PIPE, **environment):
+    return subprocess.run([CLI, *args, "--host", f"unix:{server.folder}/http.sock"], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          timeout=20, env=dict(os.environ, **environment))
+
+
+@pytest.mark.parametrize("args, said", [
+    (["events", "--filter", "state=running"], "events cannot be filtered by state"),
+    (["events", "--filter", "source=docker"], "events cannot be filtered by source"),
+    (["timeline", "shop", "--filter", "slug=other"], "timeline cannot be filtered by slug"),
+    (["workloads", "--filter", "severity=error"], "workloads cannot be filtered by severity"),
+    (["workloads", "-f"], "workloads takes no --follow"),
+    (["events", "--sort", "cpu"], "events takes no --sort"),
+    (["nodes", "--filter", "name=x"], "nodes takes no --filter"),
+    (["status", "-n", "4"], "status takes no --lines"),
+    (["apps", "--since", "5m"], "apps takes no --since"),
+    (["analytics", "shop", "--origin"], "analytics takes no --origin"),
+    (["workload", "stop", "x", "--workload", "y"], "workload takes no --workload")])
+def test_an_option_that_would_be_ignored_is_refused(args, said, tmp_path):
+    done = subprocess.run([CLI, *args, "--host", f"unix:{tmp_path}/nobody"], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr == f"virtwatch: {said}; see --help\n"
+
+
+def test_filters_filter(one):
+    assert [found["name"] for found in json.loads(run(one, "workloads", "--json", "--filter", "name=test").stdout)] == ["test"]
+    assert json.loads(run(one, "workloads", "--json", "--filter", "name=other").stdout) == []
+    assert json.loads(run(one, "workloads", "--json", "--filter", "name=test", "--filter", "state=failed").stdout) == []
+    shown = run(one, "events", "--json", "--filter", "kind=source").stdout.splitlines()
+    assert shown and all(json.loads(line)["kind"] == "source" for line in shown)
+    assert run(one, "top", "--batch", "--filter", "state=running", "--filter", "severity=info").returncode == 0
+
+
+@pytest.mark.parametrize("args, said", [
+    (["events", "--since", "yesterday"], "since: is a time such as 2026-06-07T12:00:00Z, or a span such as 10m or 2h"),
+    (["events", "--filter", "severity=warn"], "severity: is info, warning or error"),
+    (["events", "--filter", "kind=pod"], "kind: is vm, container, unit, probe, source or app")])
+def test_what_a_query_may_be_is_said(one, args, said):
+    done = run(one, *args)
+    assert (done.returncode, done.stderr) == (2, f"virtwatch: 400: {said}\n")
+
+
+@pytest.mark.parametrize("path, said", [
+    ("?limit=0", "limit: is a number from 1 to 1000"), ("?after=-1", "after: is a sequence number"),
+    ("?before=x", "before: is a sequence number"), ("?name=" + "x" * 513, "name: is at most 512 bytes")])
+def test_http_says_it_too(one, path, said):
+    status, text = one.get("/api/v1/events" + path)
+    assert (status, json.loads(text)["error"]["message"]) == (400, said)
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(one):
+    with open("/dev/full", "w") as full:
+        for command in ("workloads", "events", "status", "nodes"):
+            done = run(one, command, stdout=full)
+            assert done.returncode == 2 and "cannot write all of the answer: No space left on device" in done.stderr, done
+
+
+def test_a_token_that_is_wrong_is_not_asked_for(one):
+    host = ["--host", f"http://127.0.0.1:{one.port()}"]
+    bare = {key: value for key, value in os.environ.items() if key != "VIRTWATCH_TOKEN"}
+    wrong = subprocess.run([CLI, "nodes", *host, "--token", "wrong"], capture_output=True, text=True, timeout=20, env=bare)
+    assert wrong.returncode == 2 and "does not know that token" in wrong.stderr
+    none = subprocess.run([CLI, "nodes", *host], capture_output=True, text=True, timeout=20, env=bare)
+    assert none.returncode == 2 and "wants a token: --token, --token-file or VIRTWATCH_TOKEN" in none.stderr
+
+
+def test_help_is_a_command_too():
+    asked, option = (subprocess.run([CLI, word], capture_output=True, text=True, timeout=20) for word in ("help", "--help"))
+    assert asked.returncode == 0 and asked.stdout == option.stdout and asked.stdout.startswith("virtwatch COMMAND")
+
+
+def test_direction_marks_are_shown_and_not_obeyed(one):
+    posted = subprocess.run(["curl", "-sf", "--unix-socket", one.folder / "http.sock", "-H", "Content-Type: application/json", "-d",
+                             '{"kind":"deploy_started","message":"\u202egpj.exe"}', "http://x/api/app-gateway/events/shop"],
+                            capture_output=True, text=True, timeout=20)
+    assert json.loads(posted.stdout)["message"] == "\u202egpj.exe"
+    for args in (["events", "--filter", "slug=shop"], ["timeline", "shop"], ["events", "--json", "--filter", "slug=shop"]):
+        shown = run(one, *args).stdout
+        assert "\\u202egpj.exe" in shown and "\u202e" not in shown
