@@ -56,6 +56,12 @@ static void a_broken_disk_at_any_operation_loses_nothing(void **state) {
         each_failure_in_turn(1, EIO);
 }
 
+static void a_disk_that_cannot_be_read_now_and_then_loses_nothing(void **state) {
+        atomic_store(&reads_too, true);
+        each_failure_in_turn(1, EIO);
+        atomic_store(&reads_too, false);
+}
+
 static void a_disk_that_stays_full_for_a_while_loses_nothing(void **state) {
         each_failure_in_turn(2, ENOSPC);
 }
@@ -306,6 +312,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_full_disk_at_any_operation_loses_nothing),
                 cmocka_unit_test(a_broken_disk_at_any_operation_loses_nothing),
+                cmocka_unit_test(a_disk_that_cannot_be_read_now_and_then_loses_nothing),
                 cmocka_unit_test(a_disk_that_stays_full_for_a_while_loses_nothing),
                 TEST(what_is_lost_is_what_the_gaps_say),
                 TEST(the_queue_is_bounded_in_bytes_too),
