@@ -38,7 +38,7 @@ uint64_t health_held_up_us(const struct api_context *api, uint64_t now_us) {
 int health_analytics_error(const struct api_context *api) {
         struct rollups_stats stats;
 
-        if (!api->rollups)
+        if (!api->rollups || api->analytics_error < 0)
                 return api->analytics_error;
         rollups_get_stats(api->rollups, &stats);
         return stats.last_error;

@@ -205,9 +205,10 @@ static int begin(struct manager *manager) {
         for (size_t i = 0; access_log_address(manager->access_log, i); i++)
                 log_info("Taking access logs on %s", access_log_address(manager->access_log, i));
         r = rollups_load_positions(manager->rollups, on_position, manager->access_log);
-        if (r < 0)
-                return log_error_errno(r, "Cannot read where access logs were left: %m");
-        return 0;
+        if (r < 0 && r != manager->api.analytics_error) /* each time it is tried again, else */
+                (void) log_error_errno(r, "Cannot read where access logs were left: %m");
+        manager->api.analytics_error = r < 0 ? r : 0;
+        return r;
 }
 
 int manager_analytics_commit(struct manager *manager, struct manager_analytics *wanted) {

@@ -63,8 +63,9 @@ struct source_ops {
         /** Begin: connect in the background. Return: 0 or negative errno; a peer that is away is no
          * error. */
         int (*start)(struct source *source);
-        /** End: no fact is posted afterwards. Waits for nobody: a thread that is in a call, or closes
-         * what it has open, ends later, and touches nothing of the source. May be started again. */
+        /** End: no fact is posted afterwards. Waits for nobody: a thread that is in a call, or
+         * closes what it has open, ends later, and touches nothing of the source. May be started
+         * again. */
         void (*stop)(struct source *source);
         /* At the end of the process, after stop(): wait for such threads, until @until_us
          * (CLOCK_MONOTONIC) at most. May be NULL: there are none. */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "store/rollups_internal.h"
 
-#define SCHEMA_VERSION     1
+#define SCHEMA_VERSION     2
 #define RETENTION_EVERY_US (600 * USEC_PER_SEC)
 #define LATENCY_BYTES_MAX  65536
 
@@ -24,6 +24,25 @@ static const char schema[] =
                 " skipping INTEGER NOT NULL, complete INTEGER NOT NULL, lines INTEGER NOT NULL) STRICT;"
                 "PRAGMA user_version = 1;"
                 "COMMIT;";
+
+static const char schema_2[] =
+                "BEGIN IMMEDIATE;"
+                "CREATE TABLE commits (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER NOT NULL) STRICT;"
+                "INSERT INTO commits VALUES (1, 0);"
+                "PRAGMA user_version = 2;"
+                "COMMIT;";
+
+static int migrate(sqlite3 *db, int64_t version) {
+        static const char *const steps[SCHEMA_VERSION] = { schema, schema_2 };
+        int r = 0;
+
+        for (; r >= 0 && version < SCHEMA_VERSION; version++) {
+                r = database_run(db, steps[version]);
+                if (r < 0)
+                        database_settle(db);
+        }
+        return r;
+}
 
 /* Open, check, migrate. -EUCLEAN: corrupt. */
 static int open_checked(struct rollups *rollups) {
@@ -41,7 +60,7 @@ static int open_checked(struct rollups *rollups) {
                 return r;
         if (version > SCHEMA_VERSION)
                 return -EPROTONOSUPPORT;
-        return version == 0 ? database_run(rollups->db, schema) : 0;
+        return migrate(rollups->db, version);
 }
 
 static int prepare(struct rollups *rollups) {
@@ -58,6 +77,7 @@ static int prepare(struct rollups *rollups) {
                 { &rollups->upsert_position,
                                 "INSERT OR REPLACE INTO positions VALUES (?,?,?,?,?,?,?,?,?)" },
                 { &rollups->delete_position, "DELETE FROM positions WHERE id = ?" },
+                { &rollups->count_commit, "UPDATE commits SET n = n + 1" },
         };
         int r = 0;
 
@@ -67,14 +87,19 @@ static int prepare(struct rollups *rollups) {
         return r;
 }
 
-static void close_database(struct rollups *rollups) {
+static void finalize(struct rollups *rollups) {
         sqlite3_stmt **const statements[] = { &rollups->select, &rollups->upsert, &rollups->count,
-                &rollups->upsert_position, &rollups->delete_position };
+                &rollups->upsert_position, &rollups->delete_position, &rollups->count_commit };
 
         for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
                 (void) sqlite3_finalize(*statements[i]);
                 *statements[i] = NULL;
         }
+        memset(rollups->days, 0, sizeof(rollups->days));
+}
+
+static void close_database(struct rollups *rollups) {
+        finalize(rollups);
         database_close(&rollups->db);
 }
 
@@ -85,6 +110,7 @@ static int open_database(struct rollups *rollups) {
         r = opened = open_checked(rollups);
         if (opened == -EUCLEAN) {
                 close_database(rollups);
+                rollups->doubtful = 0;
                 r = database_set_aside(rollups->path, NULL);
                 if (r >= 0)
                         r = open_checked(rollups);
@@ -92,17 +118,54 @@ static int open_database(struct rollups *rollups) {
         if (r >= 0)
                 r = prepare(rollups);
         if (r >= 0)
+                r = database_files_get(rollups->db, rollups->path, &rollups->files);
+        if (r >= 0)
                 return opened;
+        r = database_cause(rollups->db, r);
         close_database(rollups);
         return r == -EUCLEAN ? -EIO : r; /* also the new one: no use to make another */
 }
 
+/* Where it was closed. */
+static int open_again(struct rollups *rollups) {
+        int r;
+
+        if (rollups->db)
+                return 0;
+        r = open_database(rollups);
+        if (r < 0 && r != -EUCLEAN)
+                return r;
+        rollups_close_reader(rollups, false); /* it may have what was before */
+        return 0;
+}
+
 /* It is corrupt: another one, at the next commit. Its rows stay where they are. */
 static void give_up(struct rollups *rollups) {
+        rollups_close_reader(rollups, false);
         close_database(rollups);
+        rollups->doubtful = 0;
         (void) database_set_aside(rollups->path, NULL);
+}
+
+/* With its files open, a file system that went read-only for an error can be neither unmounted nor
+ * checked. */
+static void leave(struct rollups *rollups) {
+        rollups_close_reader(rollups, true);
+        close_database(rollups);
+}
+
+/* Its files were removed or replaced. Its rows are where they are; positions are not taken along:
+ * logs that are read from their beginning again are those whose lines nothing has any more. */
+static void abandon_if_moved(struct rollups *rollups) {
+        if (!rollups->db || !database_moved(rollups->db, rollups->path, &rollups->files))
+                return;
+        rollups_close_reader(rollups, false);
+        database_clear_place(rollups->db, &rollups->files);
+        finalize(rollups);
+        database_abandon(&rollups->db);
+        rollups->doubtful = 0;
         (void) pthread_mutex_lock(&rollups->lock);
-        rollups->reopen = true;
+        rollups->stats.moved++;
         (void) pthread_mutex_unlock(&rollups->lock);
 }
 
@@ -115,6 +178,7 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         if (!rollups)
                 return -ENOMEM;
         (void) pthread_mutex_init(&rollups->lock, NULL);
+        (void) pthread_mutex_init(&rollups->read_lock, NULL);
         (void) pthread_cond_init(&rollups->wake, NULL);
         list_init(&rollups->queries);
         rollups->config = *config;
@@ -139,9 +203,11 @@ struct rollups *rollups_close(struct rollups *rollups) {
         if (!rollups)
                 return NULL;
         rollups_stop_reader(rollups);
-        database_close(&rollups->read_db);
+        database_abandon(&rollups->read_db);
+        abandon_if_moved(rollups);
         close_database(rollups);
         (void) pthread_cond_destroy(&rollups->wake);
+        (void) pthread_mutex_destroy(&rollups->read_lock);
         (void) pthread_mutex_destroy(&rollups->lock);
         free(rollups->path);
         free(rollups);
@@ -156,6 +222,10 @@ int rollups_load_positions(struct rollups *rollups,
         sqlite3_stmt *row;
         int r, step = SQLITE_DONE;
 
+        r = open_again(rollups);
+        if (r < 0)
+                return r;
+        rollups->doubtful = 0; /* who reads them goes on from there, whatever that was */
         r = database_error(sqlite3_prepare_v2(rollups->db,
                         "SELECT id, path, device, inode, head, \"offset\", skipping, complete, lines"
                         " FROM positions ORDER BY id",
@@ -327,7 +397,7 @@ static int add_day(struct rollups *rollups, const char *host, const struct rollu
 
 struct adding {
         struct rollups *rollups;
-        uint64_t overflow;
+        uint64_t overflow, removed;
 };
 
 static int add_host(const struct rollup_host *host, void *userdata) {
@@ -339,7 +409,8 @@ static int add_host(const struct rollup_host *host, void *userdata) {
         return r;
 }
 
-static int keep_retention(struct rollups *rollups) {
+/* Return: whether old rows were looked for; negative errno. */
+static int keep_retention(struct rollups *rollups, uint64_t *removed) {
         uint64_t now_us = clock_monotonic_us();
         uint32_t today = (uint32_t) (clock_realtime_us() / ROLLUP_DAY_US);
         char sql[64];
@@ -354,22 +425,20 @@ static int keep_retention(struct rollups *rollups) {
         r = database_run(rollups->db, sql);
         if (r < 0)
                 return r;
-        rollups->retained_us = now_us;
-        (void) pthread_mutex_lock(&rollups->lock);
-        rollups->stats.rows_removed += (uint64_t) sqlite3_changes64(rollups->db);
-        (void) pthread_mutex_unlock(&rollups->lock);
+        *removed = (uint64_t) sqlite3_changes64(rollups->db);
         memset(rollups->days, 0, sizeof(rollups->days));
-        return 0;
+        return 1;
 }
 
-static void note_commit(struct rollups *rollups, int error, uint64_t overflow) {
+static void note_commit(struct rollups *rollups, int error, const struct adding *adding) {
         (void) pthread_mutex_lock(&rollups->lock);
         rollups->stats.last_error = error;
         if (error < 0) {
                 rollups->stats.write_errors++;
         } else {
                 rollups->stats.transactions++;
-                rollups->stats.overflow += overflow;
+                rollups->stats.overflow += adding->overflow;
+                rollups->stats.rows_removed += adding->removed;
         }
         (void) pthread_mutex_unlock(&rollups->lock);
 }
@@ -390,32 +459,68 @@ static void take_bounds(struct rollups *rollups) {
         (void) pthread_mutex_unlock(&rollups->lock);
 }
 
+static int write_all(struct rollups *rollups, const struct rollup_set *set,
+                const struct access_position *positions, size_t n_positions,
+                struct adding *adding) {
+        int r;
+
+        r = rollup_set_each(set, add_host, adding);
+        for (size_t i = 0; r >= 0 && i < n_positions; i++)
+                r = write_position(rollups, &positions[i]);
+        return r < 0 ? r : database_step(rollups->count_commit);
+}
+
+static int commit(struct rollups *rollups, const struct rollup_set *set,
+                const struct access_position *positions, size_t n_positions,
+                struct adding *adding) {
+        bool retained = false;
+        int64_t n = 0;
+        int r;
+
+        database_settle(rollups->db);
+        r = database_run(rollups->db, "BEGIN IMMEDIATE");
+        if (r >= 0)
+                r = database_number(rollups->db, "SELECT n FROM commits", &n);
+        if (r >= 0 && rollups->doubtful && n == rollups->doubtful) {
+                rollups->doubtful = 0; /* it is the same that is given again */
+                return database_run(rollups->db, "ROLLBACK");
+        }
+        if (r >= 0)
+                r = keep_retention(rollups, &adding->removed);
+        retained = r > 0;
+        if (r >= 0)
+                r = write_all(rollups, set, positions, n_positions, adding);
+        if (r >= 0) {
+                rollups->doubtful = n + 1;
+                r = database_run(rollups->db, "COMMIT");
+        }
+        if (r < 0) {
+                r = database_cause(rollups->db, r);
+                database_settle(rollups->db);
+                memset(rollups->days, 0, sizeof(rollups->days));
+                return r == -ENODATA ? -EUCLEAN : r;
+        }
+        rollups->doubtful = 0;
+        if (retained)
+                rollups->retained_us = clock_monotonic_us();
+        return 0;
+}
+
 int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
                 const struct access_position *positions, size_t n_positions) {
         struct adding adding = { .rollups = rollups };
         int r;
 
         take_bounds(rollups);
-        r = rollups->db ? 0 : open_database(rollups);
-        if (r >= 0 || r == -EUCLEAN)
-                r = database_run(rollups->db, "BEGIN IMMEDIATE");
-        if (r >= 0) {
-                r = keep_retention(rollups);
-                if (r >= 0)
-                        r = rollup_set_each(set, add_host, &adding);
-                for (size_t i = 0; r >= 0 && i < n_positions; i++)
-                        r = write_position(rollups, &positions[i]);
-                if (r >= 0)
-                        r = database_run(rollups->db, "COMMIT");
-                if (r < 0) {
-                        (void) database_run(rollups->db, "ROLLBACK");
-                        memset(rollups->days, 0, sizeof(rollups->days));
-                }
-        }
-        r = database_cause(rollups->db, r);
+        abandon_if_moved(rollups);
+        r = open_again(rollups);
+        if (r >= 0)
+                r = commit(rollups, set, positions, n_positions, &adding);
         if (r == -EUCLEAN)
                 give_up(rollups);
-        note_commit(rollups, r, adding.overflow);
+        else if (r == -EROFS || r == -EIO)
+                leave(rollups);
+        note_commit(rollups, r, &adding);
         return r;
 }
 

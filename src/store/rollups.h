@@ -4,7 +4,8 @@
  * reads the logs, and a database has one writer. A row and the position behind its lines go to disk
  * in one transaction: whatever is killed, no line is lost and none counted twice.
  * synchronous=NORMAL serves: after a power cut the last commits may be gone, but rows and positions
- * together. */
+ * together. A disk that fails has the database closed until the next commit, so that the disk can
+ * be repaired; one that was removed or replaced is left for what is there then. */
 
 #include <systemd/sd-event.h>
 
@@ -38,7 +39,8 @@ void rollups_configure(struct rollups *rollups, unsigned int retention_days, siz
 struct rollups *rollups_close(struct rollups *rollups);
 DEFINE_FREEP(struct rollups, rollups_close);
 
-/** Call @each for every position stored; before the first commit. It stops at a negative return. */
+/** Call @each for every position stored; before the first commit of who has them. It stops at a
+ * negative return. Return: 0; that; what kept them from being read. */
 int rollups_load_positions(struct rollups *rollups,
                 int (*each)(const struct access_position *position, void *userdata),
                 void *userdata);
@@ -74,6 +76,7 @@ struct rollups_stats {
         uint64_t transactions, write_errors, rows_removed;
         uint64_t overflow;   /* lines counted under ROLLUP_OTHER because the day was full */
         uint64_t unreadable; /* histograms that were; begun anew */
+        uint64_t moved;      /* times it was found removed or replaced, and another one begun */
         int last_error;      /* negative errno of the last commit; 0 */
 };
 void rollups_get_stats(struct rollups *rollups, struct rollups_stats *ret_stats);

@@ -17,7 +17,10 @@ struct rollups {
 
         /* the committing thread's */
         sqlite3 *db;
-        sqlite3_stmt *select, *upsert, *count, *upsert_position, *delete_position;
+        sqlite3_stmt *select, *upsert, *count, *upsert_position, *delete_position, *count_commit;
+        struct database_files files;
+        int64_t doubtful; /* the number of a commit that failed, which may be found done when the
+                           * log is read again; 0: none */
         struct {
                 uint32_t day;
                 uint64_t rows; /* 0: not known */
@@ -31,11 +34,13 @@ struct rollups {
         struct list queries;         /* under lock */
         size_t n_queries;            /* under lock */
         bool stopping;               /* under lock */
-        bool reopen;                 /* under lock: the reader's is of what was set aside */
+        bool reopen;                 /* under lock: the reader is to open what is there now */
         pthread_cond_t wake;
         pthread_t reader;
         bool has_reader;
-        sqlite3 *read_db; /* the reader's */
+        pthread_mutex_t read_lock;
+        sqlite3 *read_db; /* under read_lock */
+        bool is_away;     /* under read_lock: nothing stays open: who repairs the disk needs that */
         struct mailbox *mailbox;
 };
 
@@ -46,3 +51,5 @@ int rollups_take_row(sqlite3_stmt *statement, int column, struct rollup *ret_row
 /* rollups_query.c */
 int rollups_start_reader(struct rollups *rollups, sd_event *event);
 void rollups_stop_reader(struct rollups *rollups);
+/** Any thread: the reader opens what is there when it needs it. @away: and closes it again. */
+void rollups_close_reader(struct rollups *rollups, bool away);

@@ -99,6 +99,16 @@ static int answer(sqlite3 *db, struct query *query) {
         return r;
 }
 
+void rollups_close_reader(struct rollups *rollups, bool away) {
+        (void) pthread_mutex_lock(&rollups->read_lock);
+        database_abandon(&rollups->read_db);
+        rollups->is_away = away;
+        (void) pthread_mutex_unlock(&rollups->read_lock);
+        (void) pthread_mutex_lock(&rollups->lock);
+        rollups->reopen = true;
+        (void) pthread_mutex_unlock(&rollups->lock);
+}
+
 static void reopen(struct rollups *rollups) {
         bool wanted;
 
@@ -107,12 +117,26 @@ static void reopen(struct rollups *rollups) {
         (void) pthread_mutex_unlock(&rollups->lock);
         if (!wanted)
                 return;
-        database_close(&rollups->read_db);
+        database_abandon(&rollups->read_db);
         if (database_open(rollups->path, SQLITE_OPEN_READONLY, "NORMAL", &rollups->read_db) < 0)
                 return; /* with the next query */
         (void) pthread_mutex_lock(&rollups->lock);
         rollups->reopen = false;
         (void) pthread_mutex_unlock(&rollups->lock);
+}
+
+static int answer_now(struct rollups *rollups, struct query *query) {
+        bool away;
+        int r;
+
+        (void) pthread_mutex_lock(&rollups->read_lock);
+        reopen(rollups);
+        r = rollups->read_db ? answer(rollups->read_db, query) : -EIO;
+        away = rollups->is_away;
+        (void) pthread_mutex_unlock(&rollups->read_lock);
+        if (away)
+                rollups_close_reader(rollups, true);
+        return r;
 }
 
 static void *reader_main(void *userdata) {
@@ -130,8 +154,7 @@ static void *reader_main(void *userdata) {
                 rollups->n_queries--;
                 (void) pthread_mutex_unlock(&rollups->lock);
 
-                reopen(rollups);
-                query->error = rollups->read_db ? answer(rollups->read_db, query) : -EIO;
+                query->error = answer_now(rollups, query);
                 (void) mailbox_post(rollups->mailbox, (struct letter *) query);
                 (void) pthread_mutex_lock(&rollups->lock);
         }
