@@ -100,6 +100,7 @@ struct http {
         sd_event_source *pump, *heartbeat;
         struct http_metrics *metrics;
         struct http_watch *watch; /* answers while the loop cannot */
+        size_t metrics_size;      /* bytes that the last scrape was, not compressed */
         unsigned int n_gzip;      /* compressed bodies under way */
         struct log_ratelimit log_limit;
         struct passwords *passwords;

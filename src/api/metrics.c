@@ -291,6 +291,8 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
 
         exposition.openmetrics = http_accepts_openmetrics(
                         http_header_list(request, MHD_HTTP_HEADER_ACCEPT, accept));
+        /* a buffer that grows by doubling copies the text as often as it is long */
+        exposition.error = buf_reserve(&exposition.out, request->http->metrics_size);
         daemon_series(&exposition, api);
         config_series(&exposition, api);
         store_series(&exposition, api);
@@ -315,6 +317,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
                                 "the metrics do not fit into memory");
         } else {
                 size = exposition.out.size;
+                request->http->metrics_size = size;
                 result = http_answer_taken(request, MHD_HTTP_OK,
                                 exposition_content_type(&exposition), buf_take(&exposition.out),
                                 size);
