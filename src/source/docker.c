@@ -17,9 +17,7 @@
 #define RELIST_US      (300 * USEC_PER_SEC)
 #define CREATED_US     (2 * USEC_PER_SEC)
 #define SUBSCRIBED_US  (500 * USEC_PER_MSEC)
-
-/* {"type":["container"]} */
-static const char filters[] = "filters=%7B%22type%22%3A%5B%22container%22%5D%7D";
+#define UNSTARTED_MAX  4096 /* containers; a failed start of those beyond is not told */
 
 static struct docker_source *docker_of(struct source *source) {
         return CONTAINER_OF(source, struct docker_source, source);
@@ -38,6 +36,9 @@ static void docker_drop(struct docker_source *docker) {
         stream_stop(&docker->replay);
         docker_look_drop(docker);
         docker_control_drop(docker);
+        while (docker->unstarted && map_table(docker->unstarted)->head)
+                (void) map_remove(
+                                docker->unstarted, lh_entry_k(map_table(docker->unstarted)->head));
         docker->up = false;
         timer_off(docker->ping_timer);
         timer_off(docker->subscribed_timer);
@@ -56,6 +57,59 @@ void docker_lost(struct docker_source *docker, const char *what, int error) {
 
 /* ---- events ---- */
 
+/* ---- containers that cannot be started: no event says so ---- */
+
+bool docker_start_seen(struct docker_source *docker, const char *id, bool failed) {
+        const bool known = map_remove(docker->unstarted, id) != NULL;
+
+        if (known && !failed)
+                (void) map_put(docker->unstarted, id, (void *) 1);
+        return known && failed;
+}
+
+/* Its network was taken from a container. Did it never start, look why not; that may come too late
+ * for one that is removed at once. */
+static void docker_let_go(struct docker_source *docker, const struct docker_fact *event) {
+        const char *id = event->fact.workload.native_id;
+
+        if (!map_remove(docker->unstarted, id))
+                return;
+        (void) map_put(docker->unstarted, id, (void *) (uintptr_t) event->time_nano);
+        docker_touch(docker, id);
+        docker_look(docker, id, 0, true);
+}
+
+/* Follow the life of a container up to its start. One that ends before it was told why it could not
+ * be started is told to have failed, without its exit code. */
+static void docker_unstarted(struct docker_source *docker, const struct docker_fact *event) {
+        const struct workload_info *info = &event->fact.workload;
+        struct fact failed = FACT_INIT(FACT_EXIT);
+        uint64_t time_nano;
+        char origin[512];
+
+        if (event->created) {
+                if (map_size(docker->unstarted) < UNSTARTED_MAX)
+                        (void) map_put(docker->unstarted, info->native_id, (void *) 1);
+                return;
+        }
+        if (info->state != STATE_RUNNING && event->fact.type != FACT_REMOVED)
+                return;
+        time_nano = (uintptr_t) map_remove(docker->unstarted, info->native_id);
+        if (time_nano <= 1 || event->fact.type != FACT_REMOVED)
+                return;
+        (void) snprintf(origin, sizeof(origin), "%ju/%s/disconnect", (uintmax_t) time_nano,
+                        info->native_id);
+        failed.origin = origin;
+        failed.time_us = time_nano / NSEC_PER_USEC;
+        failed.how = EXIT_START_FAILED;
+        failed.workload.kind = info->kind;
+        failed.workload.native_id = info->native_id;
+        failed.workload.runtime = info->runtime;
+        failed.workload.name = info->name;
+        failed.workload.image = info->image;
+        source_post(&docker->source, &failed);
+}
+
 static void docker_line(struct docker_source *docker, const char *line, size_t size) {
         struct docker_fact event;
         int r;
@@ -67,6 +121,13 @@ static void docker_line(struct docker_source *docker, const char *line, size_t s
         if (r <= 0)
                 return;
 
+        if (event.let_go) {
+                docker_let_go(docker, &event);
+                docker_fact_done(&event);
+                docker_look_pump(docker);
+                return;
+        }
+        docker_unstarted(docker, &event);
         event.fact.origin = event.origin;
         if (event.time_nano >= docker->cursor_nano) {
                 event.fact.cursor = event.cursor;
@@ -158,9 +219,9 @@ static void docker_replay(struct docker_source *docker) {
                 (void) snprintf(end, sizeof(end), "until=%ju", (uintmax_t) (now_s + 1));
         else
                 (void) snprintf(end, sizeof(end), "stream=false");
-        (void) snprintf(url, sizeof(url), "http://localhost/events?since=%ju.%09ju&%s&%s",
+        (void) snprintf(url, sizeof(url), "http://localhost/events?since=%ju.%09ju&%s&filters=%s",
                         (uintmax_t) (since / 1000000000), (uintmax_t) (since % 1000000000), end,
-                        filters);
+                        docker->flavour->filters);
         docker->replay = (struct line_stream){ .docker = docker,
                 .lines = LINES_INIT(LINE_MAX_BYTES) };
         r = docker_call(docker, url,
@@ -200,9 +261,9 @@ static void docker_subscribe(struct docker_source *docker) {
                                 (uintmax_t) docker->cursor_nano);
         }
         since = docker->cursor_nano > OVERLAP_NS ? docker->cursor_nano - OVERLAP_NS : 0;
-        (void) snprintf(url, sizeof(url), "http://localhost/events?since=%ju.%09ju&%s",
+        (void) snprintf(url, sizeof(url), "http://localhost/events?since=%ju.%09ju&filters=%s",
                         (uintmax_t) (since / 1000000000), (uintmax_t) (since % 1000000000),
-                        filters);
+                        docker->flavour->filters);
         docker->live = (struct line_stream){ .docker = docker,
                 .lines = LINES_INIT(LINE_MAX_BYTES) };
         r = docker_call(docker, url,

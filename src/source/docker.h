@@ -10,6 +10,7 @@ struct docker_flavour {
         bool runtime_tells;  /* State.OOMKilled and the oom event can be believed (podman 4: never
                                 true) */
         const char *replay_until; /* what ends a replay: docker takes until=, podman stream=false */
+        const char *filters;      /* of its events: what is asked for, percent-encoded */
         const char *update_prefix; /* where an update goes: podman 4 has it in its own API only */
 };
 
@@ -28,6 +29,8 @@ struct docker_fact {
         uint64_t time_nano;
         bool look;    /* the container should be inspected: started, or its health changed */
         bool created; /* it exists and has not started: look again later */
+        bool let_go;  /* its network was taken from it: if it has not started, it could not be; the
+                         fact tells that, and is to be posted only then */
 };
 
 void docker_fact_done(struct docker_fact *fact);

@@ -9,12 +9,19 @@
 #include "source/docker.h"
 
 const struct docker_flavour docker_flavour = {
-        .runtime = "docker", .runtime_tells = true, .replay_until = "until", .update_prefix = ""
+        .runtime = "docker",
+        .runtime_tells = true,
+        .replay_until = "until",
+        .filters = "%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D",
+        .update_prefix = "",
 };
-const struct docker_flavour podman_flavour = { .runtime = "podman",
+const struct docker_flavour podman_flavour = {
+        .runtime = "podman",
         .runtime_tells = false,
         .replay_until = "stream",
-        .update_prefix = "v4.0.0/libpod/" };
+        .filters = "%7B%22type%22%3A%5B%22container%22%5D%7D",
+        .update_prefix = "v4.0.0/libpod/",
+};
 
 /* clang-format off */
 static const struct meaning {
@@ -41,6 +48,10 @@ static const struct meaning {
         { "remove",  FACT_REMOVED, NULL,        WORKLOAD_STATE_MAX_, false, false },
 };
 /* clang-format on */
+
+static const struct meaning could_not_start = {
+        .action = "disconnect", .type = FACT_EXIT, .state = WORKLOAD_STATE_MAX_
+};
 
 static const struct meaning *find_meaning(const char *action) {
         size_t n = strcspn(action, ":");
@@ -152,6 +163,14 @@ static int fill(const struct docker_flavour *flavour, const struct meaning *mean
         return 1;
 }
 
+/* {"Type":"network","Action":"disconnect"}: the last that docker tells of a container that it could
+ * not start, before it is removed if its caller wished so (docker run --rm). */
+static const char *let_go_id(struct json_object *object, const char *type, const char *action) {
+        return strcmp(type, "network") == 0 && strcmp(action, "disconnect") == 0
+                        ? json_get_string(object, "Actor/Attributes/container")
+                        : NULL;
+}
+
 int docker_event_parse(const struct docker_flavour *flavour, const char *line, size_t size,
                 struct docker_fact *ret_fact) {
         struct docker_fact out = { .fact = FACT_INIT(FACT_ACTION) };
@@ -173,6 +192,11 @@ int docker_event_parse(const struct docker_flavour *flavour, const char *line, s
                 return -EINVAL;
         }
         meaning = strcmp(type, "container") == 0 ? find_meaning(action) : NULL;
+        if (let_go_id(out.object, type, action)) {
+                id = let_go_id(out.object, type, action);
+                meaning = &could_not_start;
+                out.let_go = true;
+        }
         if (!meaning || !id[0]) {
                 docker_fact_done(&out);
                 return 0;
@@ -186,7 +210,9 @@ int docker_event_parse(const struct docker_flavour *flavour, const char *line, s
         out.fact.workload.runtime = flavour->runtime;
         (void) snprintf(out.origin, sizeof(out.origin), "%ju/%s/%s", (uintmax_t) nano, id, action);
         (void) snprintf(out.cursor, sizeof(out.cursor), "%ju", (uintmax_t) nano);
-        r = fill(flavour, meaning, action, &out);
+        r = out.let_go ? 1 : fill(flavour, meaning, action, &out);
+        if (out.let_go)
+                out.fact.how = EXIT_START_FAILED;
         if (r <= 0)
                 docker_fact_done(&out);
         else

@@ -121,9 +121,11 @@ int docker_inspect_parse(const struct docker_flavour *flavour, const char *text,
                 info->addresses = out.addresses = addresses_of(object);
         out.details = start_error(object);
         out.fact.details = out.details;
-        /* A missing command: docker leaves it "created" with a code and an error, and no die ever
-         * comes. */
-        if (info->state == STATE_CREATED && (info->exit_code > 0 || out.details)) {
+        /* A missing command: docker leaves it "created" with a code and an error, or is about to
+         * remove it (--rm), and no die ever comes. */
+        if ((info->state == STATE_CREATED ||
+                            (strcmp(status, "removing") == 0 && !info->started_us)) &&
+                        (info->exit_code > 0 || out.details)) {
                 info->state = STATE_FAILED;
                 info->how = EXIT_START_FAILED;
         }

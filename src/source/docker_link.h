@@ -28,7 +28,9 @@ struct docker_source {
         sd_event_source *retry, *ping_timer, *subscribed_timer;
         struct curl_call *ping;
         struct line_stream live, replay;
-        uint64_t n_events; /* of the streams, since the start */
+        struct map *unstarted; /* id of a container that was created and has not started: when its
+                                  network was taken from it, CLOCK_REALTIME ns; 1: it was not */
+        uint64_t n_events;     /* of the streams, since the start */
         char error[256];
 
         /* docker_look.c */
@@ -51,6 +53,10 @@ void docker_lost(struct docker_source *docker, const char *what, int error);
 void docker_listed(struct docker_source *docker);
 int docker_call(struct docker_source *docker, const char *url, struct curl_request *request,
                 struct curl_call **ret_call);
+
+/** A container that had not started was looked at: it could not be (@failed), or nobody has tried.
+ * Return: is that to be told? Not if it is gone, or was told. */
+bool docker_start_seen(struct docker_source *docker, const char *id, bool failed);
 
 /* docker_look.c */
 int docker_look_init(struct docker_source *docker);

@@ -109,9 +109,13 @@ static void look_post(struct look *look, const char *body, size_t size) {
                                         sizeof(seen.cgroup)) >= 0)
                 seen.fact.workload.cgroup = seen.cgroup;
         if (!look->listing)
-                seen.fact.quiet = !(look->created && seen.fact.workload.how == EXIT_START_FAILED);
+                seen.fact.quiet = true;
         else if (look_is_stale(look))
                 seen.fact.quiet = true; /* its events say how it is */
+        if (look->created && seen.fact.workload.how == EXIT_START_FAILED)
+                seen.fact.quiet = !docker_start_seen(docker, look->id, true);
+        else if (look->created && seen.fact.workload.state == STATE_CREATED)
+                (void) docker_start_seen(docker, look->id, false);
         source_post(&docker->source, &seen.fact);
         docker_fact_done(&seen);
 }
@@ -295,6 +299,8 @@ int docker_look_init(struct docker_source *docker) {
         list_init(&docker->looks_running);
         list_init(&docker->looks_held);
         r = map_new(&docker->touched);
+        if (r >= 0)
+                r = map_new(&docker->unstarted);
         if (r < 0)
                 return r;
         return timer_new(docker->source.env->event, on_look, docker, &docker->look_timer);
@@ -303,4 +309,5 @@ int docker_look_init(struct docker_source *docker) {
 void docker_look_done(struct docker_source *docker) {
         docker->look_timer = sd_event_source_disable_unref(docker->look_timer);
         docker->touched = map_free(docker->touched);
+        docker->unstarted = map_free(docker->unstarted);
 }

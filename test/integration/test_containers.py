@@ -78,6 +78,27 @@ def test_a_command_that_does_not_exist_is_a_failed_start(watched, docker):
     assert failed["reason"] == "start-failed" and failed["exit_code"] == 127
 
 
+def test_a_failed_start_is_told_of_a_container_that_is_removed_at_once(watched, docker):
+    """docker run --rm, as most people call it: there may be nothing left to look at."""
+    for i in range(5):
+        name = f"noexec-rm{i}"
+        docker.run(name, "/no/such/command", options=("--rm",))
+        watched.wait_event(name=name, action="removed")
+        events = watched.events(name=name)
+        assert [e["action"] for e in events] == ["created", "died", "removed"], events
+        assert events[1]["reason"] == "start-failed" and events[1].get("exit_code", 127) == 127, events
+
+
+def test_a_container_that_was_never_started_did_not_fail(watched, docker):
+    docker("create", "--network", "none", "--name", "never", "bb:1", "true")
+    docker("network", "disconnect", "none", "never", check=False)
+    watched.wait_event(name="never", action="created")
+    time.sleep(1)  # it is looked at, and found not to have been tried
+    docker("rm", "never")
+    watched.wait_event(name="never", action="removed")
+    assert [e["action"] for e in watched.events(name="never")] == ["created", "removed"]
+
+
 def test_pause_exec_and_removal(watched, docker):
     docker.run("paused", "sleep", "100", options=("-d",))
     docker("pause", "paused")
