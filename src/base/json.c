@@ -116,10 +116,6 @@ int json_add_bool(struct json_object *object, const char *name, bool value) {
         return add_new(object, name, json_object_new_boolean(value));
 }
 
-int json_add_double(struct json_object *object, const char *name, double value) {
-        return add_new(object, name, json_object_new_double(value));
-}
-
 int json_add_time(struct json_object *object, const char *name, uint64_t time_us) {
         char text[CLOCK_RFC3339_MAX];
 

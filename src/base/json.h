@@ -84,7 +84,6 @@ int json_add_string(struct json_object *object, const char *name, const char *te
 int json_add_int(struct json_object *object, const char *name, int64_t value);
 int json_add_uint(struct json_object *object, const char *name, uint64_t value);
 int json_add_bool(struct json_object *object, const char *name, bool value);
-int json_add_double(struct json_object *object, const char *name, double value);
 /** CLOCK_REALTIME, as clock_format_rfc3339() writes it; 0, which is no time, adds null. */
 int json_add_time(struct json_object *object, const char *name, uint64_t time_us);
 

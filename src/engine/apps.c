@@ -3,7 +3,6 @@
 
 #include "engine/apps.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -42,8 +41,6 @@ static bool make_key(char key[static KEY_MAX], char kind, const char *name, cons
         int n = snprintf(
                         key, KEY_MAX, "%c%s%s%s", kind, name, value ? "=" : "", value ? value : "");
 
-        for (char *c = key; kind == 'h' && *c; c++)
-                *c = (char) tolower((unsigned char) *c);
         return n > 0 && n < KEY_MAX;
 }
 
@@ -103,7 +100,7 @@ static int each_key(struct apps *apps, const struct app *app,
         const struct {
                 char kind;
                 const struct app_list *names;
-        } kinds[] = { { 'v', &app->vms }, { 'c', &app->containers }, { 'h', &app->hosts } };
+        } kinds[] = { { 'v', &app->vms }, { 'c', &app->containers } };
         char key[KEY_MAX];
         int r = 0;
 
@@ -408,17 +405,4 @@ const char *apps_slug_of(const struct apps *apps, const struct workload *workloa
                         return slug;
         }
         return NULL;
-}
-
-/* As written, then without the port. */
-const char *apps_slug_of_host(const struct apps *apps, const char *host) {
-        size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-        const struct app *app = find_name(apps, 'h', host);
-        char bare[APP_HOST_MAX + 1];
-
-        if (n < sizeof(bare) && n < strlen(host)) {
-                (void) snprintf(bare, sizeof(bare), "%.*s", (int) n, host);
-                app = better(app, find_name(apps, 'h', bare));
-        }
-        return app ? app->slug : NULL;
 }

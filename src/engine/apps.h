@@ -42,5 +42,3 @@ void apps_for_each(const struct apps *apps, void (*each)(const struct app *app, 
 
 /** The slug of @workload; borrowed until the next change of either; NULL: none. */
 const char *apps_slug_of(const struct apps *apps, const struct workload *workload);
-/** The slug that @host (from a request) belongs to; NULL: none. */
-const char *apps_slug_of_host(const struct apps *apps, const char *host);

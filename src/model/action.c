@@ -5,16 +5,11 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/text.h"
 
 static const char *const verbs[ACTION_VERB_MAX_] = { "stop", "destroy", "scale" };
 
 const char *action_verb_to_string(enum action_verb verb) {
         return verbs[verb];
-}
-
-int action_verb_from_string(const char *text) {
-        return text_find(verbs, ACTION_VERB_MAX_, text);
 }
 
 static int take_number(struct json_object *value, const char *member, uint64_t min, uint64_t max,

@@ -31,9 +31,8 @@ struct action_limits {
         uint64_t memory_max_mb;
 };
 
-/* Words: "stop" "destroy" "scale". From text: -EINVAL. */
+/** "stop" "destroy" "scale". */
 const char *action_verb_to_string(enum action_verb verb);
-int action_verb_from_string(const char *text);
 
 /**
  * Read {"confirm":NAME} and, of a scale, "vcpus" and "memory_mb", of which one must be there. Other

@@ -239,16 +239,3 @@ bool app_has(const struct app *app, const struct workload *workload) {
                 return false;
         }
 }
-
-bool app_has_host(const struct app *app, const char *host) {
-        size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-
-        for (size_t i = 0; i < app->hosts.n; i++) {
-                const char *own = app->hosts.items[i];
-
-                if (strcasecmp(own, host) == 0 ||
-                                (strlen(own) == n && strncasecmp(own, host, n) == 0))
-                        return true;
-        }
-        return false;
-}

@@ -47,5 +47,3 @@ struct json_object *app_to_json(const struct app *app);
 
 /** Whether @workload is one that the app names. */
 bool app_has(const struct app *app, const struct workload *workload);
-/** Whether @host, with or without a port, is one of its. */
-bool app_has_host(const struct app *app, const char *host);

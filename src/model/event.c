@@ -167,12 +167,6 @@ bool event_filter_match(const struct event_filter *filter, const struct event *e
                         (!filter->limit || is_within(filter->limit, event));
 }
 
-bool event_filter_is_empty(const struct event_filter *filter) {
-        return !filter->kind && !filter->name && !filter->action && !filter->slug &&
-                        !filter->workload && !filter->severity && !filter->origin &&
-                        !filter->since_us && !filter->limit;
-}
-
 void event_filter_done(struct event_filter *filter) {
         free(filter->kind);
         free(filter->name);

@@ -80,6 +80,4 @@ struct event_filter {
 };
 
 bool event_filter_match(const struct event_filter *filter, const struct event *event);
-/** Is no condition set? */
-bool event_filter_is_empty(const struct event_filter *filter);
 void event_filter_done(struct event_filter *filter);

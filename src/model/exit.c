@@ -343,13 +343,6 @@ int oom_rule_from_string(const char *text) {
         return strcmp(text, "evidence") == 0 ? OOM_RULE_EVIDENCE : -EINVAL;
 }
 
-const char *oom_constraint_to_string(enum oom_constraint constraint) {
-        static const char *const words[] = { "unknown", "none", "cpuset", "memory-policy",
-                "memcg" };
-
-        return words[constraint];
-}
-
 const char *exit_evidence_words(unsigned int evidence, char text[static 40]) {
         static const char *const words[] = { "kernel", "cgroup", "runtime", "exit-code" };
         size_t n = 0;

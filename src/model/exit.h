@@ -143,8 +143,6 @@ const char *exit_confidence_to_string(enum exit_confidence confidence);
 const char *oom_scope_to_string(enum oom_scope scope);
 const char *oom_rule_to_string(enum oom_rule rule); /* "exit-137" "evidence" */
 int oom_rule_from_string(const char *text);
-const char *oom_constraint_to_string(enum oom_constraint
-                                constraint); /* "memcg" "none" "cpuset" "memory-policy" "unknown" */
 /** "kernel,cgroup": the bits, strongest first; "" for none. Return: @text. */
 const char *exit_evidence_words(unsigned int evidence, char text[static 40]);
 /** "SIGKILL" for 9; "signal 99" where there is no name. Return: @text. */

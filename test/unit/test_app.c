@@ -68,21 +68,6 @@ static void a_text_with_a_nul_binds_nothing(void **state) {
         }
 }
 
-static void hosts_match_with_and_without_a_port(void **state) {
-        _cleanup_(app_freep) struct app *app =
-                        app_of("shop", "{\"hosts\":[\"Shop.Example\",\"other:8443\",\"[::1]\"]}");
-
-        assert_true(app_has_host(app, "shop.example"));
-        assert_true(app_has_host(app, "SHOP.example:443"));
-        assert_true(app_has_host(app, "other:8443"));
-        assert_true(app_has_host(app, "[::1]:80"));
-        assert_false(app_has_host(app, "other"));
-        assert_false(app_has_host(app, "other:443"));
-        assert_false(app_has_host(app, "shop.example.evil"));
-        assert_false(app_has_host(app, "xshop.example"));
-        assert_false(app_has_host(app, ""));
-}
-
 static struct workload container(char *name, struct json_object *labels) {
         static char id[] = "0123";
 
@@ -298,7 +283,6 @@ int main(void) {
                 cmocka_unit_test(slugs_have_bounds),
                 cmocka_unit_test(a_binding_comes_back_as_it_was_written),
                 cmocka_unit_test(a_text_with_a_nul_binds_nothing),
-                cmocka_unit_test(hosts_match_with_and_without_a_port),
                 cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
                 cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
                 cmocka_unit_test(several_apps_that_name_one_take_turns),
