@@ -28,7 +28,7 @@
 
 #define NAME_IS_OURS 1 /* DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER */
 
-bool dbus_is_connected(const struct dbus *dbus) {
+static bool is_connected(const struct dbus *dbus) {
         return dbus->bus && sd_bus_is_ready(dbus->bus) > 0;
 }
 
@@ -51,7 +51,7 @@ static uint64_t queue_length(struct dbus *dbus) {
 }
 
 bool dbus_may_send(struct dbus *dbus) {
-        if (!dbus_is_connected(dbus))
+        if (!is_connected(dbus))
                 return false;
         if (queue_length(dbus) <= WRITE_QUEUE_MAX)
                 return true;
@@ -170,7 +170,7 @@ static int on_pump(sd_event_source *source, uint64_t time_us, void *userdata) {
         struct dbus *dbus = userdata;
         bool more;
 
-        if (!dbus->reading || !dbus_is_connected(dbus))
+        if (!dbus->reading || !is_connected(dbus))
                 return 0;
         /* First how things are, then what happened: who gets an event can look. */
         more = dbus_told_flush(dbus);
@@ -329,7 +329,7 @@ static int on_retry(sd_event_source *source, uint64_t time_us, void *userdata) {
 static void flush_for(struct dbus *dbus, uint64_t span_us) {
         uint64_t end_us = clock_monotonic_us() + span_us, now_us;
 
-        while (dbus_is_connected(dbus) && queue_length(dbus) > 0) {
+        while (is_connected(dbus) && queue_length(dbus) > 0) {
                 now_us = clock_monotonic_us();
                 if (now_us >= end_us || sd_bus_wait(dbus->bus, end_us - now_us) < 0 ||
                                 sd_bus_process(dbus->bus, NULL) < 0)

@@ -25,7 +25,6 @@ int dbus_new(const struct dbus_config *config, struct api_context *api, struct d
 struct dbus *dbus_free(struct dbus *dbus);
 DEFINE_FREEP(struct dbus, dbus_free);
 
-bool dbus_is_connected(const struct dbus *dbus);
 /** Whether the name is ours now. */
 bool dbus_is_named(const struct dbus *dbus);
 

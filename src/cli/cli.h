@@ -133,8 +133,7 @@ int workload_command(const struct cli *cli, int argc, char **argv,
 
 /** config show. Says on stderr what went wrong. Return: 0; negative errno. */
 int config_command(const struct cli *cli, int argc, char **argv, bool origin);
-/** @config: as GET /api/v1/config answers. */
-void print_config(const struct cli *cli, struct json_object *config, bool origin);
+
 /* ---- token.c ---- */
 
 struct token_options {
@@ -147,8 +146,6 @@ struct token_options {
  * 0; negative errno. */
 int token_command(
                 const struct cli *cli, const struct token_options *options, int argc, char **argv);
-/** The body of a create. Caller puts; NULL: no memory. */
-struct json_object *token_body(const char *name, const struct token_options *options);
 
 /* ---- print_node.c ---- */
 

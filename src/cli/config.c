@@ -52,7 +52,8 @@ static char *origin_text(struct json_object *key) {
         return text_escape_terminal(text);
 }
 
-void print_config(const struct cli *cli, struct json_object *config, bool origin) {
+/* @config: as GET /api/v1/config answers. */
+static void print_config(const struct cli *cli, struct json_object *config, bool origin) {
         struct json_object *keys = json_get(config, "keys");
         size_t n = json_length(keys);
 

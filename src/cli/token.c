@@ -99,7 +99,8 @@ static int list(const struct cli *cli) {
         return r;
 }
 
-struct json_object *token_body(const char *name, const struct token_options *options) {
+/* The body of a create. Caller puts; NULL: no memory. */
+static struct json_object *body_of(const char *name, const struct token_options *options) {
         struct json_object *body = json_object_new_object(), *scopes = json_object_new_array();
         const char *at = options->scopes ? options->scopes : "";
 
@@ -126,7 +127,7 @@ static int create(const struct cli *cli, const char *name, const struct token_op
                                 "virtwatch: token create wants --scope with some of read, events:write, probes:write, apps:write, actions, admin\n");
                 return -EINVAL;
         }
-        body = token_body(name, options);
+        body = body_of(name, options);
         r = body ? ask(cli, "POST", TOKENS, json_text(body), &object) : -ENOMEM;
         if (r >= 0)
                 print_made(cli, object);

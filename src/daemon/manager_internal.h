@@ -183,8 +183,6 @@ void manager_free_node(struct manager *manager);
 int manager_add_prober(struct manager *manager);
 /** Return: 0; -ENOMEM (as it was). */
 int manager_configure_prober(struct manager *manager, const struct config *config);
-/** Those that the faces listen on now. */
-void manager_add_own_addresses(struct manager *manager);
 int manager_load_probe(const char *slug, const char *document, void *userdata);
 void manager_free_prober(struct manager *manager);
 

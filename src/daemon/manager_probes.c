@@ -92,18 +92,19 @@ static struct prober_config prober_config_of(
         return prober;
 }
 
+/* Those that the faces listen on now. */
+static void add_own_addresses(struct manager *manager) {
+        for (size_t i = 0; http_address(manager->http, i); i++)
+                prober_add_own(manager->prober, http_address(manager->http, i));
+}
+
 int manager_configure_prober(struct manager *manager, const struct config *config) {
         const struct prober_config prober = prober_config_of(manager, config);
         int r;
 
         r = prober_configure(manager->prober, &prober);
-        manager_add_own_addresses(manager);
+        add_own_addresses(manager);
         return r;
-}
-
-void manager_add_own_addresses(struct manager *manager) {
-        for (size_t i = 0; http_address(manager->http, i); i++)
-                prober_add_own(manager->prober, http_address(manager->http, i));
 }
 
 int manager_add_prober(struct manager *manager) {
@@ -118,7 +119,7 @@ int manager_add_prober(struct manager *manager) {
                                         .userdata = manager },
                         &manager->prober);
         if (r >= 0)
-                manager_add_own_addresses(manager);
+                add_own_addresses(manager);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the probes: %m");
         r = journal_load_documents(manager->journal, "probe", manager_load_probe, manager);

@@ -43,7 +43,7 @@ int access_stream_new(struct access_log *log, const char *path, struct access_st
         return 0;
 }
 
-void access_stream_free(struct access_log *log, struct access_stream *stream) {
+static void access_stream_free(struct access_log *log, struct access_stream *stream) {
         access_stream_close(stream);
         list_remove(&stream->list);
         log->n_streams--;

@@ -101,7 +101,6 @@ struct access_log {
 
 /* access_log.c */
 int access_stream_new(struct access_log *log, const char *path, struct access_stream **ret_stream);
-void access_stream_free(struct access_log *log, struct access_stream *stream);
 struct rollup_set *access_log_set(struct access_log *log);
 /** It has changed: commit before long. */
 void access_log_touch(struct access_log *log, struct access_stream *stream);
