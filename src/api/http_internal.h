@@ -146,6 +146,8 @@ enum MHD_Result http_answer_taken(struct http_request *request, unsigned int sta
 /** {"error":{"code","message"}} */
 enum MHD_Result http_error(struct http_request *request, unsigned int status, const char *code,
                 const char *message);
+/** 400 of code "bad_request". */
+enum MHD_Result http_bad_request(struct http_request *request, const char *message);
 /** The body as one JSON object; else answers 400 (415, 413) and *ret_object is NULL. Caller puts.
  */
 enum MHD_Result http_body_json(struct http_request *request, struct json_object **ret_object);

@@ -249,6 +249,10 @@ enum MHD_Result http_error(struct http_request *request, unsigned int status, co
         return text ? http_answer(request, status, "application/json", text, strlen(text)) : MHD_NO;
 }
 
+enum MHD_Result http_bad_request(struct http_request *request, const char *message) {
+        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+}
+
 /* Where in @url the id of the path lies, at least one byte; a path without one wants the whole. */
 static bool match_path(
                 const char *path, const char *url, const char **ret_id, size_t *ret_id_size) {
@@ -370,7 +374,7 @@ static enum MHD_Result dispatch(struct http_request *request, const char *url, c
         if (!http_basic_passes(request, &result))
                 return result;
         if (fault)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", fault);
+                return http_bad_request(request, fault);
         if (http_caller_shows_token(request, url))
                 return http_error(request, MHD_HTTP_BAD_REQUEST, "token_in_url",
                                 "a token does not belong into a URL, which is logged: send it as Authorization: Bearer TOKEN");
@@ -442,12 +446,11 @@ enum MHD_Result http_body_json(struct http_request *request, struct json_object 
                                                 : r == -E2BIG  ? "nested too deep"
                                                 : r == -EILSEQ ? "not UTF-8"
                                                                : "see RFC 8259");
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+                return http_bad_request(request, message);
         }
         if (!json_object_is_type(object, json_type_object)) {
                 (void) json_object_put(object);
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "the body must be a JSON object");
+                return http_bad_request(request, "the body must be a JSON object");
         }
         *ret_object = object;
         return MHD_YES;

@@ -85,10 +85,9 @@ enum MHD_Result rest_workloads(struct http_request *request, const char *id) {
         struct workload *workload;
 
         if (kind && workload_kind_from_string(kind) < 0)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "kind is vm, container or unit");
+                return http_bad_request(request, "kind is vm, container or unit");
         if (state && workload_state_from_string(state) < 0)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
+                return http_bad_request(request,
                                 "state is unknown, created, starting, running, paused, stopping, stopped or failed");
         inventory_for_each(workload, tracker_inventory(request->http->api->tracker)) if (
                         wanted(kind, workload_kind_to_string(workload->kind)) &&
@@ -144,7 +143,7 @@ enum MHD_Result rest_query_refused(struct http_request *request, const char *fie
         char message[160];
 
         (void) snprintf(message, sizeof(message), "%s: %s", field, allowed(field));
-        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
+        return http_bad_request(request, message);
 }
 
 static int since(const char *text, uint64_t *ret_since_us) {
@@ -276,8 +275,7 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
         int r;
 
         if (stream && strcmp(stream, "samples") != 0 && strcmp(stream, "events") != 0)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "stream is events or samples");
+                return http_bad_request(request, "stream is events or samples");
         if (stream && strcmp(stream, "samples") == 0)
                 return sse_samples_open(request);
         if (wants_stream(request))

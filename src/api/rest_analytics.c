@@ -100,11 +100,9 @@ enum MHD_Result rest_analytics(struct http_request *request, const char *slug) {
         int r;
 
         if (!app_slug_is_valid(slug))
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "slug: wants " APP_SLUG_FORM);
+                return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         if (days && (text_to_u64(days, &n) < 0 || n < 1 || n > DAYS_MAX))
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                "days: is a number from 1 to 366");
+                return http_bad_request(request, "days: is a number from 1 to 366");
         if (!app || app->hosts.n == 0 || !api->analytics)
                 return answer_empty(request, slug, (uint32_t) n); /* no host, no requests */
         wait = calloc(1, sizeof(*wait));

@@ -19,10 +19,6 @@ struct app_wait {
         bool made;
 };
 
-static enum MHD_Result bad(struct http_request *request, const char *message) {
-        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
-}
-
 static enum MHD_Result not_found(struct http_request *request, const char *message) {
         return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", message);
 }
@@ -157,7 +153,7 @@ enum MHD_Result rest_app_put(struct http_request *request, const char *slug) {
                 return result;
         r = app_parse(slug, object, &diag, &app);
         if (r == -EINVAL)
-                return bad(request, diag.text);
+                return http_bad_request(request, diag.text);
         if (r < 0)
                 return MHD_NO;
         if (!apps_get(api->apps, slug) && apps_size(api->apps) >= APPS_MAX) {

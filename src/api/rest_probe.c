@@ -18,10 +18,6 @@ static enum MHD_Result no_such_probe(struct http_request *request) {
         return http_error(request, MHD_HTTP_NOT_FOUND, "not_found", prober_error_words(-ENOENT));
 }
 
-static enum MHD_Result bad(struct http_request *request, const char *message) {
-        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
-}
-
 static enum MHD_Result busy(struct http_request *request) {
         return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                         "no more can be taken in now, try again");
@@ -126,7 +122,7 @@ static enum MHD_Result refuse(struct http_request *request, int error, const cha
         switch (error) {
         case -EINVAL:
         case -EACCES:
-                return bad(request, message);
+                return http_bad_request(request, message);
         case -ENOENT:
                 return no_such_probe(request);
         case -E2BIG:
@@ -153,7 +149,7 @@ enum MHD_Result rest_probe_put(struct http_request *request, const char *slug) {
         int r;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants " APP_SLUG_FORM);
+                return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         result = http_body_json(request, &object);
         if (!object)
                 return result;

@@ -73,10 +73,6 @@ static enum MHD_Result busy(struct http_request *request) {
                         "the journal takes no more now, try again");
 }
 
-static enum MHD_Result bad(struct http_request *request, const char *message) {
-        return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", message);
-}
-
 /* "before": a sequence number, or an event's id. */
 static int read_before(const char *text, uint64_t *ret_seq) {
         static const char digits[] = "0123456789abcdef";
@@ -114,13 +110,13 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
         struct timeline_wait *wait;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants " APP_SLUG_FORM);
+                return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         if (limit && (text_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
-                return bad(request, "limit: is a number from 1 to 1000");
+                return http_bad_request(request, "limit: is a number from 1 to 1000");
         if (before && (read_before(before, &before_seq) < 0 || before_seq == 0))
-                return bad(request, "before: is a sequence number or an event_id");
+                return http_bad_request(request, "before: is a sequence number or an event_id");
         if (severity && severity_from_string(severity) < 0)
-                return bad(request, "severity: is info, warning or error");
+                return http_bad_request(request, "severity: is info, warning or error");
 
         wait = calloc(1, sizeof(*wait));
         if (!wait)
@@ -186,13 +182,13 @@ enum MHD_Result rest_timeline_post(struct http_request *request, const char *slu
         int r;
 
         if (!app_slug_is_valid(slug))
-                return bad(request, "slug: wants " APP_SLUG_FORM);
+                return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         result = http_body_json(request, &object);
         if (!object)
                 return result;
         r = timeline_parse(slug, key, object, clock_realtime_us(), &diag, &event);
         if (r == -EINVAL)
-                return bad(request, diag.text);
+                return http_bad_request(request, diag.text);
         if (r < 0)
                 return MHD_NO;
         result = append(request, event);

@@ -94,7 +94,7 @@ enum MHD_Result rest_token_post(struct http_request *request, const char *id) {
                 return result;
         r = token_parse(object, now_us, &diag, &token);
         if (r == -EINVAL)
-                return http_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", diag.text);
+                return http_bad_request(request, diag.text);
         if (r < 0)
                 return MHD_NO;
         wait = calloc(1, sizeof(*wait));
