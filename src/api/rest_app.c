@@ -106,16 +106,16 @@ static void kept(struct event *event, void *userdata) {
 static enum MHD_Result keep(struct http_request *request, const char *slug, struct app *app) {
         _cleanup_(json_putp) struct json_object *object = app ? app_to_json(app) : NULL;
         const struct api_context *api = request->http->api;
+        const char *document = object ? json_text(object) : NULL;
         struct app_wait *wait = calloc(1, sizeof(*wait));
         int r = -ENOMEM;
 
-        if (wait) {
+        if (wait && (document || !app)) { /* without a document, it would be forgotten */
                 wait->app = app;
                 wait->api = api;
                 wait->made = !apps_get(api->apps, slug);
                 (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
-                r = api->keep("app", slug, object ? json_text(object) : NULL, NULL, kept, wait,
-                                api->userdata);
+                r = api->keep("app", slug, document, NULL, kept, wait, api->userdata);
         }
         if (r < 0) {
                 app_free(app);
