@@ -60,10 +60,11 @@ static int read_item(const struct reader *reader, const yaml_node_t *node, const
                 struct json_object *array) {
         struct json_object *one;
 
-        if (!yaml_text_of(node))
+        if (!yaml_text_of(node)) {
                 return yaml_complain(reader->diag, node,
                                 CONFIG_APPS ".%s.%s is a list of texts without NUL", reader->slug,
                                 member);
+        }
         one = json_object_new_array();
         if (!one || json_object_array_add(one, text_object(node)) < 0 ||
                         json_object_array_add(array, text_object(node)) < 0) {
@@ -80,10 +81,11 @@ static int read_list(const struct reader *reader, const yaml_node_t *node, const
                                *end = node->data.sequence.items.top;
         int r = array ? 0 : -ENOMEM;
 
-        if (end - begin > APP_ITEMS_MAX)
+        if (end - begin > APP_ITEMS_MAX) {
                 return yaml_complain(reader->diag, node,
                                 CONFIG_APPS ".%s.%s has more than %d items", reader->slug, member,
                                 APP_ITEMS_MAX);
+        }
         for (const yaml_node_item_t *item = begin; r >= 0 && item < end; item++)
                 r = read_item(reader, node_at(reader, *item), member, array);
         if (r >= 0)
@@ -118,10 +120,11 @@ static int read_pairs(const struct reader *reader, const yaml_node_t *node, cons
                                *end = node->data.mapping.pairs.top;
         int r = labels ? 0 : -ENOMEM;
 
-        if (end - begin > APP_ITEMS_MAX)
+        if (end - begin > APP_ITEMS_MAX) {
                 return yaml_complain(reader->diag, node,
                                 CONFIG_APPS ".%s.%s has more than %d items", reader->slug, member,
                                 APP_ITEMS_MAX);
+        }
         for (const yaml_node_pair_t *pair = begin; r >= 0 && pair < end; pair++)
                 r = read_pair(reader, pair, member, labels);
         if (r >= 0)

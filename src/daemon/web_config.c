@@ -17,8 +17,6 @@ struct reading {
         struct diag *diag;
 };
 
-#define complain(reading, node, ...) yaml_complain((reading)->diag, node, __VA_ARGS__)
-
 /* Call @set for each member of the mapping @node, none of which may be there twice. */
 static int walk(struct reading *reading, const yaml_node_t *node, const char *section,
                 int (*set)(struct reading *reading, const char *name, const yaml_node_t *key,
@@ -28,7 +26,7 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
         if (yaml_is_nothing(node))
                 return 0;
         if (node->type != YAML_MAPPING_NODE)
-                return complain(reading, node, "%s must be a mapping", section);
+                return yaml_complain(reading->diag, node, "%s must be a mapping", section);
         for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
                         r >= 0 && pair < node->data.mapping.pairs.top; pair++) {
                 yaml_node_t *key = yaml_document_get_node(reading->document, pair->key);
@@ -36,9 +34,10 @@ static int walk(struct reading *reading, const yaml_node_t *node, const char *se
                 const char *name = yaml_text_of(key);
 
                 if (!name)
-                        return complain(reading, key, "a key of %s must be a text", section);
+                        return yaml_complain(
+                                        reading->diag, key, "a key of %s must be a text", section);
                 if (yaml_given_before(reading->document, node, pair))
-                        return complain(reading, key, "%.64s is given twice", name);
+                        return yaml_complain(reading->diag, key, "%.64s is given twice", name);
                 r = set(reading, name, key, value);
         }
         return r;
@@ -51,11 +50,11 @@ static int set_path(struct reading *reading, const char *name, const yaml_node_t
         const char *path = yaml_text_of(value), *slash = strrchr(reading->diag->path, '/');
 
         if (!path)
-                return complain(reading, value, "%s is a path", name);
+                return yaml_complain(reading->diag, value, "%s is a path", name);
         if (!path[0])
                 return 0; /* as if it were not there */
         if (pem->path)
-                return complain(reading, key, "%s and %.*s are both given", name,
+                return yaml_complain(reading->diag, key, "%s and %.*s are both given", name,
                                 (int) (strlen(name) - strlen("_file")), name);
         if (path[0] == '/' || !slash)
                 pem->path = strdup(path);
@@ -70,11 +69,13 @@ static int set_text(struct reading *reading, const char *name, const yaml_node_t
         const char *text = yaml_text_of(value);
 
         if (!text || (text[0] && !strstr(text, "-----BEGIN ")))
-                return complain(reading, value, "%s is PEM, a text with -----BEGIN in it", name);
+                return yaml_complain(reading->diag, value,
+                                "%s is PEM, a text with -----BEGIN in it", name);
         if (!text[0])
                 return 0;
         if (pem->path)
-                return complain(reading, key, "%s and %s_file are both given", name, name);
+                return yaml_complain(
+                                reading->diag, key, "%s and %s_file are both given", name, name);
         pem->path = strdup(reading->diag->path);
         pem->text = strdup(text);
         pem->line = (unsigned int) value->start_mark.line + 1;
@@ -100,7 +101,7 @@ static int set_auth_type(struct reading *reading, const yaml_node_t *value) {
                 reading->config->client_auth = (enum tls_client_auth) i;
                 return 0;
         }
-        return complain(reading, value,
+        return yaml_complain(reading->diag, value,
                         "client_auth_type is NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert, not '%.64s'",
                         text ? text : "");
 }
@@ -116,9 +117,9 @@ static int set_version(struct reading *reading, const char *name, const yaml_nod
                 return 0;
         }
         if (text && (strcmp(text, "TLS10") == 0 || strcmp(text, "TLS11") == 0))
-                return complain(reading, value, "%s is %s, but TLS 1.2 is the least that is spoken",
-                                name, text);
-        return complain(reading, value, "%s is TLS12 or TLS13, not '%.64s'", name,
+                return yaml_complain(reading->diag, value,
+                                "%s is %s, but TLS 1.2 is the least that is spoken", name, text);
+        return yaml_complain(reading->diag, value, "%s is TLS12 or TLS13, not '%.64s'", name,
                         text ? text : "");
 }
 
@@ -128,17 +129,19 @@ static int set_sans(struct reading *reading, const yaml_node_t *value) {
         if (yaml_is_nothing(value))
                 return 0;
         if (value->type != YAML_SEQUENCE_NODE)
-                return complain(reading, value, "client_allowed_sans is a list of texts");
+                return yaml_complain(
+                                reading->diag, value, "client_allowed_sans is a list of texts");
         for (yaml_node_item_t *item = value->data.sequence.items.start;
                         item < value->data.sequence.items.top; item++) {
                 const yaml_node_t *node = yaml_document_get_node(reading->document, *item);
                 const char *text = yaml_text_of(node);
 
                 if (!text)
-                        return complain(reading, node, "client_allowed_sans is a list of texts");
+                        return yaml_complain(reading->diag, node,
+                                        "client_allowed_sans is a list of texts");
                 if (config->n_client_sans >= TLS_SANS_MAX)
-                        return complain(reading, node, "client_allowed_sans has more than %d items",
-                                        TLS_SANS_MAX);
+                        return yaml_complain(reading->diag, node,
+                                        "client_allowed_sans has more than %d items", TLS_SANS_MAX);
                 config->client_sans[config->n_client_sans] = strdup(text);
                 if (!config->client_sans[config->n_client_sans])
                         return -ENOMEM;
@@ -152,7 +155,7 @@ static int check_bool(const struct reading *reading, const char *name, const yam
 
         if (text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
                 return 0;
-        return complain(reading, value, "%s is true or false", name);
+        return yaml_complain(reading->diag, value, "%s is true or false", name);
 }
 
 static int set_tls(struct reading *reading, const char *name, const yaml_node_t *key,
@@ -184,28 +187,30 @@ static int set_tls(struct reading *reading, const char *name, const yaml_node_t 
                 return check_bool(reading, name, value); /* ours are preferred, whatever it says */
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
                 if (strcmp(name, others[i]) == 0)
-                        return complain(reading, key, "%s is not supported here", name);
-        return complain(reading, key, "there is no key '%.64s' in tls_server_config", name);
+                        return yaml_complain(reading->diag, key, "%s is not supported here", name);
+        return yaml_complain(
+                        reading->diag, key, "there is no key '%.64s' in tls_server_config", name);
 }
 
 static int check_tls(const struct reading *reading, const yaml_node_t *node) {
         const struct web_config *config = reading->config;
 
         if (!config->certificate.path || !config->key.path)
-                return complain(reading, node,
+                return yaml_complain(reading->diag, node,
                                 "tls_server_config needs cert_file and key_file, or cert and key");
-        if (config->client_ca.path && config->client_auth == TLS_CLIENT_NONE)
-                return complain(reading, node,
+        if (config->client_ca.path && config->client_auth == TLS_CLIENT_NONE) {
+                return yaml_complain(reading->diag, node,
                                 "%s is given, but client_auth_type asks for no certificate",
                                 config->client_ca.text ? "client_ca" : "client_ca_file");
+        }
         if (!config->client_ca.path && config->client_auth >= TLS_CLIENT_VERIFY_IF_GIVEN)
-                return complain(reading, node,
+                return yaml_complain(reading->diag, node,
                                 "client_auth_type verifies certificates, which needs client_ca_file or client_ca");
         if (config->n_client_sans > 0 && config->client_auth != TLS_CLIENT_REQUIRE)
-                return complain(reading, node,
+                return yaml_complain(reading->diag, node,
                                 "client_allowed_sans needs client_auth_type RequireAndVerifyClientCert");
         if (config->min_version > config->max_version)
-                return complain(reading, node, "min_version is above max_version");
+                return yaml_complain(reading->diag, node, "min_version is above max_version");
         return 0;
 }
 
@@ -222,9 +227,10 @@ static int set_header(struct reading *reading, const char *name, const yaml_node
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
                 known |= strcasecmp(name, names[i]) == 0;
         if (!known || web->n_headers >= HTTP_WEB_HEADERS_MAX)
-                return complain(reading, key, "there is no header '%.64s' that may be set", name);
+                return yaml_complain(reading->diag, key,
+                                "there is no header '%.64s' that may be set", name);
         if (!text || strpbrk(text, "\r\n") || strlen(text) > 4096)
-                return complain(reading, value, "%s is a text of one line", name);
+                return yaml_complain(reading->diag, value, "%s is a text of one line", name);
         if (!text[0])
                 return 0;
         web->headers[web->n_headers].name = strdup(name);
@@ -241,7 +247,8 @@ static int set_http(struct reading *reading, const char *name, const yaml_node_t
                 return check_bool(reading, name, value); /* HTTP/1.1 is spoken, whatever it says */
         if (strcmp(name, "headers") == 0)
                 return walk(reading, value, name, set_header);
-        return complain(reading, key, "there is no key '%.64s' in http_server_config", name);
+        return yaml_complain(
+                        reading->diag, key, "there is no key '%.64s' in http_server_config", name);
 }
 
 static int set_user(struct reading *reading, const char *name, const yaml_node_t *key,
@@ -250,14 +257,15 @@ static int set_user(struct reading *reading, const char *name, const yaml_node_t
         const char *hash = yaml_text_of(value);
 
         if (!name[0] || strchr(name, ':'))
-                return complain(reading, key, "a user's name is not empty and has no colon");
+                return yaml_complain(
+                                reading->diag, key, "a user's name is not empty and has no colon");
         if (!hash || !password_hash_is_good(hash)) {
-                return complain(reading, value,
+                return yaml_complain(reading->diag, value,
                                 "the password of %.64s is no bcrypt hash ($2a$, $2b$ or $2y$) of cost 4 to %d",
                                 name, PASSWORD_COST_MAX);
         }
         if (web->n_users >= HTTP_WEB_USERS_MAX)
-                return complain(reading, key, "basic_auth_users has more than %d users",
+                return yaml_complain(reading->diag, key, "basic_auth_users has more than %d users",
                                 HTTP_WEB_USERS_MAX);
         web->users[web->n_users].name = strdup(name);
         web->users[web->n_users].hash = strdup(hash);
@@ -278,7 +286,7 @@ static int set_section(struct reading *reading, const char *name, const yaml_nod
                 r = walk(reading, value, name, set_tls);
                 return r < 0 || !reading->config->has_tls ? r : check_tls(reading, key);
         }
-        return complain(reading, key,
+        return yaml_complain(reading->diag, key,
                         "there is no key '%.64s'; there are tls_server_config, http_server_config and basic_auth_users",
                         name);
 }
