@@ -76,10 +76,11 @@ static void lose(struct kernel_source *kernel, uint64_t n) {
         unsigned int held;
 
         kernel->source.stats.dropped += n;
-        if (log_ratelimit_pass(&kernel->source.limit, clock_monotonic_us(), &held))
+        if (log_ratelimit_pass(&kernel->source.limit, clock_monotonic_us(), &held)) {
                 log_with(LOG_LEVEL_WARN, FIELDS({ "VIRTWATCH_SOURCE", kernel->source.name }),
                                 "%ju records of the kernel's log were overwritten before they could be read",
                                 (uintmax_t) n);
+        }
 }
 
 /* Where to resume, without an event: otherwise only a kill moves what is stored. */
@@ -258,10 +259,11 @@ static int kernel_connect(struct kernel_source *kernel, char text[static 512]) {
                 return fd;
         }
         error = fd = open_device(kernel);
-        if (fd < 0)
+        if (fd < 0) {
                 (void) snprintf(text, 512, "%s%s" DEVICE ": %s", kernel->socket,
                                 kernel->socket[0] ? ": No such file or directory; " : "",
                                 strerrordesc_np(-error));
+        }
         return fd;
 }
 
