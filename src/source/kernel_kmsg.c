@@ -246,7 +246,7 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
 /* A socket that is there is the way, whoever else may read the device: where its helper is away, so
  * are we. */
 static int kernel_connect(struct kernel_source *kernel, char text[static 512]) {
-        int fd = -ENOENT, error;
+        int fd = -ENOENT;
 
         if (kernel->socket[0]) {
                 fd = kmsg_client_open(kernel->socket,
@@ -258,11 +258,11 @@ static int kernel_connect(struct kernel_source *kernel, char text[static 512]) {
                         (void) snprintf(text, 512, "%s: %s", kernel->socket, strerrordesc_np(-fd));
                 return fd;
         }
-        error = fd = open_device(kernel);
+        fd = open_device(kernel);
         if (fd < 0) {
                 (void) snprintf(text, 512, "%s%s" DEVICE ": %s", kernel->socket,
                                 kernel->socket[0] ? ": No such file or directory; " : "",
-                                strerrordesc_np(-error));
+                                strerrordesc_np(-fd));
         }
         return fd;
 }
