@@ -76,10 +76,11 @@ static void lose(struct kernel_source *kernel, uint64_t n) {
         unsigned int held;
 
         kernel->source.stats.dropped += n;
-        if (log_ratelimit_pass(&kernel->source.limit, clock_monotonic_us(), &held))
+        if (log_ratelimit_pass(&kernel->source.limit, clock_monotonic_us(), &held)) {
                 log_with(LOG_LEVEL_WARN, FIELDS({ "VIRTWATCH_SOURCE", kernel->source.name }),
                                 "%ju records of the kernel's log were overwritten before they could be read",
                                 (uintmax_t) n);
+        }
 }
 
 /* Where to resume, without an event: otherwise only a kill moves what is stored. */
@@ -245,7 +246,7 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
 /* A socket that is there is the way, whoever else may read the device: where its helper is away, so
  * are we. */
 static int kernel_connect(struct kernel_source *kernel, char text[static 512]) {
-        int fd = -ENOENT, error;
+        int fd = -ENOENT;
 
         if (kernel->socket[0]) {
                 fd = kmsg_client_open(kernel->socket,
@@ -257,11 +258,12 @@ static int kernel_connect(struct kernel_source *kernel, char text[static 512]) {
                         (void) snprintf(text, 512, "%s: %s", kernel->socket, strerrordesc_np(-fd));
                 return fd;
         }
-        error = fd = open_device(kernel);
-        if (fd < 0)
+        fd = open_device(kernel);
+        if (fd < 0) {
                 (void) snprintf(text, 512, "%s%s" DEVICE ": %s", kernel->socket,
                                 kernel->socket[0] ? ": No such file or directory; " : "",
-                                strerrordesc_np(-error));
+                                strerrordesc_np(-fd));
+        }
         return fd;
 }
 
