@@ -151,7 +151,8 @@ class Host:
 def what_was_logged():
     log = run("journalctl", "-u", SERVICE, "-n", "25", "--no-pager", "-o", "short-monotonic", check=False).stdout
     kills = run("journalctl", "-k", "-g", "oom-kill:", "-n", "5", "--no-pager", "-o", "short-precise", check=False).stdout
-    return f"what virtwatchd logged:\n{log}the kernel's last OOM kills:\n{kills}"
+    refused = run("journalctl", "-b", "-g", 'apparmor="DENIED".*"virtwatchd', "-n", "5", "--no-pager", "-o", "cat", check=False).stdout
+    return f"what virtwatchd logged:\n{log}the kernel's last OOM kills:\n{kills}what AppArmor refused it last:\n{refused}"
 
 
 def tell_check(host, name, check):
