@@ -184,14 +184,19 @@ def apparmor():
     wait_for(lambda: run("journalctl", "-b", "-q", "-g", f'apparmor="DENIED".*profile="virtwatchd".*{OUTSIDE}', check=False).stdout, "its word")
 
 
-def access_bytes():
+def access_numbers():
     with urllib.request.urlopen("http://127.0.0.1:9887/metrics", timeout=30) as answer:
-        return int(re.search(r"^virtwatch_access_read_bytes_total (\d+)", answer.read().decode(), re.MULTILINE)[1])
+        return dict(re.findall(r"^virtwatch_access_(\w+) (\d+)", answer.read().decode(), re.MULTILINE))
+
+
+def access_bytes():
+    return int(access_numbers()["read_bytes_total"])
 
 
 @check("an access log in another place is read once local/virtwatchd names it")
 def apparmor_local():
     write(CONFIG, SETTINGS + f"analytics:\n  enabled: true\n  files: [{OUTSIDE}/access.log]\n")
+    write(OUTSIDE / "access.log", "{}\n", 0o666)
     local = PROFILE.parent / "local/virtwatchd"
     before = local.read_text() if local.exists() else ""
     try:
@@ -201,7 +206,7 @@ def apparmor_local():
         write(local, f"{OUTSIDE}/{{,**}} r,\n")
         run("apparmor_parser", "-r", PROFILE)
         run("systemctl", "restart", SERVICE)
-        wait_for(lambda: access_bytes() > 0, "its reading")
+        wait_for(lambda: access_bytes() > 0, lambda: f"its reading: {access_numbers()}")
     finally:
         write(local, before)
         run("apparmor_parser", "-r", PROFILE)
