@@ -29,7 +29,8 @@ DOMAIN = f"""<domain type='qemu'><name>{{name}}</name><memory unit='KiB'>2048</m
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/><memballoon model='none'/></devices>
 </domain>"""
 SHARED = f"{GO.parent}:{GO.parent}:ro"
-PROFILE = pathlib.Path("/etc/apparmor.d/virtwatchd")
+PROFILES = [pathlib.Path("/etc/apparmor.d") / name for name in ("virtwatchd", "virtwatch-kmsg")]
+PROFILE = PROFILES[0]
 OUTSIDE = pathlib.Path("/srv/outside")
 CHECKS = []
 
@@ -50,7 +51,7 @@ def install_tree():
     run("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/virtwatch.conf")
     run("systemctl", "daemon-reload")
     run("systemctl", "reload", "dbus")
-    run("apparmor_parser", "-r", PROFILE)
+    run("apparmor_parser", "-r", *PROFILES)
     run("systemctl", "-q", "enable", SERVICE)
 
 
@@ -127,11 +128,11 @@ def profile_of(pid):
 
 
 def refusals():
-    """What AppArmor refused since the boot, to the daemon or to others on its account. Not what a check tried in Python, and not the
+    """What AppArmor refused since the boot, to the daemon and its helper or to others on their account. Not what a check tried in Python, and not the
     look of libvirtd at who connects, of which virtwatchd(8) speaks."""
     log = out("journalctl", "-b", "--no-pager", "-o", "cat", "-g", 'apparmor="DENIED"', check=False)
     return [line for line in log.splitlines()
-            if '"virtwatchd' in line and 'comm="python3"' not in line and 'profile="libvirtd"' not in line and f'"{OUTSIDE}/' not in line]
+            if '"virtwatch' in line and 'comm="python3"' not in line and 'profile="libvirtd"' not in line and f'"{OUTSIDE}/' not in line]
 
 
 def tried(attempt):
@@ -468,6 +469,7 @@ def kmsg():
         run("systemctl", "restart", SERVICE)
         source_is("kernel", "up")
         source_is("unit", "up")
+        assert profile_of(show("virtwatch-kmsg.service", "MainPID")) == "virtwatch-kmsg (enforce)"
         status = pathlib.Path(f"/proc/{show('virtwatch-kmsg.service', 'MainPID')}/status").read_text()
         for line in ("CapEff:\t0000000400000000", "CapBnd:\t0000000400000000", "NoNewPrivs:\t1"):
             assert line in status, status
@@ -531,7 +533,7 @@ def activation():
     assert version.returncode == 0 and show(SERVICE, "ActiveState") == "active", version
 
 
-@check("over all of this AppArmor has refused it nothing")
+@check("over all of this AppArmor has refused it and its helper nothing")
 def not_refused():
     assert profile_of(show(SERVICE, "MainPID")) == "virtwatchd (enforce)"
     assert not refusals(), "\n".join(refusals())
@@ -552,7 +554,7 @@ def purge():
         raise Skip("not installed from packages")
     names = [out("dpkg-deb", "-f", package, "Package") for package in sorted((PAYLOAD / "deb").glob("*.deb"))]
     run("dpkg", "-P", *names)
-    for path in ("/var/lib/virtwatch", PROFILE, "/usr/sbin/virtwatchd", "/usr/share/dbus-1/system.d/org.virtwatch1.conf"):
+    for path in ("/var/lib/virtwatch", *PROFILES, "/usr/sbin/virtwatchd", "/usr/share/dbus-1/system.d/org.virtwatch1.conf"):
         assert not pathlib.Path(path).exists(), path
     assert "not-found" in show(SERVICE, "LoadState")
 
