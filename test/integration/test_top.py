@@ -547,8 +547,7 @@ def test_wide_and_combining_names_keep_the_columns(daemon, libvirt, bus, termina
         wait_for(lambda: {w["name"] for w in one.json("/api/v1/workloads")} >= set(names), 20, "they are listed")
         screen = terminal(40, 12)
         screen.run("clear; " + command(one, "--sort", "name"))
-        screen.sees("plain")
-        rows = {name: next(line for line in screen.lines() if line.startswith(name[:4])) for name in names}
+        rows = wait_for(lambda: {name: [line for line in screen.lines() if line.startswith(name[:4])][0] for name in names}, 10, "a row of each")
         assert rows[names[0]].startswith("数据库服务器生产环")
         assert names[0] not in rows[names[0]] and "…" in rows[names[0]]
         assert all(row.rstrip().endswith("-") for row in rows.values()), rows

@@ -1,12 +1,15 @@
 """Run by the VM as its only job: install virtwatch, start it, and see it do what it is for."""
 
+import errno
 import grp
 import json
 import os
 import pathlib
 import pwd
 import re
+import shutil
 import signal
+import socket
 import time
 import urllib.request
 
@@ -26,6 +29,9 @@ DOMAIN = f"""<domain type='qemu'><name>{{name}}</name><memory unit='KiB'>2048</m
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/><memballoon model='none'/></devices>
 </domain>"""
 SHARED = f"{GO.parent}:{GO.parent}:ro"
+PROFILES = [pathlib.Path("/etc/apparmor.d") / name for name in ("virtwatchd", "virtwatch-kmsg")]
+PROFILE = PROFILES[0]
+OUTSIDE = pathlib.Path("/srv/outside")
 CHECKS = []
 
 
@@ -45,6 +51,7 @@ def install_tree():
     run("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/virtwatch.conf")
     run("systemctl", "daemon-reload")
     run("systemctl", "reload", "dbus")
+    run("apparmor_parser", "-r", *PROFILES)
     run("systemctl", "-q", "enable", SERVICE)
 
 
@@ -112,6 +119,101 @@ def sources():
     for path in ("/health", "/metrics"):
         with urllib.request.urlopen(f"http://127.0.0.1:9887{path}", timeout=30) as answer:
             assert answer.status == 200 and answer.read()
+
+
+# ---- AppArmor ----
+
+def profile_of(pid):
+    return pathlib.Path(f"/proc/{pid}/attr/current").read_text().strip()
+
+
+def refusals():
+    """What AppArmor refused since the boot, to the daemon and its helper or to others on their account. Not what a check tried in Python, and not the
+    look of libvirtd at who connects, of which virtwatchd(8) speaks."""
+    log = out("journalctl", "-b", "--no-pager", "-o", "cat", "-g", 'apparmor="DENIED"', check=False)
+    return [line for line in log.splitlines()
+            if '"virtwatch' in line and 'comm="python3"' not in line and 'profile="libvirtd"' not in line and f'"{OUTSIDE}/' not in line]
+
+
+def tried(attempt):
+    """What comes of it under the daemon's profile, in a process that is confined for it: "done", or the error's name."""
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        try:
+            pathlib.Path("/proc/self/attr/current").write_text("changeprofile virtwatchd")
+            attempt()
+            told = "done"
+        except OSError as error:
+            told = errno.errorcode[error.errno]
+        except BaseException as error:
+            told = repr(error)
+        os.write(theirs, told.encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        told = pipe.read()
+    os.wait()
+    return told
+
+
+@check("its AppArmor profile holds it, and refuses root too what is outside of it")
+def apparmor():
+    assert profile_of(show(SERVICE, "MainPID")) == "virtwatchd (enforce)"
+    write(OUTSIDE / "access.log", "{}\n", 0o666)
+    made = pathlib.Path("/var/lib/virtwatch/made")
+    shutil.copy("/bin/true", made)
+    attempts = {
+        "read its configuration": (lambda: pathlib.Path(CONFIG).read_bytes(), "done"),
+        "read a number": (lambda: pathlib.Path("/proc/1/stat").read_bytes(), "done"),
+        "read passwords": (lambda: pathlib.Path("/etc/shadow").read_bytes(), "EACCES"),
+        "read any file": (lambda: (OUTSIDE / "access.log").read_bytes(), "EACCES"),
+        "write any file": (lambda: (OUTSIDE / "access.log").write_bytes(b"x"), "EACCES"),
+        "change its configuration": (lambda: pathlib.Path(CONFIG).write_bytes(b"x"), "EACCES"),
+        "make a file elsewhere": (lambda: pathlib.Path("/usr/local/made").touch(), "EACCES"),
+        "run a program": (lambda: os.execv("/bin/true", ["true"]), "EACCES"),
+        "run one of its own making": (lambda: os.execv(made, ["made"]), "EACCES"),
+        "send a signal": (lambda: os.kill(os.getppid(), signal.SIGCONT), "EACCES"),
+        "take a raw socket": (lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW), "EACCES"),
+        "change an owner": (lambda: os.chown(made, 1, 1), "EACCES"),
+    }
+    try:
+        found = {what: tried(attempt) for what, (attempt, _) in attempts.items()}
+    finally:
+        made.unlink()
+    assert found == {what: wanted for what, (_, wanted) in attempts.items()}, found
+    # So the kernel tells of refusals, and a check that finds none has looked.
+    wait_for(lambda: run("journalctl", "-b", "-q", "-g", f'apparmor="DENIED".*profile="virtwatchd".*{OUTSIDE}', check=False).stdout, "its word")
+
+
+def access_numbers():
+    with urllib.request.urlopen("http://127.0.0.1:9887/metrics", timeout=30) as answer:
+        return dict(re.findall(r"^virtwatch_access_(\w+) (\d+)", answer.read().decode(), re.MULTILINE))
+
+
+def access_bytes():
+    return int(access_numbers()["read_bytes_total"])
+
+
+@check("an access log in another place is read once local/virtwatchd names it")
+def apparmor_local():
+    write(CONFIG, SETTINGS + f"analytics:\n  enabled: true\n  files: [{OUTSIDE}/access.log]\n")
+    write(OUTSIDE / "access.log", "{}\n", 0o666)
+    local = PROFILE.parent / "local/virtwatchd"
+    before = local.read_text() if local.exists() else ""
+    try:
+        run("systemctl", "restart", SERVICE)
+        source_is("unit", "up")
+        assert access_bytes() == 0
+        write(local, f"{OUTSIDE}/{{,**}} r,\n")
+        run("apparmor_parser", "-r", PROFILE)
+        run("systemctl", "restart", SERVICE)
+        wait_for(lambda: access_bytes() > 0, lambda: f"its reading: {access_numbers()}")
+    finally:
+        write(local, before)
+        run("apparmor_parser", "-r", PROFILE)
+        write(CONFIG, SETTINGS)
+        run("systemctl", "restart", SERVICE)
+    source_is("unit", "up")
 
 
 # ---- what happens ----
@@ -367,6 +469,7 @@ def kmsg():
         run("systemctl", "restart", SERVICE)
         source_is("kernel", "up")
         source_is("unit", "up")
+        assert profile_of(show("virtwatch-kmsg.service", "MainPID")) == "virtwatch-kmsg (enforce)"
         status = pathlib.Path(f"/proc/{show('virtwatch-kmsg.service', 'MainPID')}/status").read_text()
         for line in ("CapEff:\t0000000400000000", "CapBnd:\t0000000400000000", "NoNewPrivs:\t1"):
             assert line in status, status
@@ -430,6 +533,12 @@ def activation():
     assert version.returncode == 0 and show(SERVICE, "ActiveState") == "active", version
 
 
+@check("over all of this AppArmor has refused it and its helper nothing")
+def not_refused():
+    assert profile_of(show(SERVICE, "MainPID")) == "virtwatchd (enforce)"
+    assert not refusals(), "\n".join(refusals())
+
+
 @check("systemctl stop ends it at once and cleanly")
 def stops():
     begin = time.monotonic()
@@ -445,7 +554,7 @@ def purge():
         raise Skip("not installed from packages")
     names = [out("dpkg-deb", "-f", package, "Package") for package in sorted((PAYLOAD / "deb").glob("*.deb"))]
     run("dpkg", "-P", *names)
-    for path in ("/var/lib/virtwatch", "/usr/sbin/virtwatchd", "/usr/share/dbus-1/system.d/org.virtwatch1.conf"):
+    for path in ("/var/lib/virtwatch", *PROFILES, "/usr/sbin/virtwatchd", "/usr/share/dbus-1/system.d/org.virtwatch1.conf"):
         assert not pathlib.Path(path).exists(), path
     assert "not-found" in show(SERVICE, "LoadState")
 

@@ -101,7 +101,7 @@ def event(name, action, **wanted):
 def source_is(name, state):
     def look():
         try:
-            return get("/ready")[1]["sources"].get(name, {}).get("state") == state
+            return get("/ready")[1].get("sources", {}).get(name, {}).get("state") == state
         except OSError:
             return False
     wait_for(look, lambda: f"source {name} {state}, but {get('/ready')[1]}")
@@ -151,7 +151,8 @@ class Host:
 def what_was_logged():
     log = run("journalctl", "-u", SERVICE, "-n", "25", "--no-pager", "-o", "short-monotonic", check=False).stdout
     kills = run("journalctl", "-k", "-g", "oom-kill:", "-n", "5", "--no-pager", "-o", "short-precise", check=False).stdout
-    return f"what virtwatchd logged:\n{log}the kernel's last OOM kills:\n{kills}"
+    refused = run("journalctl", "-b", "-g", 'apparmor="DENIED".* profile="virtwatchd', "-n", "10", "--no-pager", "-o", "cat", check=False).stdout
+    return f"what virtwatchd logged:\n{log}the kernel's last OOM kills:\n{kills}what AppArmor refused it last:\n{refused}"
 
 
 def tell_check(host, name, check):
