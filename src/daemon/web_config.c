@@ -194,10 +194,11 @@ static int check_tls(const struct reading *reading, const yaml_node_t *node) {
         if (!config->certificate.path || !config->key.path)
                 return complain(reading, node,
                                 "tls_server_config needs cert_file and key_file, or cert and key");
-        if (config->client_ca.path && config->client_auth == TLS_CLIENT_NONE)
+        if (config->client_ca.path && config->client_auth == TLS_CLIENT_NONE) {
                 return complain(reading, node,
                                 "%s is given, but client_auth_type asks for no certificate",
                                 config->client_ca.text ? "client_ca" : "client_ca_file");
+        }
         if (!config->client_ca.path && config->client_auth >= TLS_CLIENT_VERIFY_IF_GIVEN)
                 return complain(reading, node,
                                 "client_auth_type verifies certificates, which needs client_ca_file or client_ca");
