@@ -209,17 +209,24 @@ static void retire(struct http *http, struct http_listener *listener) {
         http_pump(http);
 }
 
-/* It has those that there are and that are plain: it has no time for handshakes. Without it, nobody
- * answers while the loop is held up. */
+/* It has the listeners that there are, with what they show now. Without it, nobody answers while
+ * the loop is held up. */
 void http_start_watch(struct http *http) {
-        int fds[HTTP_LISTENERS_MAX], r;
-        size_t n = 0;
+        struct http_watch_listener watched[HTTP_LISTENERS_MAX];
+        int r;
 
         http->watch = http_watch_free(http->watch);
-        for (size_t i = 0; i < http->n_listeners; i++)
-                if (!http_listener_has_tls(http->listeners[i]))
-                        fds[n++] = http->listeners[i]->fd;
-        r = http_watch_new(fds, n, http->api, &http->watch);
+        for (size_t i = 0; i < http->n_listeners; i++) {
+                const struct http_listener *one = http->listeners[i];
+
+                watched[i].fd = one->fd;
+                watched[i].tls = NULL;
+                if (http_listener_has_tls(one)) {
+                        watched[i].tls = http_tls_of(&http->config, &one->spec);
+                        assert(watched[i].tls); /* nobody is answered plainly there */
+                }
+        }
+        r = http_watch_new(watched, http->n_listeners, http->api, &http->watch);
         if (r < 0) {
                 log_warn_errno(r,
                                 "Cannot start the thread that answers for a loop that is held up: %m");

@@ -84,11 +84,12 @@ static gnutls_datum_t datum_of(char *text) {
 /* @what: of the file at @pem->path, if that has more than one thing in it. */
 static int tell(struct diag *diag, const struct tls_pem *pem, const char *what, int r) {
         (void) snprintf(diag->path, sizeof(diag->path), "%s", pem->path);
-        if (pem->text)
+        if (pem->text) {
                 diag_set(diag, pem->line, pem->column, "%s is not usable: %s", what,
                                 gnutls_strerror(r));
-        else
+        } else {
                 diag_set(diag, 0, 0, "is not usable: %s", gnutls_strerror(r));
+        }
         return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
 }
 

@@ -58,10 +58,10 @@ static uint64_t chance;
 
 /* In place of GnuTLS' own, for all of the process. */
 __attribute__((visibility("default"))) int gnutls_rnd(
-                gnutls_rnd_level_t level, void *data, size_t size) {
+                gnutls_rnd_level_t level, void *data, size_t len) {
         uint8_t *bytes = data;
 
-        for (size_t i = 0; i < size; i++) {
+        for (size_t i = 0; i < len; i++) {
                 chance = chance * 6364136223846793005U + 1442695040888963407U;
                 bytes[i] = (uint8_t) (chance >> 56);
         }

@@ -10,7 +10,8 @@
 static void check_pem(const struct web_pem *pem) {
         assert(!pem->path || pem->path[0] == '/');
         assert((pem->text != NULL) == (pem->line > 0));
-        assert(!pem->text || (strstr(pem->text, "-----BEGIN ") && strcmp(pem->path, PATH) == 0));
+        assert(!pem->text || (pem->path && strcmp(pem->path, PATH) == 0));
+        assert(!pem->text || strstr(pem->text, "-----BEGIN "));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import urllib.request
 import pytest
 
 from conftest import BUILD, TOKEN, Daemon, wait_for
+from test_tls import ask, connect, make_authority, make_certificate, ports, read_until, settings, trusted
 
 EVENTS = "/api/app-gateway/events/shop"
 DOCKER = {"sources.docker.enabled": "true"}
@@ -331,6 +333,48 @@ def test_a_loop_that_is_held_up_says_so_and_is_not_vouched_for(watched):
     assert metric(one, "virtwatch_loop_stalls_total") == 1 and said(one, "The loop was held up for") == 1
     wait_for(lambda: one.get("/health")[0] == 200, 8, "health")
     wait_for(lambda: systemd.pings(begin), 5, "pings again")
+
+
+def test_a_loop_that_is_held_up_says_so_over_tls_too(daemon, tmp_path):
+    """By the listener's own certificate and to its own clients; one that says nothing holds up the others for a second."""
+    authority = make_authority(tmp_path, "clients")
+    good = make_certificate(tmp_path, authority, "good", "clientAuth")
+    one = daemon(settings(tmp_path, "127.0.0.1:0 tls=on", http__tls__client_ca=authority[1]))
+    port, stranger, context = ports(one)[1], trusted(one), trusted(one)
+    context.load_cert_chain(good[1], good[0])
+    old = trusted(one)
+    old.load_cert_chain(good[1], good[0])
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert ask(port, "/health", context)[0] == 200
+    with Held([one.process.pid]):
+        time.sleep(6)
+        for each in (context, old):
+            status, text = ask(port, "/health", each)
+            answer = json.loads(text)
+            assert status == 503 and answer["status"] == "late" and answer["held_up_secs"] >= 5, answer
+            assert ask(port, "/metrics", each)[0] == 503
+        with pytest.raises(OSError):
+            ask(port, "/health", stranger)
+        with connect(port, context) as client:  # in two pieces, to the end of it
+            client.sendall(b"GET /healthz HTTP/1.1\r\n")
+            client.sendall(b"Host: x\r\n\r\n")
+            assert read_until(client, b"held_up_secs").startswith(b"HTTP/1.1 503 ")
+            assert client.recv(1000) == b""
+        begin = time.monotonic()
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2)]
+        silent[1].sendall(b"\x16\x03\x01\x02\x00\x01")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert ask(port, "/health", context)[0] == 503
+            assert 1.5 < time.monotonic() - begin < 9
+            try:
+                assert b"held_up_secs" not in plain.recv(1000)  # not in clear
+            except ConnectionResetError:
+                pass
+        for client in silent:
+            client.close()
+    wait_for(lambda: ask(port, "/health", context)[0] == 200, 10, "health")
+    assert one.get("/health")[0] == 200
 
 
 def test_the_writer_is_vouched_for_too(watched):

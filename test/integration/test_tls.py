@@ -442,6 +442,63 @@ def test_an_address_has_so_many_connections_and_no_more(server):
     wait_for(lambda: ask(server.tls, "/health", server.context)[0] == 200, 5, "served again")
 
 
+def test_a_handshake_has_ten_seconds_however_it_is_spent(server):
+    """One that is through before that is served, and then has as long for its request."""
+    whole = hello(server.tls)
+    begin = time.monotonic()
+    ends = {}
+
+    def open_():
+        return socket.create_connection(("127.0.0.1", server.tls), timeout=30)
+
+    def until_closed(name, client):
+        try:
+            while client.recv(65536):
+                pass
+        except OSError:
+            pass
+        ends[name] = time.monotonic() - begin
+
+    def half():  # the server's flight stays unanswered
+        with open_() as client:
+            client.sendall(whole)
+            until_closed("half", client)
+
+    def drip():
+        with open_() as client:
+            threading.Thread(target=until_closed, args=("drip", client)).start()
+            try:
+                for byte in whole:
+                    client.sendall(bytes([byte]))
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+    def late():
+        with open_() as client:
+            time.sleep(8)
+            with server.context.wrap_socket(client, server_hostname="127.0.0.1") as session:
+                time.sleep(6)
+                session.sendall(GET.format("/health").encode())
+                read_until(session, b'"status":"ok"')
+                ends["late"] = time.monotonic() - begin
+
+    def mute():  # hands are shaken, and no request comes
+        with connect(server.tls, server.context) as session:
+            until_closed("mute", session)
+
+    threads = [threading.Thread(target=step) for step in (half, drip, late, mute)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: len(ends) == 4, 5, "all of them")
+    assert 14 <= ends.pop("late") < 20
+    assert all(9.5 < end_ < 14 for end_ in ends.values()), ends
+    counts = dict(re.findall(r'virtwatch_tls_handshakes_total\{result="(\w+)"\} (\d+)', server.get("/metrics")[1]))
+    assert counts["timeout"] == "2" and counts["ok"] == "2", counts
+
+
 def test_a_client_that_never_reads_costs_no_more_than_buffers(server):
     clients = []
     for _ in range(30):
