@@ -253,6 +253,9 @@ def test_install_start_upgrade_remove_purge(machine, debs):
     assert machine("stat", "-c", "%U", f"/proc/{pid}").stdout.strip() == "virtwatch"
     assert machine("stat", "-c", "%a %U:%G", "/etc/virtwatch/virtwatch.yaml", "/var/lib/virtwatch").stdout.split("\n")[:2] == [
         "640 root:virtwatch", "700 virtwatch:virtwatch"]
+    # journald keeps the kernel's log: nobody needs its other reader, which would be there at once.
+    assert machine("systemctl", "is-enabled", "virtwatch-kmsg.socket").stdout == "enabled\n"
+    assert machine("systemctl", "is-active", "virtwatch-kmsg.service", check=False).stdout == "inactive\n"
     wait_for(lambda: re.search(r"Ready +yes", machine("virtwatch", "status", check=False).stdout), 20, "a daemon that is ready")
     print(machine("virtwatch", "status").stdout)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
