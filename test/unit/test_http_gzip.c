@@ -23,6 +23,7 @@ static char *copy_of(const char *text, size_t size) {
         return memcpy(copy, text, size);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is libmicrohttpd's */
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection,
                 const char *url, const char *method, const char *version, const char *data,
                 size_t *data_size, void **mark) {
