@@ -144,6 +144,28 @@ static void attributes_past_the_bound_are_left_out_whole(void **state) {
         assert_in_range(n, 20, 40);
 }
 
+static void a_call_is_named_by_its_service_and_method(void **state) {
+        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(json_putp) struct json_object *all = NULL;
+        struct json_object *object;
+        struct span *span;
+
+        for (int i = 0; i < 2; i++) {
+                span = span_begin(spans, NULL, SPAN_CLIENT, 1, 1);
+                span_call(span, i ? "libvirt" : "dbus", i ? NULL : "org.a.B", "Do");
+                span_end(span, 2);
+        }
+        all = take(spans, 2, 2);
+        object = json_object_array_get_idx(all, 0);
+        assert_string_equal(json_get_string(object, "name"), "org.a.B/Do");
+        assert_string_equal(value_of(object, "rpc.system", "stringValue"), "dbus");
+        assert_string_equal(value_of(object, "rpc.service", "stringValue"), "org.a.B");
+        assert_string_equal(value_of(object, "rpc.method", "stringValue"), "Do");
+        object = json_object_array_get_idx(all, 1);
+        assert_string_equal(json_get_string(object, "name"), "libvirt Do");
+        assert_null(value_of(object, "rpc.service", "stringValue"));
+}
+
 static void off_there_is_nothing(void **state) {
         _cleanup_(spans_unrefp) struct spans *spans = NULL;
         _cleanup_(buf_done) struct buf text = BUF_INIT(1024);
@@ -160,6 +182,7 @@ static void off_there_is_nothing(void **state) {
         span_add(span, "a", "b");
         span_add_int(span, "a", 1);
         span_fail(span, "x");
+        span_call(span, "a", "b", "c");
         assert_null(span_context(span));
         assert_null(span_end(span, 2));
         assert_int_equal(spans_take(spans, 10, &text), 0);
@@ -274,6 +297,7 @@ int main(void) {
                 cmocka_unit_test(one_without_a_parent_begins_a_trace),
                 cmocka_unit_test(hostile_bytes_are_kept_apart_from_json),
                 cmocka_unit_test(attributes_past_the_bound_are_left_out_whole),
+                cmocka_unit_test(a_call_is_named_by_its_service_and_method),
                 cmocka_unit_test(off_there_is_nothing),
                 cmocka_unit_test(what_is_not_sampled_is_not_written_nor_are_its_children),
                 cmocka_unit_test(the_queue_is_bounded_and_counts_what_it_drops),
