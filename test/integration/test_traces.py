@@ -133,7 +133,7 @@ def test_what_a_source_is_asked_is_a_span(traced, collector, docker):
     assert all(one["kind"] == 3 and one["name"] in ("GET", "POST") and one["attributes"]["http.response.status_code"] for one in asked)
     assert all("?" not in one["attributes"]["url.path"] for one in asked)
     for word in ("open", "list"):
-        (span,) = wait_for(lambda: [one for one in collector.spans(rpc__system="libvirt") if one["attributes"]["rpc.method"] == word])
+        span = wait_for(lambda: collector.spans(rpc__system="libvirt", rpc__method=word))[0]  # of the source or of a meter
         assert span["attributes"]["virtwatch.source"] == "test:///default" and "status" not in span
     workload = wait_for(lambda: [one for one in daemon.json("/api/v1/workloads") if one["name"] == "traces-one"])[0]
     request = urllib.request.Request(
