@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "loop/timer.h"
+#include "model/spans.h"
 #include "model/workload.h"
 #include "virtwatch/virtwatch.h"
 
@@ -87,6 +88,8 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
         size_t size = 0;
         bool objects;
 
+        if (spans_on(dbus->api->spans))
+                dbus_served_begin(dbus, message);
         objects = sd_bus_message_is_method_call(
                         message, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         if (objects || introspects(message, VW_OBJECT_PATH "/workload"))
@@ -94,7 +97,8 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
                                 dbus_workload_size(workload, objects);
         if (objects || introspects(message, VW_OBJECT_PATH "/app"))
                 size += dbus_apps_size(dbus, objects);
-        return size ? dbus_may_reply(dbus, message, size, error) : 0;
+        return size ? dbus_served_refused(dbus, dbus_may_reply(dbus, message, size, error), error)
+                    : 0;
 }
 
 /* ---- events ---- */
@@ -358,6 +362,8 @@ int dbus_new(const struct dbus_config *config, struct api_context *api, struct d
                 r = timer_new(api->event, on_retry, dbus, &dbus->retry);
         if (r >= 0)
                 r = timer_new(api->event, on_pump, dbus, &dbus->pump);
+        if (r >= 0)
+                r = dbus_served_init(dbus);
         if (r < 0)
                 return r;
         dbus_connect(dbus);
@@ -372,6 +378,7 @@ struct dbus *dbus_free(struct dbus *dbus) {
         flush_for(dbus, FLUSH_US);
         dbus_drop(dbus);
         dbus_told_done(dbus);
+        dbus_served_done(dbus);
         sd_event_source_disable_unref(dbus->retry);
         sd_event_source_disable_unref(dbus->pump);
         free(dbus->bus_kind);

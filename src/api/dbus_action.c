@@ -41,7 +41,7 @@ static void action_done(const struct actions_outcome *outcome, void *userdata) {
                 return; /* the bus it came from is gone; what was done is not */
         if (outcome->error < 0) {
                 (void) sd_bus_error_set(&error, name_of(outcome->error), outcome->text);
-                r = sd_bus_reply_method_error(call->message, &error);
+                r = dbus_call_reply_error(call, &error);
         } else {
                 r = sd_bus_reply_method_return(call->message, "s", outcome->text);
         }

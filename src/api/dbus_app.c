@@ -188,8 +188,9 @@ static void on_rows(int error, const struct analytics_row *rows, size_t n, void 
 
         if (!call->dbus)
                 return; /* the bus it was asked on is gone */
-        r = error < 0 ? sd_bus_reply_method_errorf(call->message, SD_BUS_ERROR_FAILED,
-                                        "The rollups cannot be read")
+        r = error < 0 ? dbus_call_reply_error(call,
+                                        &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_FAILED,
+                                                        "The rollups cannot be read"))
                       : reply_rows(call->message, rows, n);
         if (r < 0)
                 log_debug_errno(r, "Cannot answer GetRollups: %m");
@@ -286,6 +287,11 @@ int dbus_method_list_apps(sd_bus_message *message, void *userdata, sd_bus_error 
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
+/* A call of each is a span. */
+DBUS_SERVE(method_get_events)
+DBUS_SERVE(method_get_rollups)
+DBUS_SERVE(method_describe)
+
 static const sd_bus_vtable app_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Slug", "s", property_slug, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -294,13 +300,13 @@ static const sd_bus_vtable app_vtable[] = {
         SD_BUS_PROPERTY("Hosts", "as", property_hosts, 0, CHANGES),
         SD_BUS_PROPERTY("Workloads", "ao", property_workloads, 0, CHANGES),
         SD_BUS_METHOD_WITH_ARGS("GetEvents", SD_BUS_ARGS("u", limit),
-                        SD_BUS_RESULT("a(ttsssssa{sv})", events), method_get_events,
+                        SD_BUS_RESULT("a(ttsssssa{sv})", events), serve_method_get_events,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetRollups", SD_BUS_ARGS("u", days),
-                        SD_BUS_RESULT("a(stttttddt)", rollups), method_get_rollups,
+                        SD_BUS_RESULT("a(stttttddt)", rollups), serve_method_get_rollups,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
-                        method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

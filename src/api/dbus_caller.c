@@ -31,6 +31,9 @@
 struct dbus_call *dbus_call_free(struct dbus_call *call) {
         if (!call)
                 return NULL;
+        if (call->question)
+                dbus_call_told(call, &(sd_bus_error){ .name = "cancelled", .message = "given up" });
+        dbus_served_unref(call->served);
         if (call->dbus)
                 call->dbus->n_calls--;
         list_remove(&call->list);
@@ -58,6 +61,7 @@ int dbus_call_new(struct dbus *dbus, sd_bus_message *message, sd_bus_error *erro
         list_append(&dbus->calls, &call->list);
         dbus->n_calls++;
         call->dbus = dbus;
+        call->served = dbus_served_ref(dbus->served);
         call->message = sd_bus_message_ref(message);
         *ret_call = call;
         return 0;
@@ -65,14 +69,26 @@ int dbus_call_new(struct dbus *dbus, sd_bus_message *message, sd_bus_error *erro
 
 /* Takes the call. */
 static void finish(struct dbus_call *call, int r, sd_bus_error *error) {
+        if (!sd_bus_error_is_set(error) && r < 0)
+                (void) sd_bus_error_set_errno(error, r);
         if (sd_bus_error_is_set(error))
-                r = sd_bus_reply_method_error(call->message, error);
-        else if (r < 0)
-                r = sd_bus_reply_method_errno(call->message, r, NULL);
+                r = dbus_call_reply_error(call, error);
         if (r < 0)
                 log_debug_errno(r, "Cannot answer %s: %m",
                                 sd_bus_message_get_member(call->message));
         dbus_call_free(call);
+}
+
+static int go_on(struct dbus_call *call, sd_bus_error *error) {
+        struct dbus *dbus = call->dbus;
+        int r;
+
+        if (!call->served)
+                return call->then(dbus, call->message, call->uid, error);
+        dbus_served_enter(dbus, call->served);
+        r = call->then(dbus, call->message, call->uid, error);
+        dbus_served_leave(dbus);
+        return r;
 }
 
 static int refuse(struct dbus_call *call, sd_bus_error *error, const char *why) {
@@ -114,7 +130,7 @@ static int polkit_said(struct dbus_call *call, sd_bus_message *reply, sd_bus_err
         if (r < 0)
                 return refuse(call, error, "Only root may do that: polkit's answer is none");
         if (allowed)
-                return call->then(call->dbus, call->message, call->uid, error);
+                return go_on(call, error);
         if (challenge) {
                 (void) refuse(call, error, "");
                 sd_bus_error_free(error);
@@ -130,6 +146,7 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *unused
         struct dbus_call *call = userdata;
         const sd_bus_error *told = sd_bus_message_get_error(reply);
 
+        dbus_call_told(call, told);
         finish(call, told ? polkit_failed(call, told, &error) : polkit_said(call, reply, &error),
                         &error);
         return 0;
@@ -168,6 +185,7 @@ static int ask_polkit(struct dbus_call *call, sd_bus_error *error) {
         if (r < 0)
                 return r;
         call->slot = sd_bus_slot_unref(call->slot);
+        dbus_call_asks(call, POLKIT ".Authority", "CheckAuthorization");
         return sd_bus_call_async(call->dbus->bus, &call->slot, question, on_polkit, call,
                         interactive ? POLKIT_INTERACTIVE_US : POLKIT_US);
 }
@@ -180,11 +198,12 @@ static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *unused) 
         uint32_t told;
         int r;
 
+        dbus_call_told(call, sd_bus_message_get_error(reply));
         if (!sd_bus_message_is_method_error(reply, NULL) &&
                         sd_bus_message_read(reply, "u", &told) > 0)
                 call->uid = told;
         if (!call->action || call->uid == 0 || call->uid == geteuid()) {
-                r = call->then(call->dbus, call->message, call->uid, &error);
+                r = go_on(call, &error);
         } else if (call->uid < 0) {
                 r = refuse(call, &error, "Only root may do that: the bus cannot tell who asks");
         } else {
@@ -210,6 +229,7 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action
         call->then = then;
         call->action = action;
         call->uid = -1;
+        dbus_call_asks(call, "org.freedesktop.DBus", "GetConnectionUnixUser");
         r = sd_bus_call_method_async(dbus->bus, &call->slot, "org.freedesktop.DBus",
                         "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",
                         on_user, call, "s", sd_bus_message_get_sender(message));
@@ -362,6 +382,7 @@ void dbus_callers_done(struct dbus *dbus) {
         while ((subscriber = list_first(&dbus->subscribers, struct dbus_subscriber, list)))
                 subscriber_free(subscriber);
         while ((call = list_first(&dbus->calls, struct dbus_call, list))) {
+                dbus_served_cancel(call->served);
                 if (call->slot) {
                         dbus_call_free(call);
                         continue;

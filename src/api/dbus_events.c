@@ -51,7 +51,7 @@ static int reply_page(const struct dbus_call *call, struct event *const *events,
 
         r = dbus_may_reply(call->dbus, NULL, size, &error);
         if (r < 0)
-                return sd_bus_reply_method_error(call->message, &error);
+                return dbus_call_reply_error(call, &error);
         r = sd_bus_message_new_method_return(call->message, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(ttsssssa{sv})");
@@ -70,8 +70,9 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
                 return; /* the bus it was asked on is gone */
         if (error < 0) {
                 log_debug_errno(error, "Cannot read a page of events: %m");
-                r = sd_bus_reply_method_errorf(
-                                call->message, SD_BUS_ERROR_FAILED, "The journal cannot be read");
+                r = dbus_call_reply_error(call,
+                                &SD_BUS_ERROR_MAKE_CONST(
+                                                SD_BUS_ERROR_FAILED, "The journal cannot be read"));
         } else {
                 r = reply_page(call, events, n);
         }

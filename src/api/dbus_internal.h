@@ -1,7 +1,8 @@
 #pragma once
 /* What the D-Bus face's files share: dbus.c (connection, events), dbus_told.c (what the bus was
  * told of workloads and sources), dbus_told_app.c (and of apps), dbus_caller.c (who asks, and how
- * much), dbus_text.c (texts and events as messages), dbus_json.c (messages as JSON), and the
+ * much), dbus_served.c (calls as spans), dbus_text.c (texts and events as messages), dbus_json.c
+ * (messages as JSON), and the
  * objects: dbus_manager.c, dbus_events.c, dbus_dump.c, dbus_log.c, dbus_workload.c,
  * dbus_samples.c, dbus_node.c, dbus_app.c, dbus_probe.c. */
 
@@ -69,6 +70,10 @@ struct dbus {
         size_t n_subscribers;
         uint64_t looked_us; /* CLOCK_MONOTONIC when the bus was asked what it holds for them */
         struct dbus_given given[DBUS_GIVEN_MAX]; /* the latest callers for much */
+
+        /* dbus_served.c */
+        struct dbus_served *served; /* the call we are at; NULL: none, or traces are off */
+        sd_event_source *served_over;
 };
 
 /* ---- dbus.c ---- */
@@ -152,7 +157,9 @@ struct dbus_call {
         sd_bus_slot *slot;       /* of our own question to the bus or to polkit, if any */
         const char *action;      /* a constant: what polkit is asked; NULL: nothing */
         int64_t uid;
-        bool asking; /* polkit */
+        bool asking;                /* polkit */
+        struct dbus_served *served; /* a reference; NULL: traces are off */
+        struct span *question;      /* of our own question */
         int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid, sd_bus_error *error);
 };
 
@@ -182,6 +189,39 @@ bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size);
 void dbus_callers_done(struct dbus *dbus);
 int dbus_method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error *error);
 int dbus_method_unsubscribe(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
+/* ---- dbus_served.c ---- */
+
+int dbus_served_init(struct dbus *dbus);
+void dbus_served_done(struct dbus *dbus);
+/** A message has come: if it is a call, it is what we are at from now on. */
+void dbus_served_begin(struct dbus *dbus, sd_bus_message *message);
+/** It was refused before its method was looked for, if @r is negative. Return: @r. */
+int dbus_served_refused(struct dbus *dbus, int r, const sd_bus_error *error);
+struct dbus_served *dbus_served_ref(struct dbus_served *served);
+/** Takes NULL; returns NULL. The last one ends the span. */
+struct dbus_served *dbus_served_unref(struct dbus_served *served);
+/** We are at it again, until dbus_served_leave(); what is begun meanwhile is its child. */
+void dbus_served_enter(struct dbus *dbus, struct dbus_served *served);
+void dbus_served_leave(struct dbus *dbus);
+/** It is answered with @error. Takes NULL. */
+void dbus_served_fail(struct dbus_served *served, const sd_bus_error *error);
+/** It is never answered. Takes NULL. */
+void dbus_served_cancel(struct dbus_served *served);
+/** Call @method, which answers the call we are at or keeps it for later. Return: as @method. */
+int dbus_serve(sd_bus_message *message, void *userdata, sd_bus_error *error,
+                sd_bus_message_handler_t method);
+/* serve_X() for a vtable: X() with a span. */
+#define DBUS_SERVE(method)                                                                        \
+        static int serve_##method(sd_bus_message *message, void *userdata, sd_bus_error *error) { \
+                return dbus_serve(message, userdata, error, method);                              \
+        }
+
+/** For @call something is asked on the bus; its answer has come, an error or NULL. */
+void dbus_call_asks(struct dbus_call *call, const char *service, const char *method);
+void dbus_call_told(struct dbus_call *call, const sd_bus_error *error);
+/** Answer with an error. Return: as sd_bus_reply_method_error(). */
+int dbus_call_reply_error(const struct dbus_call *call, const sd_bus_error *error);
 
 /* ---- dbus_text.c ---- */
 

@@ -196,6 +196,23 @@ static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *
         return dbus_call_ask(userdata, message, "org.virtwatch1.reload", then_reload, error);
 }
 
+/* A call of each is a span. */
+DBUS_SERVE(method_list_workloads)
+DBUS_SERVE(method_get_workload)
+DBUS_SERVE(method_get_workload_by_pid)
+DBUS_SERVE(dbus_method_list_nodes)
+DBUS_SERVE(dbus_method_list_apps)
+DBUS_SERVE(dbus_method_get_events)
+DBUS_SERVE(dbus_method_add_event)
+DBUS_SERVE(dbus_method_create_token)
+DBUS_SERVE(dbus_method_list_tokens)
+DBUS_SERVE(dbus_method_revoke_token)
+DBUS_SERVE(dbus_method_subscribe)
+DBUS_SERVE(dbus_method_unsubscribe)
+DBUS_SERVE(method_reload)
+DBUS_SERVE(dbus_method_describe)
+DBUS_SERVE(dbus_method_dump)
+
 const sd_bus_vtable dbus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -215,41 +232,42 @@ const sd_bus_vtable dbus_manager_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("RingUSec", "t", property_ring, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("ListWorkloads", SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("a(ssssto)", workloads), method_list_workloads,
+                        SD_BUS_RESULT("a(ssssto)", workloads), serve_method_list_workloads,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetWorkload", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path),
-                        method_get_workload, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_method_get_workload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetWorkloadByPID", SD_BUS_ARGS("u", pid), SD_BUS_RESULT("o", path),
-                        method_get_workload_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_method_get_workload_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListNodes", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssuo)", nodes),
-                        dbus_method_list_nodes, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_list_nodes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListApps", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", apps),
-                        dbus_method_list_apps, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_list_apps, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetEvents",
                         SD_BUS_ARGS("t", after_seq, "u", limit, "a{sv}", filter),
-                        SD_BUS_RESULT("a(ttsssssa{sv})", events), dbus_method_get_events,
+                        SD_BUS_RESULT("a(ttsssssa{sv})", events), serve_dbus_method_get_events,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("AddEvent",
                         SD_BUS_ARGS("s", slug, "s", kind, "s", severity, "s", message, "a{sv}",
                                         metadata),
-                        SD_BUS_RESULT("t", seq), dbus_method_add_event, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("t", seq), serve_dbus_method_add_event,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CreateToken", SD_BUS_ARGS("s", name, "as", scopes, "t", expires),
-                        SD_BUS_RESULT("(ss)", token), dbus_method_create_token,
+                        SD_BUS_RESULT("(ss)", token), serve_dbus_method_create_token,
                         SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("ListTokens", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sasttt)", tokens),
-                        dbus_method_list_tokens, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_list_tokens, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RevokeToken", SD_BUS_ARGS("s", token), SD_BUS_NO_RESULT,
-                        dbus_method_revoke_token, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_revoke_token, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
-                        dbus_method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
-                        dbus_method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
+                        serve_dbus_method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, serve_method_reload,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
-                        dbus_method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Dump", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), dbus_method_dump,
-                        SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Dump", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text),
+                        serve_dbus_method_dump, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("Event",
                         SD_BUS_ARGS("t", seq, "t", usec, "s", kind, "s", name, "s", action, "s",
                                         severity, "s", message, "a{sv}", details),

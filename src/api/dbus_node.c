@@ -155,6 +155,10 @@ int dbus_method_list_nodes(sd_bus_message *message, void *userdata, sd_bus_error
 
 /* ---- object ---- */
 
+/* A call of each is a span. */
+DBUS_SERVE(method_get_samples)
+DBUS_SERVE(method_describe)
+
 static const sd_bus_vtable node_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Name", "s", node_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -168,10 +172,10 @@ static const sd_bus_vtable node_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Pressure", "a{sd}", node_pressure, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("GetSamples", SD_BUS_ARGS("t", since),
-                        SD_BUS_RESULT("a(tddd)", samples), method_get_samples,
+                        SD_BUS_RESULT("a(tddd)", samples), serve_method_get_samples,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
-                        method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -185,7 +185,7 @@ static void answer(const struct dbus_call *call, int error) {
                 return; /* the bus it came from is gone; what was asked for is done */
         if (error < 0) {
                 (void) refuse(error, NULL, &reason);
-                r = sd_bus_reply_method_error(call->message, &reason);
+                r = dbus_call_reply_error(call, &reason);
         } else {
                 r = sd_bus_reply_method_return(call->message, "");
         }
@@ -263,6 +263,9 @@ static int method_change(sd_bus_message *message, void *userdata, sd_bus_error *
         SD_BUS_PROPERTY(name, type, property_value, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
 #define READ(name, type) SD_BUS_PROPERTY(name, type, property_value, 0, 0)
 
+/* A call of each is a span. */
+DBUS_SERVE(method_change)
+
 const sd_bus_vtable dbus_probe_vtable[] = {
         SD_BUS_VTABLE_START(0),
         TOLD("Configured", "b"),
@@ -289,10 +292,10 @@ const sd_bus_vtable dbus_probe_vtable[] = {
         READ("ConsecutiveFailures", "u"),
         READ("CertificateExpiryUSec", "t"),
         SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("a{sv}", config), SD_BUS_NO_RESULT,
-                        method_change, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("RunNow", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_change,
+                        serve_method_change, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RunNow", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, serve_method_change,
                         SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_change,
+        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, serve_method_change,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

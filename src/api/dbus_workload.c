@@ -256,6 +256,11 @@ static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error
 #define NUMBER(name, signature, field) \
         SD_BUS_PROPERTY(name, signature, NULL, offsetof(struct workload, field), CHANGES)
 
+/* A call of each is a span. */
+DBUS_SERVE(method_get_samples)
+DBUS_SERVE(method_describe)
+DBUS_SERVE(dbus_method_act)
+
 static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_VTABLE_START(0),
         TEXT("Id", id, CONST),
@@ -279,16 +284,17 @@ static const sd_bus_vtable workload_vtable[] = {
         SD_BUS_PROPERTY("MemoryBytes", "t", property_memory, 0, CHANGES),
         SD_BUS_PROPERTY("Disks", "a(st)", property_disks, 0, CHANGES),
         SD_BUS_METHOD_WITH_ARGS("GetSamples", SD_BUS_ARGS("t", since),
-                        SD_BUS_RESULT("a(tddd)", samples), method_get_samples,
+                        SD_BUS_RESULT("a(tddd)", samples), serve_method_get_samples,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json),
-                        method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_method_describe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", message),
-                        dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Destroy", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", message),
-                        dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
+                        serve_dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Scale", SD_BUS_ARGS("u", vcpus, "t", memory_bytes),
-                        SD_BUS_RESULT("s", message), dbus_method_act, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("s", message), serve_dbus_method_act,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS(
                         "Exited", SD_BUS_ARGS("s", action, "i", code, "s", evidence, "t", usec), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Sample",

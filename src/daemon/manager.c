@@ -260,6 +260,7 @@ static int manager_build_core(struct manager *manager) {
         r = manager_add_tracer(manager);
         if (r < 0)
                 return r;
+        journal_set_spans(manager->journal, tracer_spans(manager->own_traces));
         manager->source_env = (struct source_env){
                 .event = manager->event,
                 .curl = manager->curl,

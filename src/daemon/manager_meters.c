@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
+#include "engine/tracer.h"
 
 #define WORKLOADS_MAX 20000
 
@@ -248,7 +249,8 @@ int manager_add_meters(struct manager *manager) {
                                         .workloads_max = WORKLOADS_MAX,
                         },
                         manager->event,
-                        &(struct sampler_hooks){ .read = on_read,
+                        &(struct sampler_hooks){ .spans = tracer_spans(manager->own_traces),
+                                        .read = on_read,
                                         .round = on_round,
                                         .allocation = on_allocation,
                                         .userdata = manager },
@@ -258,6 +260,7 @@ int manager_add_meters(struct manager *manager) {
 
         manager->meter_env = (struct meter_env){
                 .event = manager->event,
+                .spans = tracer_spans(manager->own_traces),
                 .post = on_reading,
                 .hung = on_hung,
                 .addresses = on_addresses,

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "model/spans.h"
 
 struct sampler {
         struct sampler_config config;
@@ -212,10 +213,34 @@ static void skip_slots(struct sampler *sampler, uint64_t n, uint64_t at_us) {
                 }
 }
 
+/* One for each round, however many workloads there are. What the meters do for it is its child, and
+ * ends after it. */
+static struct span *round_begin(struct sampler *sampler, uint64_t now_us) {
+        struct span *span;
+
+        if (!spans_on(sampler->hooks.spans))
+                return NULL;
+        span = span_begin(sampler->hooks.spans, NULL, SPAN_INTERNAL, clock_realtime_us(), now_us);
+        span_name(span, "sampler round");
+        return span;
+}
+
+static void round_end(struct span *span, const struct sampler_stats *before,
+                const struct sampler_stats *after) {
+        span_add_int(span, "virtwatch.samples", (int64_t) (after->samples - before->samples));
+        span_add_int(span, "virtwatch.null_samples",
+                        (int64_t) (after->null_samples - before->null_samples));
+        span_add_int(span, "virtwatch.missed_ticks",
+                        (int64_t) (after->missed_ticks - before->missed_ticks));
+        (void) span_end(span, clock_monotonic_us());
+}
+
 static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
         struct sampler *sampler = userdata;
         const uint64_t interval_us = sampler->config.interval_us;
         uint64_t now_us = clock_monotonic_us(), missed, at_us;
+        struct span *span = round_begin(sampler, now_us);
+        const struct sampler_stats before = sampler->stats;
         struct series *series;
 
         at_us = clock_realtime_us();
@@ -229,7 +254,13 @@ static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
         sampler->stats.ticks++;
         if (sampler->hooks.round)
                 sampler->hooks.round(at_us, missed, sampler->hooks.userdata);
+        if (span)
+                spans_enter(sampler->hooks.spans, span_context(span));
         sampler->hooks.read(sampler->hooks.userdata);
+        if (span) {
+                spans_leave(sampler->hooks.spans);
+                round_end(span, &before, &sampler->stats);
+        }
 
         sampler->next_us += (missed + 1) * interval_us;
         (void) sd_event_source_set_time(timer, sampler->next_us);

@@ -11,6 +11,7 @@
 #include "model/workload.h"
 
 struct sampler;
+struct spans;
 
 struct sampler_config {
         uint64_t interval_us; /* 100 ms..1 h; default 1 s */
@@ -35,7 +36,9 @@ struct series {
 };
 
 struct sampler_hooks {
-        void (*read)(void *userdata); /* ask every meter for its readings */
+        struct spans *spans;          /* where rounds are told; NULL: nowhere */
+        void (*read)(void *userdata); /* ask every meter for its readings; the loop is at the round
+                                       */
         /** A slot of a running workload is complete. May be NULL. */
         void (*sample)(const struct series *series, const struct sample *sample, void *userdata);
         /** All slots of the tick at @at_us are complete; @missed ticks before it never came. May be

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "engine/tracer.h"
 #include "loop/curl_glue.h"
 
@@ -44,34 +45,54 @@ static void add_server(struct span *span, const char *host, size_t n) {
 
 /* "/containerd.services.tasks.v1.Tasks/Kill" */
 static void add_rpc(struct span *span, const char *path) {
-        const char *slash = strrchr(path, '/');
-        char service[PART_MAX];
+        const char *service = path + (*path == '/'), *slash = strrchr(service, '/');
+        char text[PART_MAX];
 
-        (void) snprintf(service, sizeof(service), "%.*s",
-                        slash && slash > path ? (int) (slash - path - 1) : 0,
-                        path + (*path == '/'));
-        span_name(span, "%s", path + (*path == '/'));
-        span_add(span, "rpc.system", "grpc");
-        span_add(span, "rpc.service", service);
-        span_add(span, "rpc.method", slash ? slash + 1 : path);
+        (void) snprintf(text, sizeof(text), "%.*s", slash ? (int) (slash - service) : 0, service);
+        span_call(span, "grpc", text[0] ? text : NULL, slash ? slash + 1 : service);
+}
+
+/* What is kept of a call while it is under way. What its answer leads to has the parent that it
+ * had: an update that is tried again, what follows a look. */
+struct mark {
+        struct spans *spans; /* a reference */
+        struct span *span;
+        bool is_grpc, has_parent;
+        struct trace_context parent;
+};
+
+static struct mark *mark_free(struct mark *mark) {
+        (void) spans_unref(mark->spans);
+        free(mark);
+        return NULL;
 }
 
 static void *call_begun(const struct curl_request *request, void *userdata) {
         struct spans *spans = userdata;
         const char *method = request->method ? request->method : request->body ? "POST" : "GET";
+        const struct trace_context *parent = spans_current(spans);
         const char *host, *target;
         char path[PART_MAX];
+        struct mark *mark;
         struct span *span;
         size_t n;
 
-        span = span_begin(spans, spans_current(spans), SPAN_CLIENT, clock_realtime_us(),
-                        clock_monotonic_us());
-        if (!span)
+        mark = calloc(1, sizeof(*mark));
+        if (!mark)
                 return NULL;
+        mark->span = span = span_begin(
+                        spans, parent, SPAN_CLIENT, clock_realtime_us(), clock_monotonic_us());
+        mark->spans = spans_ref(spans);
+        if (!span)
+                return mark_free(mark);
+        mark->is_grpc = request->http2_prior_knowledge;
+        mark->has_parent = parent != NULL;
+        if (parent)
+                mark->parent = *parent;
         n = find_host(request->url, &host);
         target = host + n;
         (void) snprintf(path, sizeof(path), "%.*s", (int) strcspn(target, "?#"), target);
-        if (request->http2_prior_knowledge) {
+        if (mark->is_grpc) {
                 add_rpc(span, path);
         } else {
                 span_name(span, "%s", method);
@@ -86,38 +107,71 @@ static void *call_begun(const struct curl_request *request, void *userdata) {
         } else {
                 add_server(span, host, n);
         }
-        return span;
+        return mark;
 }
 
-static void call_done(void *mark, int error, long status, void *userdata) {
-        struct span *span = mark;
+/* What the server said tells more than how the transfer ended after it. Return: whether it said
+ * something. */
+static bool add_grpc_status(struct span *span, struct curl_call *call) {
+        const char *text = curl_call_field(call, "grpc-status");
+        uint64_t code;
+
+        if (!text || text_to_u64(text, &code) < 0 || code > INT32_MAX)
+                return false;
+        span_add_int(span, "rpc.grpc.status_code", (int64_t) code);
+        if (code != 0) {
+                span_add(span, "error.type", text);
+                span_fail(span, curl_call_field(call, "grpc-message"));
+        }
+        return true;
+}
+
+static void call_done(
+                void *userdata, struct curl_call *call, int error, long status, void *unused) {
+        struct mark *mark = userdata;
+        struct span *span = mark->span;
         char text[24];
 
         if (status > 0)
                 span_add_int(span, "http.response.status_code", status);
-        if (error < 0) {
+        if (mark->is_grpc && add_grpc_status(span, call)) {
+                ;
+        } else if (error < 0) {
                 span_add(span, "error.type", strerrorname_np(-error));
                 span_fail(span, strerrordesc_np(-error));
         } else if (status >= 400) {
                 (void) snprintf(text, sizeof(text), "%ld", status);
                 span_add(span, "error.type", text);
                 span_fail(span, NULL);
+        } else if (mark->is_grpc) {
+                span_add(span, "error.type", "EPROTO");
+                span_fail(span, "the answer was cut");
         }
-        (void) span_end(span, clock_monotonic_us());
+        mark->span = span_end(span, clock_monotonic_us());
+        spans_enter(mark->spans, mark->has_parent ? &mark->parent : NULL);
 }
 
-static void call_cancelled(void *mark, void *userdata) {
-        struct span *span = mark;
+static void call_over(void *userdata, void *unused) {
+        struct mark *mark = userdata;
 
-        span_add(span, "error.type", "cancelled");
-        span_fail(span, "given up");
-        (void) span_end(span, clock_monotonic_us());
+        spans_leave(mark->spans);
+        mark_free(mark);
+}
+
+static void call_cancelled(void *userdata, void *unused) {
+        struct mark *mark = userdata;
+
+        span_add(mark->span, "error.type", "cancelled");
+        span_fail(mark->span, "given up");
+        (void) span_end(mark->span, clock_monotonic_us());
+        mark_free(mark);
 }
 
 void tracer_watch(struct curl_glue *curl, struct spans *spans) {
         curl_glue_watch(curl,
                         spans ? &(struct curl_watch){ .begun = call_begun,
                                                 .done = call_done,
+                                                .over = call_over,
                                                 .cancelled = call_cancelled,
                                                 .userdata = spans }
                               : NULL);

@@ -135,9 +135,11 @@ static void call_end(struct curl_call *call, int error, long status) {
         void *mark = TAKE_PTR(call->mark);
 
         if (mark)
-                call->watch.done(mark, error, status, call->watch.userdata);
+                call->watch.done(mark, call, error, status, call->watch.userdata);
         call->request.on_done(call, error, status, call->body.data ? call->body.data : "",
                         call->body.size, call->request.userdata);
+        if (mark)
+                call->watch.over(mark, call->watch.userdata);
         call_free(call);
 }
 

@@ -13,9 +13,12 @@ struct curl_request;
 
 /* Who wants to know of transfers, all but streams: those with a timeout. */
 struct curl_watch {
-        /* One has begun. Return: what the other two get; NULL: nothing more is told of it. */
+        /* One has begun. Return: what the others get; NULL: nothing more is told of it. */
         void *(*begun)(const struct curl_request *request, void *userdata);
-        void (*done)(void *mark, int error, long status, void *userdata);
+        /* It has ended; @call is there to be asked for fields. Called before its on_done. */
+        void (*done)(void *mark, struct curl_call *call, int error, long status, void *userdata);
+        /* Its on_done has returned: nothing more is told of it. */
+        void (*over)(void *mark, void *userdata);
         void (*cancelled)(void *mark, void *userdata);
         void *userdata;
 };

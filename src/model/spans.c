@@ -196,6 +196,15 @@ void span_name(struct span *span, const char *format, ...) {
         va_end(args);
 }
 
+void span_call(struct span *span, const char *system, const char *service, const char *method) {
+        if (!is_recorded(span))
+                return;
+        span_name(span, "%s%s%s", service ? service : system, service ? "/" : " ", method);
+        span_add(span, "rpc.system", system);
+        span_add(span, "rpc.service", service);
+        span_add(span, "rpc.method", method);
+}
+
 int span_text(struct buf *out, const char *text, size_t max) {
         _cleanup_(freep) char *clean = NULL;
         const char *piece;

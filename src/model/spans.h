@@ -72,6 +72,10 @@ const struct trace_context *spans_current(const struct spans *spans);
 struct span *span_begin(struct spans *spans, const struct trace_context *parent,
                 enum span_kind kind, uint64_t time_us, uint64_t mono_us);
 void span_name(struct span *span, const char *format, ...) PRINTF_LIKE(2, 3);
+/** What every call by name has: rpc.system, rpc.service (NULL: none), rpc.method, and
+ * "SERVICE/METHOD" as its name, "SYSTEM METHOD" without a service. All three are words of ours, or
+ * of a protocol of bounded words: never what somebody made up. */
+void span_call(struct span *span, const char *system, const char *service, const char *method);
 /** Attributes, each name once; a NULL @value adds nothing. Any bytes may be in @value. */
 void span_add(struct span *span, const char *name, const char *value);
 void span_add_int(struct span *span, const char *name, int64_t value);

@@ -74,7 +74,6 @@ static int on_reply(sd_bus_message *message, void *userdata, sd_bus_error *unuse
 
 static int send_control(
                 struct bus_link *link, const struct control *what, sd_bus_message *message) {
-        sd_bus_slot *slot = NULL;
         struct control *control;
         int r;
 
@@ -82,15 +81,10 @@ static int send_control(
         if (!control)
                 return -ENOMEM;
         *control = *what;
-        r = bus_link_send(link, &slot, message, on_reply, control);
-        if (r < 0) {
+        r = bus_link_send_owned(link, message, on_reply, control, control_free);
+        if (r < 0)
                 free(control);
-                return r;
-        }
-        /* The slot lives as long as the connection, or until it is answered. */
-        (void) sd_bus_slot_set_destroy_callback(slot, control_free);
-        (void) sd_bus_slot_set_floating(slot, true);
-        return 0;
+        return r;
 }
 
 static int new_call(struct bus_link *link, const struct bus_control_call *call,

@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "loop/timer.h"
+#include "model/spans.h"
 
 #define CALL_TIMEOUT_US (25 * USEC_PER_SEC)
 #define PING_US         (20 * USEC_PER_SEC)
@@ -71,12 +73,106 @@ bool bus_link_is_peer(const struct bus_link *link, sd_bus_message *message) {
         return link->owner && sender && strcmp(sender, link->owner) == 0;
 }
 
-int bus_link_send(struct bus_link *link, sd_bus_slot **ret_slot, sd_bus_message *message,
-                sd_bus_message_handler_t handler, void *userdata) {
+/* A call that is told as a span. What its answer leads to has the parent that it had. */
+struct asked {
+        struct spans *spans; /* a reference */
+        struct span *span;   /* NULL: it is over */
+        bool has_parent;
+        struct trace_context parent;
+        sd_bus_message_handler_t handler;
+        void *userdata;
+        sd_bus_destroy_t destroy; /* NULL: @userdata is the caller's */
+};
+
+/* Of a call that was dropped, it is not over. */
+static void asked_free(void *userdata) {
+        struct asked *asked = userdata;
+
+        if (asked->span) {
+                span_add(asked->span, "error.type", "cancelled");
+                span_fail(asked->span, "given up");
+                (void) span_end(asked->span, clock_monotonic_us());
+        }
+        if (asked->destroy)
+                asked->destroy(asked->userdata);
+        (void) spans_unref(asked->spans);
+        free(asked);
+}
+
+static int on_asked(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *failure = sd_bus_message_get_error(message);
+        struct asked *asked = userdata;
         int r;
 
-        r = sd_bus_call_async(link->bus, ret_slot, message, handler, userdata, CALL_TIMEOUT_US);
-        return r < 0 ? r : 0;
+        if (failure) {
+                span_add(asked->span, "error.type", failure->name);
+                span_fail(asked->span, failure->message);
+        }
+        asked->span = span_end(asked->span, clock_monotonic_us());
+        spans_enter(asked->spans, asked->has_parent ? &asked->parent : NULL);
+        r = asked->handler(message, asked->userdata, error);
+        spans_leave(asked->spans);
+        return r;
+}
+
+static struct asked *asked_new(struct bus_link *link, sd_bus_message *message) {
+        struct spans *spans = link->source->env->spans;
+        const struct trace_context *parent;
+        struct asked *asked;
+
+        if (!spans_on(spans))
+                return NULL;
+        asked = calloc(1, sizeof(*asked));
+        if (!asked)
+                return NULL; /* then it is told nowhere */
+        parent = spans_current(spans);
+        asked->has_parent = parent != NULL;
+        if (parent)
+                asked->parent = *parent;
+        asked->spans = spans_ref(spans);
+        asked->span = span_begin(
+                        spans, parent, SPAN_CLIENT, clock_realtime_us(), clock_monotonic_us());
+        span_call(asked->span, "dbus", sd_bus_message_get_interface(message),
+                        sd_bus_message_get_member(message));
+        span_add(asked->span, "virtwatch.source", link->source->name);
+        span_add(asked->span, "virtwatch.dbus.path", sd_bus_message_get_path(message));
+        return asked;
+}
+
+static int send_call(struct bus_link *link, sd_bus_slot **ret_slot, sd_bus_message *message,
+                sd_bus_message_handler_t handler, void *userdata, sd_bus_destroy_t destroy) {
+        struct asked *asked = asked_new(link, message);
+        sd_bus_slot *slot = NULL;
+        int r;
+
+        r = sd_bus_call_async(link->bus, &slot, message, asked ? on_asked : handler,
+                        asked ? asked : userdata, CALL_TIMEOUT_US);
+        if (r < 0) {
+                if (asked)
+                        asked_free(asked); /* @userdata is the caller's still */
+                return r;
+        }
+        if (asked) {
+                asked->handler = handler;
+                asked->userdata = userdata;
+                asked->destroy = destroy;
+        }
+        (void) sd_bus_slot_set_destroy_callback(slot, asked ? asked_free : destroy);
+        if (ret_slot)
+                *ret_slot = slot;
+        else
+                (void) sd_bus_slot_set_floating(slot, true);
+        return 0;
+}
+
+int bus_link_send(struct bus_link *link, sd_bus_slot **ret_slot, sd_bus_message *message,
+                sd_bus_message_handler_t handler, void *userdata) {
+        return send_call(link, ret_slot, message, handler, userdata, NULL);
+}
+
+int bus_link_send_owned(struct bus_link *link, sd_bus_message *message,
+                sd_bus_message_handler_t handler, void *userdata, sd_bus_destroy_t destroy) {
+        return send_call(link, NULL, message, handler, userdata, destroy);
 }
 
 int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *path,
@@ -103,6 +199,23 @@ int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *pat
         r = sd_bus_message_appendv(message, types, args);
         va_end(args);
         return r < 0 ? r : bus_link_send(link, ret_slot, message, handler, userdata);
+}
+
+/* The bus itself. */
+static int ask_bus(struct bus_link *link, const char *member, sd_bus_message_handler_t handler,
+                const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        va_list args;
+        int r;
+
+        r = sd_bus_message_new_method_call(
+                        link->bus, &message, dbus_name, dbus_path, dbus_name, member);
+        if (r < 0)
+                return r;
+        va_start(args, types);
+        r = sd_bus_message_appendv(message, types, args);
+        va_end(args);
+        return r < 0 ? r : bus_link_send(link, NULL, message, handler, link);
 }
 
 static int on_pong(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -175,8 +288,7 @@ static int on_owner(sd_bus_message *message, void *userdata, sd_bus_error *error
                                    message, "org.freedesktop.DBus.Error.NameHasNoOwner")) {
                 bus_link_fail(link, "cannot be looked for", -sd_bus_message_get_errno(message));
         } else if (link->ops->activate) {
-                r = sd_bus_call_method_async(link->bus, NULL, dbus_name, dbus_path, dbus_name,
-                                "StartServiceByName", on_activated, link, "su", link->ops->peer,
+                r = ask_bus(link, "StartServiceByName", on_activated, "su", link->ops->peer,
                                 UINT32_C(0));
                 if (r < 0)
                         bus_link_fail(link, "cannot be started", r);
@@ -243,8 +355,7 @@ static int link_connect(struct bus_link *link) {
                 r = sd_bus_add_match_async(
                                 link->bus, NULL, match->rule, match->handler, NULL, link);
         if (r >= 0)
-                r = sd_bus_call_method_async(link->bus, NULL, dbus_name, dbus_path, dbus_name,
-                                "GetNameOwner", on_owner, link, "s", link->ops->peer);
+                r = ask_bus(link, "GetNameOwner", on_owner, "s", link->ops->peer);
         return r < 0 ? r : timer_arm(link->ping_timer, PING_US);
 }
 

@@ -61,3 +61,7 @@ int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *pat
 /** The same with a message made by the caller. */
 int bus_link_send(struct bus_link *link, sd_bus_slot **ret_slot, sd_bus_message *message,
                 sd_bus_message_handler_t handler, void *userdata);
+/** The same as a call that lives as long as the connection. On success it has @userdata, and hands
+ * it to @destroy when it is over. */
+int bus_link_send_owned(struct bus_link *link, sd_bus_message *message,
+                sd_bus_message_handler_t handler, void *userdata, sd_bus_destroy_t destroy);

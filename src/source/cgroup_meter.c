@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "loop/mailbox.h"
+#include "model/spans.h"
 #include "source/cgroup_read.h"
 #include "source/meter.h"
 #include "source/proc.h"
@@ -40,8 +41,10 @@ struct cgroup_meter {
         struct meter meter;
         pthread_mutex_t lock;
         pthread_cond_t wake;
-        bool quit, wanted, busy; /* under lock */
-        struct map *targets;     /* by workload id; changed on the loop thread, under lock */
+        bool quit, wanted, busy;     /* under lock */
+        bool traced;                 /* under lock: the round that is wanted is somebody's */
+        struct trace_context parent; /* under lock: whose */
+        struct map *targets;         /* by workload id; changed on the loop thread, under lock */
         struct mailbox *mailbox;
         pthread_t thread;
         bool has_thread;
@@ -147,9 +150,23 @@ static void read_all(struct cgroup_meter *meter, struct target **targets, size_t
                 round_free(round);
 }
 
+/* Under lock. */
+static struct span *round_span(struct cgroup_meter *meter, size_t n) {
+        struct span *span;
+
+        if (!spans_on(meter->meter.env->spans))
+                return NULL;
+        span = span_begin(meter->meter.env->spans, meter->traced ? &meter->parent : NULL,
+                        SPAN_INTERNAL, clock_realtime_us(), clock_monotonic_us());
+        span_name(span, "cgroup read");
+        span_add_int(span, "virtwatch.workloads", (int64_t) n);
+        return span;
+}
+
 static void *meter_main(void *userdata) {
         struct cgroup_meter *meter = userdata;
         struct target **targets;
+        struct span *span;
         size_t n = 0;
 
         (void) pthread_mutex_lock(&meter->lock);
@@ -161,10 +178,13 @@ static void *meter_main(void *userdata) {
                 meter->wanted = false;
                 meter->busy = true;
                 targets = take_targets(meter, &n);
+                span = round_span(meter, n);
                 (void) pthread_mutex_unlock(&meter->lock);
 
                 if (targets)
                         read_all(meter, targets, n);
+                if (span)
+                        (void) span_end(span, clock_monotonic_us());
 
                 (void) pthread_mutex_lock(&meter->lock);
                 for (size_t i = 0; targets && i < n; i++)
@@ -237,11 +257,15 @@ static void cgroup_meter_watch(struct meter *base, const struct workload *worklo
 
 static void cgroup_meter_read(struct meter *base) {
         struct cgroup_meter *meter = cgroup_of(base);
+        const struct trace_context *context = spans_current(base->env->spans);
 
         (void) pthread_mutex_lock(&meter->lock);
         if (meter->busy || meter->wanted)
                 meter->stats.skipped++;
         meter->wanted = true;
+        meter->traced = context != NULL;
+        if (context)
+                meter->parent = *context;
         (void) pthread_cond_signal(&meter->wake);
         (void) pthread_mutex_unlock(&meter->lock);
 }

@@ -238,7 +238,7 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
         struct span *span;
         char type[16];
 
-        span = libvirt_span_begin(link, NULL, "look");
+        span = libvirt_span_begin(link->spans, link->uri, NULL, "look");
         domain = virDomainLookupByUUIDString(connection, wanted->uuid);
         if (domain) {
                 if (wanted->what == LIBVIRT_LOOK_METADATA)
@@ -332,7 +332,7 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         link->closed = false;
         (void) pthread_mutex_unlock(&link->lock);
 
-        span = libvirt_span_begin(link, NULL, "open");
+        span = libvirt_span_begin(link->spans, link->uri, NULL, "open");
         connection = link->write ? virConnectOpen(link->uri) : virConnectOpenReadOnly(link->uri);
         libvirt_span_end(span, connection ? 0 : -ENOTCONN, NULL);
         if (!connection) {
@@ -347,7 +347,7 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         r = libvirt_events_register(link, connection, ids);
         if (r >= 0) {
                 n = r;
-                span = libvirt_span_begin(link, NULL, "list");
+                span = libvirt_span_begin(link->spans, link->uri, NULL, "list");
                 r = list_domains(link, connection);
                 libvirt_span_end(span, r, NULL);
         }

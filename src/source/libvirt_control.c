@@ -162,7 +162,8 @@ static void *control_main(void *userdata) {
         struct span *span;
         int r;
 
-        span = libvirt_span_begin(control->link, control->has_parent ? &control->parent : NULL,
+        span = libvirt_span_begin(control->link->spans, control->link->uri,
+                        control->has_parent ? &control->parent : NULL,
                         action_verb_to_string(control->action.verb));
         r = run(control, text);
         libvirt_span_end(span, r, text);

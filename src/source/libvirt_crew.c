@@ -29,9 +29,12 @@ struct libvirt_worker {
         struct mailbox *mailbox;         /* under lock; NULL: the crew is gone */
         bool wanted, quit;               /* under lock */
         unsigned int flags;              /* under lock: of the round that is wanted */
+        struct trace_context asked_by;   /* under lock: whose the round is; span id 0: nobody's */
         char at[VIR_UUID_STRING_BUFLEN]; /* under lock */
         const struct libvirt_crew_ops *ops;
-        void *memory; /* the thread's own, as is what follows */
+        struct spans *spans;         /* a reference */
+        void *memory;                /* the thread's own, as is what follows */
+        struct trace_context parent; /* asked_by of this round */
         char *uri;
         bool write;
         virConnectPtr connection;
@@ -40,6 +43,7 @@ struct libvirt_worker {
 
 struct libvirt_crew {
         const struct libvirt_crew_ops *ops;
+        struct spans *spans;
         void *userdata;
         char *uri;
         bool write;
@@ -66,6 +70,7 @@ static void worker_unref(struct libvirt_worker *worker) {
                 worker->ops->memory_free(worker->memory);
         (void) pthread_cond_destroy(&worker->wake);
         (void) pthread_mutex_destroy(&worker->lock);
+        (void) spans_unref(worker->spans);
         free(worker->uri);
         free(worker);
 }
@@ -92,6 +97,7 @@ static void round_post(struct libvirt_worker *worker, struct round *round) {
 
 static void worker_connect(struct libvirt_worker *worker) {
         uint64_t now_us = clock_monotonic_us();
+        struct span *span;
 
         if (worker->connection && virConnectIsAlive(worker->connection) == 1)
                 return;
@@ -99,8 +105,10 @@ static void worker_connect(struct libvirt_worker *worker) {
                 (void) virConnectClose(TAKE_PTR(worker->connection));
         if (now_us < worker->retry_us)
                 return;
+        span = libvirt_worker_span(worker, "open");
         worker->connection = worker->write ? virConnectOpen(worker->uri)
                                            : virConnectOpenReadOnly(worker->uri);
+        libvirt_span_end(span, worker->connection ? 0 : -ENOTCONN, NULL);
         if (worker->connection)
                 (void) virConnectSetKeepAlive(worker->connection, 5, 5);
         else
@@ -132,6 +140,8 @@ static void *worker_main(void *userdata) {
                         (void) pthread_cond_wait(&worker->wake, &worker->lock);
                 quit = worker->quit;
                 flags = worker->flags;
+                if (spans_on(worker->spans))
+                        worker->parent = worker->asked_by;
                 worker->wanted = false;
                 (void) pthread_mutex_unlock(&worker->lock);
                 if (quit)
@@ -155,6 +165,17 @@ void libvirt_worker_at(struct libvirt_worker *worker, const char *uuid) {
         (void) pthread_mutex_unlock(&worker->lock);
 }
 
+static bool is_asked_for(const struct trace_context *context) {
+        static const uint8_t nobody[SPAN_ID_BYTES];
+
+        return memcmp(context->span_id, nobody, sizeof(nobody)) != 0;
+}
+
+struct span *libvirt_worker_span(struct libvirt_worker *worker, const char *what) {
+        return libvirt_span_begin(worker->spans, worker->uri,
+                        is_asked_for(&worker->parent) ? &worker->parent : NULL, what);
+}
+
 /* ---- the crew ---- */
 
 static int worker_new(struct libvirt_crew *crew, struct libvirt_worker **ret_worker) {
@@ -171,6 +192,7 @@ static int worker_new(struct libvirt_crew *crew, struct libvirt_worker **ret_wor
         worker->mailbox = crew->mailbox;
         worker->write = crew->write;
         worker->ops = crew->ops;
+        worker->spans = spans_ref(crew->spans);
         worker->uri = strdup(crew->uri);
         worker->memory = crew->ops->memory_new(crew->userdata);
         r = worker->uri && worker->memory ? -pthread_attr_init(&attributes) : -ENOMEM;
@@ -262,6 +284,7 @@ bool libvirt_crew_is_new(const struct libvirt_crew *crew) {
 }
 
 int libvirt_crew_ask(struct libvirt_crew *crew, unsigned int flags) {
+        const struct trace_context *context = spans_current(crew->spans);
         int r;
 
         if (!crew->worker) {
@@ -274,6 +297,10 @@ int libvirt_crew_ask(struct libvirt_crew *crew, unsigned int flags) {
         (void) pthread_mutex_lock(&crew->worker->lock);
         crew->worker->wanted = true;
         crew->worker->flags = flags;
+        if (context)
+                crew->worker->asked_by = *context;
+        else
+                memset(crew->worker->asked_by.span_id, 0, SPAN_ID_BYTES);
         (void) pthread_cond_signal(&crew->worker->wake);
         (void) pthread_mutex_unlock(&crew->worker->lock);
         return 0;
@@ -309,6 +336,7 @@ int libvirt_crew_new(const struct libvirt_crew_config *config, const struct libv
                 return -ENOMEM;
         crew->ops = ops;
         crew->userdata = userdata;
+        crew->spans = config->spans;
         crew->write = config->write;
         crew->interval_us = config->interval_us;
         crew->n_stuck = config->stuck;

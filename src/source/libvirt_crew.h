@@ -14,6 +14,8 @@
 #define LIBVIRT_STUCK_MAX 2
 
 struct libvirt_crew;
+struct span;
+struct spans;
 struct libvirt_worker;
 
 struct libvirt_crew_ops {
@@ -37,6 +39,7 @@ struct libvirt_crew_config {
         const char *uri;
         bool write;
         uint64_t interval_us; /* rounds that take longer than this need a pause */
+        struct spans *spans;  /* where calls are told; NULL: nowhere */
         unsigned int *stuck;  /* calls of this libvirt that are stuck: shared, outlives the crew */
         unsigned int stuck_max; /* of them, by this crew: 1..LIBVIRT_STUCK_MAX */
 };
@@ -52,8 +55,11 @@ struct libvirt_crew *libvirt_crew_free(struct libvirt_crew *crew);
 bool libvirt_crew_ready(struct libvirt_crew *crew, uint64_t deadline_us);
 /** Whether the next round is the first of its worker. */
 bool libvirt_crew_is_new(const struct libvirt_crew *crew);
-/** Begin a round. Only when ready. Return: 0; -ENOMEM; any errno of pthread_create(). */
+/** Begin a round, for what the loop is at (spans_current()). Only when ready. Return: 0; -ENOMEM;
+ * any errno of pthread_create(). */
 int libvirt_crew_ask(struct libvirt_crew *crew, unsigned int flags);
 
 /** On the worker's thread: the calls that follow are about the domain @uuid; "": about none. */
 void libvirt_worker_at(struct libvirt_worker *worker, const char *uuid);
+/** On the worker's thread: as libvirt_span_begin(), a child of what the round was begun for. */
+struct span *libvirt_worker_span(struct libvirt_worker *worker, const char *what);

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "model/address.h"
 #include "source/libvirt_guest_internal.h"
+#include "source/libvirt_link.h"
 #include "source/libvirt_round.h"
 #include "source/libvirt_stats.h"
 #include "source/libvirt_xml.h"
@@ -51,6 +52,7 @@ struct guest_memory {
 };
 
 struct guest_round {
+        struct libvirt_worker *worker;
         struct guest_memory *memory;
         struct guest_notes *notes;
         bool monitored; /* QEMU's driver: its readings tell the devices of what runs */
@@ -243,6 +245,15 @@ size_t guest_pick_addresses(virDomainInterfacePtr *interfaces, size_t n, const c
         return found;
 }
 
+/* A call that the agent in the guest answers, or does not. */
+static struct span *agent_span(
+                struct libvirt_worker *worker, const struct known *known, const char *what) {
+        struct span *span = libvirt_worker_span(worker, what);
+
+        span_add(span, "virtwatch.native_id", known->uuid);
+        return span;
+}
+
 /* Return: 0; -ENOENT: the source knows none; -EIO: it did not answer. */
 static int read_addresses(virDomainPtr domain, const struct libvirt_xml *xml, unsigned int source,
                 struct guest_note *note) {
@@ -274,16 +285,19 @@ static int read_addresses(virDomainPtr domain, const struct libvirt_xml *xml, un
         return 0;
 }
 
-static void ask_agent(virDomainPtr domain, const struct libvirt_xml *xml, struct known *known,
-                struct guest_note *note) {
+static void ask_agent(const struct guest_round *round, virDomainPtr domain,
+                const struct libvirt_xml *xml, struct known *known, struct guest_note *note) {
         virTypedParameterPtr params = NULL;
+        struct span *span;
         int n_params = 0, r;
 
         if (!known->timeout_set) {
                 known->timeout_set = true;
                 (void) virDomainAgentSetResponseTimeout(domain, AGENT_TIMEOUT_S, 0);
         }
+        span = agent_span(round->worker, known, "guest-file-systems");
         r = virDomainGetGuestInfo(domain, VIR_DOMAIN_GUEST_INFO_FILESYSTEM, &params, &n_params, 0);
+        libvirt_span_end(span, r < 0 ? -EIO : 0, NULL);
         if (r < 0 && virGetLastErrorCode() == VIR_ERR_AGENT_UNRESPONSIVE) {
                 known->failures += known->failures < FAILURES_MAX;
                 return;
@@ -291,7 +305,9 @@ static void ask_agent(virDomainPtr domain, const struct libvirt_xml *xml, struct
         if (r >= 0)
                 libvirt_stats_parse_guest(params, n_params, note->guest);
         virTypedParamsFree(params, n_params);
+        span = agent_span(round->worker, known, "guest-addresses");
         r = read_addresses(domain, xml, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, note);
+        libvirt_span_end(span, r == -ENOENT ? 0 : r, NULL);
         if (r == -ENOENT)
                 note->addresses_known = true; /* it has none now */
         known->failures = 0;
@@ -324,7 +340,7 @@ static void visit_running(struct guest_round *round, virDomainPtr domain, struct
         if (note->guest)
                 read_images(memory, &xml, note->guest);
         if (asked)
-                ask_agent(domain, &xml, known, note);
+                ask_agent(round, domain, &xml, known, note);
         if (!note->addresses_known)
                 (void) read_addresses(domain, &xml, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, note);
         if (!round->monitored)
@@ -402,7 +418,9 @@ static void forget_gone(struct guest_memory *memory) {
 
 struct guest_notes *guest_round(struct libvirt_worker *worker, struct guest_memory *memory,
                 virConnectPtr connection, unsigned int flags) {
-        struct guest_round round = { .memory = memory, .now_us = clock_monotonic_us() };
+        struct guest_round round = {
+                .worker = worker, .memory = memory, .now_us = clock_monotonic_us()
+        };
         uint64_t begin_us = round.now_us;
         virDomainPtr *domains = NULL;
         int n;

@@ -66,18 +66,15 @@ void libvirt_link_unref(struct libvirt_link *link) {
         free(link);
 }
 
-struct span *libvirt_span_begin(
-                struct libvirt_link *link, const struct trace_context *parent, const char *what) {
+struct span *libvirt_span_begin(struct spans *spans, const char *uri,
+                const struct trace_context *parent, const char *what) {
         struct span *span;
 
-        if (!spans_on(link->spans))
+        if (!spans_on(spans))
                 return NULL;
-        span = span_begin(link->spans, parent, SPAN_CLIENT, clock_realtime_us(),
-                        clock_monotonic_us());
-        span_name(span, "libvirt %s", what);
-        span_add(span, "rpc.system", "libvirt");
-        span_add(span, "rpc.method", what);
-        span_add(span, "virtwatch.source", link->uri);
+        span = span_begin(spans, parent, SPAN_CLIENT, clock_realtime_us(), clock_monotonic_us());
+        span_call(span, "libvirt", NULL, what);
+        span_add(span, "virtwatch.source", uri);
         return span;
 }
 

@@ -79,9 +79,10 @@ void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, 
 void libvirt_link_look(struct libvirt_link *link, const char *uuid, enum libvirt_look_for what);
 void libvirt_letter_free(struct libvirt_letter *letter);
 
-/** Any thread: a span of what libvirt is asked, @what in a word. @parent: NULL: nobody asked us. */
-struct span *libvirt_span_begin(
-                struct libvirt_link *link, const struct trace_context *parent, const char *what);
+/** Any thread: a span of what the libvirt at @uri is asked, @what in a word of ours. @parent: NULL:
+ * nobody asked us. Return: NULL: off, as of @spans NULL. */
+struct span *libvirt_span_begin(struct spans *spans, const char *uri,
+                const struct trace_context *parent, const char *what);
 /** @error: negative: the call failed; @why: NULL: libvirt's last error on this thread. */
 void libvirt_span_end(struct span *span, int error, const char *why);
 

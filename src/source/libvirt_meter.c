@@ -54,7 +54,7 @@ static void crew_memory_free(void *memory) {
 
 static void *crew_round(struct libvirt_worker *worker, void *memory, virConnectPtr connection,
                 unsigned int flags) {
-        return libvirt_round_read(memory, connection, flags);
+        return libvirt_round_read(worker, memory, connection, flags);
 }
 
 static void crew_result_free(void *result) {
@@ -182,6 +182,7 @@ static int crews_new(struct libvirt_meter *meter, const struct meter_config *con
                 .uri = meter->uri,
                 .write = config->write,
                 .interval_us = config->interval_us,
+                .spans = meter->meter.env->spans,
                 .stuck = &meter->stuck,
                 .stuck_max = LIBVIRT_STUCK_MAX,
         };

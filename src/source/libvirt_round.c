@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "source/libvirt_link.h"
 #include "source/libvirt_stats.h"
 
 #define OCCUPIED_MS 2000
@@ -23,6 +24,7 @@ struct libvirt_round_memory {
 };
 
 struct round {
+        struct libvirt_worker *worker;
         struct libvirt_round_memory *memory;
         struct libvirt_readings *readings;
         bool quiet, careful;
@@ -185,16 +187,20 @@ static void read_each(struct round *round, virDomainPtr *ready, int n) {
 
 static void read_ready(struct round *round, virDomainPtr *ready, int n) {
         virDomainStatsRecordPtr *records = NULL;
+        struct span *span = libvirt_worker_span(round->worker, "stats");
         uint64_t before_us = clock_monotonic_us(), mono_us;
         int n_records;
 
+        span_add_int(span, "virtwatch.domains", n);
         n_records = virDomainListGetStats(ready,
                         round->quiet ? GROUPS_QUIET : GROUPS_QUIET | GROUPS_MONITOR, &records,
                         NOWAIT);
         if (n_records < 0 && round->each && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT) {
                 read_each(round, ready, n);
+                libvirt_span_end(span, 0, NULL);
                 return;
         }
+        libvirt_span_end(span, n_records < 0 ? -EIO : 0, NULL);
         mono_us = before_us + (clock_monotonic_us() - before_us) / 2;
         for (int i = 0; i < n_records; i++)
                 take_record(round, records[i], mono_us);
@@ -228,9 +234,20 @@ static void read_domains(struct round *round, virDomainPtr *domains, int n) {
         free(ready);
 }
 
-struct libvirt_readings *libvirt_round_read(
+/* What is asked of all of them at once. */
+static int list_domains(struct round *round, virConnectPtr connection, virDomainPtr **ret_domains) {
+        struct span *span = libvirt_worker_span(round->worker, "list");
+        int n = virConnectListAllDomains(connection, ret_domains, 0);
+
+        span_add_int(span, "virtwatch.domains", n < 0 ? 0 : n);
+        libvirt_span_end(span, n < 0 ? -EIO : 0, NULL);
+        return n;
+}
+
+struct libvirt_readings *libvirt_round_read(struct libvirt_worker *worker,
                 struct libvirt_round_memory *memory, virConnectPtr connection, unsigned int flags) {
-        struct round round = { .memory = memory,
+        struct round round = { .worker = worker,
+                .memory = memory,
                 .readings = calloc(1, sizeof(struct libvirt_readings)),
                 .quiet = flags & LIBVIRT_ROUND_QUIET,
                 .careful = flags & LIBVIRT_ROUND_CAREFUL };
@@ -241,7 +258,7 @@ struct libvirt_readings *libvirt_round_read(
                 return NULL;
         if (connection) {
                 round.each = libvirt_each_may_ask(connection);
-                n = virConnectListAllDomains(connection, &domains, 0);
+                n = list_domains(&round, connection, &domains);
         }
         if (n > 0 && n <= LIBVIRT_DOMAINS_MAX) {
                 round.readings->readings =

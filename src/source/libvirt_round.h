@@ -33,7 +33,7 @@ struct libvirt_round_memory;
 struct libvirt_round_memory *libvirt_round_memory_new(int balloon_s);
 struct libvirt_round_memory *libvirt_round_memory_free(struct libvirt_round_memory *memory);
 /** Return: NULL: no memory. */
-struct libvirt_readings *libvirt_round_read(
+struct libvirt_readings *libvirt_round_read(struct libvirt_worker *worker,
                 struct libvirt_round_memory *memory, virConnectPtr connection, unsigned int flags);
 
 /** Fill in what is "not told" in @stats of CPUs and memory with what libvirt answers at once,

@@ -9,10 +9,12 @@
 #include "model/workload.h"
 
 struct meter;
+struct spans;
 
 /* What a meter gets to work with. Borrowed; outlives the meter. All called on the loop thread. */
 struct meter_env {
         sd_event *event;
+        struct spans *spans; /* where rounds and calls are told; NULL: nowhere */
         /** A reading of the workload @native_id of @source, or, where @source is NULL, of the
          * workload with the public id @native_id. Takes @stats. */
         void (*post)(const char *source, const char *native_id, struct stats *stats,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "loop/mailbox.h"
+#include "model/spans.h"
 #include "store/journal_internal.h"
 
 #define BATCH_MAX_DEFAULT  1000
@@ -263,6 +264,31 @@ static uint64_t newest_of(struct list *batch) {
         return seq;
 }
 
+/* One for each transaction, however much is in it. */
+static struct span *commit_begin(struct journal *journal) {
+        struct span *span;
+
+        if (!spans_on(journal->spans))
+                return NULL;
+        span = span_begin(journal->spans, NULL, SPAN_INTERNAL, clock_realtime_us(),
+                        clock_monotonic_us());
+        span_name(span, "journal commit");
+        span_add(span, "db.system.name", "sqlite");
+        return span;
+}
+
+static void commit_end(struct span *span, size_t n, int error) {
+        if (!span)
+                return;
+        if (error < 0) {
+                span_add(span, "error.type", strerrorname_np(-error));
+                span_fail(span, strerrordesc_np(-error));
+        } else {
+                span_add_int(span, "virtwatch.events", (int64_t) n);
+        }
+        (void) span_end(span, clock_monotonic_us());
+}
+
 /* After a failure: @failing_us of the first. Return: whether to go on. */
 static bool pause_after(struct journal *journal, int error, uint64_t newest, uint64_t failing_us,
                 uint64_t *wait_us, uint64_t *stop_us) {
@@ -286,6 +312,7 @@ static bool pause_after(struct journal *journal, int error, uint64_t newest, uin
 static void write_until_durable(struct journal *journal, struct list *batch) {
         uint64_t wait_us = RETRY_MIN_US, begin_us = clock_monotonic_us(), stop_us = 0;
         uint64_t newest = newest_of(batch), first_seq = 0;
+        struct span *span;
         size_t n = 0;
         int r;
 
@@ -294,7 +321,9 @@ static void write_until_durable(struct journal *journal, struct list *batch) {
                 if (!journal_open_late(journal))
                         return;
                 journal_beat(journal, true);
+                span = commit_begin(journal);
                 r = write_batch(journal, batch, &n, &first_seq);
+                commit_end(span, n, r);
                 journal_beat(journal, false);
                 note_commit(journal, first_seq, n, batch, begin_us, r);
                 if (r >= 0) {
@@ -390,6 +419,10 @@ static int on_begin(sd_event_source *source, void *userdata) {
                 r = -pthread_create(&journal->reader, NULL, journal_reader_main, journal);
         journal->has_reader = r >= 0;
         return r;
+}
+
+void journal_set_spans(struct journal *journal, struct spans *spans) {
+        journal->spans = spans;
 }
 
 int journal_open(const struct journal_config *config, sd_event *event,

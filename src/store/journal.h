@@ -24,6 +24,7 @@
 
 struct journal;
 struct json_object;
+struct spans;
 
 struct journal_config {
         const char *path;            /* the database; its folder must exist. Made with mode 0600 */
@@ -73,6 +74,9 @@ typedef void (*journal_committed_t)(struct event *const *events, size_t n, void 
  */
 int journal_open(const struct journal_config *config, sd_event *event,
                 journal_committed_t committed, void *userdata, struct journal **ret_journal);
+/** Where transactions are told; before the loop runs. Borrowed, outlives the journal; NULL:
+ * nowhere. */
+void journal_set_spans(struct journal *journal, struct spans *spans);
 /** Writes out what waits (at most 5 s), and ends the writer. Nothing can be appended any more.
  * Return: how many events could not be written. */
 uint64_t journal_stop(struct journal *journal);

@@ -36,6 +36,7 @@ struct journal {
         char *path;
         journal_committed_t committed;
         void *userdata;
+        struct spans *spans; /* NULL: transactions are told nowhere */
 
         pthread_mutex_t lock;
         pthread_cond_t wake, wake_reader, wake_retry;

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -19,6 +20,7 @@
 #include "engine/feed.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
+#include "model/spans.h"
 #include "store/journal.h"
 
 #define TURN_US       (100 * USEC_PER_MSEC)
@@ -37,6 +39,8 @@ struct day {
         struct journal *journal;
         struct feed *feed;
         struct counters *counters;
+        struct spans *spans;
+        bool traced; /* spans are made, and thrown away as fast as a collector takes them */
         uint64_t begin_us, next_second_us, next_hour_us;
         uint64_t n_seconds, early_bytes, last_bytes;
 };
@@ -104,7 +108,11 @@ static void on_committed(struct event *const *events, size_t n, void *userdata) 
 
 static int on_heartbeat(sd_event_source *source, uint64_t time_us, void *userdata) {
         struct day *day = userdata;
+        struct buf sent = BUF_INIT(4U << 20);
 
+        if (day->traced)
+                (void) spans_take(day->spans, 512, &sent);
+        buf_done(&sent);
         if (feed_trim(day->feed, 1000) > 1000)
                 (void) malloc_trim(0);
         (void) sd_event_source_set_time_relative(source, HEARTBEAT_US);
@@ -275,19 +283,24 @@ static void set_up(struct day *day, const char *folder) {
         const struct sampler_config sampler = {
                 .interval_us = USEC_PER_SEC, .slots = 30, .workloads_max = 20000
         };
-        const struct sampler_hooks readings = { .read = on_read, .userdata = day };
+        struct sampler_hooks readings = { .read = on_read, .userdata = day };
         struct fact up = FACT_INIT(FACT_SOURCE);
         sd_event_source *turn;
         char path[256];
 
         (void) snprintf(path, sizeof(path), "%s/events.db", folder);
         must(sd_event_new(&day->event), "loop");
+        must(spans_new(&day->spans), "spans");
+        if (day->traced)
+                spans_configure(day->spans, &(struct trace_sampling) TRACE_SAMPLING_DEFAULT);
+        readings.spans = day->spans;
         must(counters_new(&day->counters), "counters");
         must(feed_new(65536, 64U << 20, &day->feed), "feed"); /* as the daemon has it */
         must(journal_open(&(struct journal_config){ .path = path,
                                           .retention_bytes = JOURNAL_BYTES },
                              day->event, on_committed, day, &day->journal),
                         "journal");
+        journal_set_spans(day->journal, day->spans);
         must(tracker_new(&tracker, day->event, &hooks, &day->tracker), "tracker");
         must(sampler_new(&sampler, day->event, &readings, &day->sampler), "sampler");
         must(tracker_add_source(day->tracker, "docker", true, false), "source");
@@ -325,18 +338,20 @@ int main(int argc, char **argv) {
         const char *folder = NULL;
         int option;
 
-        while ((option = getopt(argc, argv, "d:n:h:")) >= 0) {
+        while ((option = getopt(argc, argv, "d:n:h:t")) >= 0) {
                 if (option == 'd')
                         folder = optarg;
                 else if (option == 'n')
                         day.n_steady = number(optarg, STEADY_MAX);
                 else if (option == 'h')
                         day.hours = number(optarg, 1000);
+                else if (option == 't')
+                        day.traced = true;
                 else
                         return 2;
         }
         if (!folder) {
-                (void) fprintf(stderr, "-d FOLDER, -n steady workloads, -h hours\n");
+                (void) fprintf(stderr, "-d FOLDER, -n steady workloads, -h hours, -t traces\n");
                 return 2;
         }
         (void) mallopt(M_ARENA_MAX, 2); /* as the daemon */
@@ -351,5 +366,6 @@ int main(int argc, char **argv) {
         feed_free(day.feed);
         counters_free(day.counters);
         sd_event_unref(day.event);
+        spans_unref(day.spans);
         return day.last_bytes > day.early_bytes + GROWTH_MAX;
 }

@@ -1,7 +1,10 @@
 #!/usr/bin/python3
-"""What traces and lines of requests cost: instructions for each request, counted by callgrind, switched off and on.
+"""What traces and lines of requests cost, in instructions counted by callgrind, switched off and on: of a request over HTTP, of a call
+on the bus, and of a round of the sampler with 10 workloads (`bench_day`, its readings among it).
 
-Off, `http_log_begun`, `http_log_ended` and `curl_glue_watch`'s branch are all that is left; bound: 1 per mille of a request."""
+Off, `http_log_begun` and `http_log_ended` are all that a request has left of them, and `dbus_serve` beside the method all that a call has;
+a round, a call to a peer and a transaction have a branch each. Bound: 1 per mille of a request. What else there may be shows in the totals
+of two builds: VIRTWATCH_BUILD names the other."""
 
 import argparse
 import pathlib
@@ -15,6 +18,7 @@ import threading
 import http.server
 
 from common import BUILD, TOKEN, Daemon, need, wait_for
+from dbus_peers import NAME, Bus, Client
 
 OURS = ("http_log_begun", "http_log_ended")
 
@@ -63,41 +67,82 @@ def ask(port, count):
             assert b" 200 " in data[:20], data[:200]
 
 
-def measure(settings, count, collector):
+def requests(daemon, bus, count):
+    ask(daemon.port(), count)
+    return count
+
+
+def calls(daemon, bus, count):
+    client = Client(bus.address)
+    for _ in range(count):
+        client.manager("ListWorkloads")
+    client.close()
+    return count
+
+
+def measure(settings, work, count, collector):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="vwb"))
-    daemon = Counted(folder, settings, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": collector})
+    bus = Bus(folder)
+    daemon = Counted(folder, {"dbus.address": bus.address, "sampler.interval": "1h", "sampler.ring": "1h", **settings},
+                     environment={"OTEL_EXPORTER_OTLP_ENDPOINT": collector})
     try:
-        ask(daemon.port(), 50)
+        client = Client(bus.address)
+        wait_for(lambda: client.bus("NameHasOwner", "s", NAME)[0], 60, "the name")
+        client.close()
+        work(daemon, bus, 40)
         for switch in ("on", "off"):
             subprocess.run(["callgrind_control", "-i", switch, str(daemon.process.pid)], check=True, capture_output=True)
             if switch == "on":
-                ask(daemon.port(), count)
+                done = work(daemon, bus, count)
         daemon.stop()
         text = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--auto=no", "--threshold=100", folder / "out"], check=True, capture_output=True,
                               text=True).stdout
     finally:
         if daemon.process.poll() is None:
             daemon.kill()
+        bus.stop()
         shutil.rmtree(folder)
     total = int(re.search(r"^ *([0-9,]+) .*PROGRAM TOTALS", text, re.M)[1].replace(",", ""))
     ours = sum(int(line.split()[0].replace(",", "")) for line in text.splitlines() if any(f":{name} " in line for name in OURS))
-    return total / count, ours / count
+    return total / done, ours / done
+
+
+def measure_round(options, seconds):
+    """A part of bench_day's first hour: what is counted in on_tick, for each time that it asks for readings."""
+    with tempfile.TemporaryDirectory(prefix="vwb") as folder:
+        program, out = pathlib.Path(folder) / "bench_day", pathlib.Path(folder) / "out"
+        subprocess.run(["objcopy", "--strip-debug", BUILD / "test/bench_day", program], check=True)
+        subprocess.run(["timeout", str(seconds), "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--toggle-collect=on_tick", program,
+                        "-d", folder, "-n", "10", "-h", "1", *options], capture_output=True)
+        names, called, rounds = {}, None, 0
+        text = out.read_text()
+        for line in text.splitlines():
+            if found := re.match(r"c?fn=\((\d+)\)(?: (.*))?", line):
+                names.setdefault(found[1], found[2])
+                called = names[found[1]] if line.startswith("cfn") else None
+            elif line.startswith("calls=") and called == "on_read":
+                rounds += int(line[6:].split()[0])
+        return int(re.search(r"^(?:totals|summary): (\d+)", text, re.M)[1]) / rounds
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=300, help="and calls")
     count = parser.parse_args().requests
     need("valgrind")
     sink = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{sink.server_address[1]}"
     off = None
-    for name, settings in (("both off", {"logging.requests": "off"}), ("lines", {"logging.requests": "info"}),
-                           ("traces", {"logging.requests": "off", "logging.tracing": "OpenTelemetry"})):
-        total, ours = measure(dict({"logging.level": "info"}, **settings), count, address)
+    off_settings, traces = {"logging.requests": "off"}, {"logging.requests": "off", "logging.tracing": "OpenTelemetry"}
+    for name, work, settings in (("request, both off", requests, off_settings), ("request, lines", requests, {"logging.requests": "info"}),
+                                 ("request, traces", requests, traces), ("call, traces off", calls, off_settings), ("call, traces", calls, traces)):
+        total, ours = measure(dict({"logging.level": "info"}, **settings), work, count, address)
         off = off or (total, ours)
-        print(f"{name:10} {total:10.0f} instructions a request, {ours:8.0f} of them in {' and '.join(OURS)}", flush=True)
+        told = f", {ours:8.0f} of them in {' and '.join(OURS)}" if work is requests else ""
+        print(f"{name:18} {total:10.0f} instructions{told}", flush=True)
+    for name, options in (("round, traces off", []), ("round, traces", ["-t"])):
+        print(f"{name:18} {measure_round(options, 60):10.0f} instructions", flush=True)
     sink.shutdown()
     return 0 if off[1] <= off[0] / 1000 else 1
 

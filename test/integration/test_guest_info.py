@@ -13,6 +13,7 @@ from linux_guest import LinuxGuest, linux  # noqa: F401
 from test_dbus import client  # noqa: F401
 from test_dbus_samples import WORKLOAD, read, ready
 from test_samples import samples
+from test_traces import collector, traced  # noqa: F401
 
 MAC = "52:54:00:12:34:56"
 IMAGE = ("physical", "blocks")
@@ -125,6 +126,31 @@ def test_an_agent_that_hangs_costs_only_what_it_alone_can_tell(vms, libvirt, lin
         assert vms.json("/api/v1/workloads/mute")["addresses"] == ["10.9.8.7", "2001:db8::7"]
         guest.run("kill -CONT $(cat /agent.pid)")
         wait_for(lambda: newest(vms, "mute").get("disk_source") == "guest", 60, "it speaks again")
+    finally:
+        guest.gone()
+
+
+def test_what_an_agent_is_asked_is_a_span(traced, collector, libvirt, linux):  # noqa: F811
+    one = traced(collector.address, {"sources.libvirt.enabled": "true", "sources.libvirt.uris": libvirt.uri, "sources.libvirt.write": "true",
+                                     "sampler.guest_period": "1s", "sampler.balloon_period": "1s"})
+    one.up(f"libvirt:{libvirt.uri}")
+    guest, _ = agent_guest(libvirt, linux, "spanned")
+    try:
+        guest.agent()
+        asked = {}
+        for what in ("guest-file-systems", "guest-addresses"):
+            asked[what] = wait_for(lambda: [s for s in collector.spans(rpc__method=what) if "status" not in s], 60, what)[0]  # noqa: B023
+            has = asked[what]["attributes"]
+            assert asked[what]["kind"] == 3 and asked[what]["name"] == f"libvirt {what}" and has["virtwatch.source"] == libvirt.uri
+            assert has["virtwatch.native_id"] == libvirt("domuuid", "spanned").stdout.strip()
+        rounds = {s["spanId"] for s in collector.spans() if s["name"] == "sampler round"}
+        assert all(s["parentSpanId"] in rounds for s in asked.values())
+        guest.run("kill -STOP $(cat /agent.pid)")
+        # Whichever it is asked first; libvirt waits for it as long as the daemon wants it to.
+        mute = wait_for(lambda: [s for s in collector.spans(virtwatch__native_id=has["virtwatch.native_id"])
+                                 if s.get("status", {}).get("code") == 2 and s["end"] - s["begin"] > 4e9], 120, "its silence")[0]
+        assert "agent" in mute["status"]["message"]
+        assert not any("spanned" in s["name"] for s in collector.spans())
     finally:
         guest.gone()
 

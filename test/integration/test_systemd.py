@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
-from conftest import BUILD, end, spawn, wait_for
+from conftest import BUILD, TOKEN, end, spawn, wait_for
+from test_traces import collector, traced  # noqa: F401
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
 OOM1_POLICY = """<busconfig><policy user="root"><allow own="org.freedesktop.oom1"/>
@@ -324,6 +326,36 @@ def test_operators_destroy_and_scale_machines(acting, guest):
     said = act(acting, "acted", "destroy")
     assert said.returncode == 0, said
     assert acting.wait_event(name="acted", action="stopped")["reason"] == "operator-destroy"
+
+
+def post(one, name, verb):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{one.port()}/api/v1/workloads/{name}/{verb}", method="POST", data=json.dumps({"confirm": name}).encode(),
+        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status in (200, 202)
+
+
+def test_what_systemd_and_machined_are_asked_are_spans_of_who_asked(traced, collector, guest):  # noqa: F811
+    one = traced(collector.address, {"sources.units.address": guest.bus, "sources.units.patterns": "t-*", "actions.enabled": "true",
+                                     "sources.machined.enabled": "true", "sources.machined.address": guest.bus})
+    one.up("unit")
+    one.up("machined")
+    for member in ("Manager.Subscribe", "Manager.ListUnitsByPatterns"):
+        span = wait_for(lambda member=member: [s for s in collector.spans(rpc__system="dbus")
+                                               if s["name"].startswith("org.freedesktop.systemd1.") and s["name"].endswith(member.replace(".", "/"))])[0]
+        assert span["kind"] == 3 and span["attributes"]["virtwatch.source"] == "unit" and "status" not in span
+    wait_for(lambda: collector.spans(rpc__service="org.freedesktop.machine1.Manager", rpc__method="ListMachines"))
+    wait_for(lambda: collector.spans(rpc__method="GetNameOwner", virtwatch__source="machined"))
+    guest.unit("t-spanned", "sh", "-c", "trap : TERM; while :; do sleep 0.1; done", options=["--service-type=exec", "-p", "Restart=always"])
+    one.wait_event(name="t-spanned.service", action="started")
+    assert collector.spans(rpc__service="org.freedesktop.DBus.Properties", virtwatch__source="unit")
+    assert not any("spanned" in span["name"] for span in collector.spans())
+    post(one, "t-spanned.service", "destroy")
+    (served,) = wait_for(lambda: collector.spans(http__route="/api/v1/workloads/{id}/destroy"))
+    asked = [s for s in collector.spans(rpc__system="dbus") if s.get("parentSpanId") == served["spanId"]]
+    assert [s["attributes"]["rpc.method"] for s in sorted(asked, key=lambda s: s["begin"])] == ["StopUnit", "KillUnit"]
+    assert all(s["traceId"] == served["traceId"] and served["begin"] <= s["begin"] and s["end"] <= served["end"] for s in asked)
 
 
 def test_a_kill_by_oomd_is_an_oom_kill_and_only_its_word_counts(watched, guest):

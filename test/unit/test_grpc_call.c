@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/buf.h"
+#include "engine/tracer.h"
 #include "source/grpc_call.h"
 #include "test.h"
 
@@ -35,6 +36,13 @@ struct outcome {
         char why[256];
         unsigned int messages, too_long, ends;
         char last[64]; /* message */
+        struct spans *spans;
+        bool in_trace;   /* at the end the loop is at what asked */
+        char span[2048]; /* what was told of it */
+};
+
+static const struct trace_context asker = {
+        .trace_id = { 0xab }, .span_id = { 0xcd }, .sampled = true
 };
 
 static void frame(struct server *server, uint8_t type, uint8_t flags, const void *data, size_t n) {
@@ -134,17 +142,24 @@ static void on_end(int error, const char *why, void *userdata) {
 
         outcome->error = error;
         outcome->ends++;
+        outcome->in_trace = spans_current(outcome->spans) &&
+                        spans_current(outcome->spans)->trace_id[0] == 0xab;
         (void) snprintf(outcome->why, sizeof(outcome->why), "%s", why);
 }
 
 static void ask(const char *path, bool unary, uint64_t timeout_us, struct outcome *ret_outcome) {
+        _cleanup_(buf_done) struct buf text = BUF_INIT(sizeof(ret_outcome->span) - 1);
         struct curl_glue *glue;
         struct grpc_call *call;
         sd_event *event;
 
         *ret_outcome = (struct outcome){};
+        assert_int_equal(spans_new(&ret_outcome->spans), 0);
+        spans_configure(ret_outcome->spans, &(struct trace_sampling) TRACE_SAMPLING_DEFAULT);
         assert_true(sd_event_new(&event) >= 0);
         assert_int_equal(curl_glue_new(event, &glue), 0);
+        tracer_watch(glue, ret_outcome->spans);
+        spans_enter(ret_outcome->spans, &asker);
         assert_int_equal(grpc_call_start(glue,
                                          &(struct grpc_request){
                                                          .socket = path,
@@ -158,9 +173,15 @@ static void ask(const char *path, bool unary, uint64_t timeout_us, struct outcom
                                          },
                                          &call),
                         0);
+        spans_leave(ret_outcome->spans);
         while (ret_outcome->ends == 0)
                 assert_true(sd_event_run(event, 10 * USEC_PER_SEC) > 0);
         assert_int_equal(ret_outcome->ends, 1);
+        assert_true(ret_outcome->in_trace);
+        assert_null(spans_current(ret_outcome->spans));
+        assert_int_equal(spans_take(ret_outcome->spans, 10, &text), 1);
+        memcpy(ret_outcome->span, text.data, text.size + 1);
+        ret_outcome->spans = spans_unref(ret_outcome->spans);
         curl_glue_free(glue);
         sd_event_unref(event);
 }
@@ -178,6 +199,11 @@ static void converse_by(struct server *server, bool unary, uint64_t timeout_us,
 
 static void converse(struct server *server, uint64_t timeout_us, struct outcome *ret_outcome) {
         converse_by(server, false, timeout_us, ret_outcome);
+}
+
+static void assert_told(const struct outcome *outcome, const char *text) {
+        if (!strstr(outcome->span, text))
+                fail_msg("no %s in %s", text, outcome->span);
 }
 
 static const char *const content[] = { "content-type", "application/grpc", NULL },
@@ -201,6 +227,14 @@ static void an_answer_and_its_status_are_read(void **state) {
         assert_int_equal(outcome.messages, 2);
         assert_int_equal(outcome.too_long, 1);
         assert_string_equal(outcome.last, "two");
+        assert_told(&outcome, "\"name\":\"a.B/C\",\"kind\":3,");
+        assert_told(&outcome, "\"traceId\":\"ab000000000000000000000000000000\"");
+        assert_told(&outcome, "\"parentSpanId\":\"cd00000000000000\"");
+        assert_told(&outcome, "\"rpc.system\",\"value\":{\"stringValue\":\"grpc\"}");
+        assert_told(&outcome, "\"rpc.service\",\"value\":{\"stringValue\":\"a.B\"}");
+        assert_told(&outcome, "\"rpc.method\",\"value\":{\"stringValue\":\"C\"}");
+        assert_told(&outcome, "\"rpc.grpc.status_code\",\"value\":{\"intValue\":\"0\"}");
+        assert_null(strstr(outcome.span, "\"status\""));
 }
 
 static void a_refusal_is_told_in_the_servers_words(void **state) {
@@ -217,6 +251,10 @@ static void a_refusal_is_told_in_the_servers_words(void **state) {
                 converse(&server, 5 * USEC_PER_SEC, &outcome);
                 assert_int_equal(outcome.error, -EREMOTEIO);
                 assert_string_equal(outcome.why, "gRPC status 12: unknown service a.B");
+                assert_told(&outcome, "\"rpc.grpc.status_code\",\"value\":{\"intValue\":\"12\"}");
+                assert_told(&outcome, "\"error.type\",\"value\":{\"stringValue\":\"12\"}");
+                assert_told(&outcome,
+                                "\"status\":{\"code\":2,\"message\":\"unknown service a.B\"}");
         }
 }
 
@@ -240,6 +278,7 @@ static void an_answer_without_its_end_is_no_answer(void **state) {
                 }
                 converse(&server, 5 * USEC_PER_SEC, &outcome);
                 assert_true(outcome.error < 0);
+                assert_true(how == 3 || strstr(outcome.span, "\"status\":{\"code\":2"));
                 if (how == 1 || how == 3) {
                         assert_int_equal(outcome.messages, 1);
                         assert_string_equal(outcome.why, "the answer was cut");
@@ -303,6 +342,7 @@ static void a_silent_server_has_its_deadline(void **state) {
         fields(&server, true, 0, content);
         converse(&server, 200 * USEC_PER_MSEC, &outcome);
         assert_int_equal(outcome.error, -ETIMEDOUT);
+        assert_told(&outcome, "\"stringValue\":\"ETIMEDOUT\"");
 }
 
 int main(void) {

@@ -8,7 +8,7 @@
 
 #include "source/libvirt_guest_internal.h"
 #include "source/meter.h"
-#include "test.h"
+#include "span_json.h"
 
 #define URI "test:///default"
 
@@ -16,6 +16,7 @@ struct bench {
         sd_event *event;
         struct meter_env env;
         struct meter *meter;
+        struct spans *spans;
         virConnectPtr connection;
         char uuid[VIR_UUID_STRING_BUFLEN]; /* whose readings are kept */
         struct stats *used, *given;        /* the newest */
@@ -67,7 +68,9 @@ static int set_up(void **state) {
 
         assert_non_null(bench);
         assert_true(sd_event_new(&bench->event) >= 0);
+        bench->spans = span_json_make();
         bench->env = (struct meter_env){ .event = bench->event,
+                .spans = bench->spans,
                 .post = on_post,
                 .hung = on_hung,
                 .addresses = on_addresses,
@@ -84,6 +87,7 @@ static int tear_down(void **state) {
 
         (void) virConnectClose(bench->connection);
         libvirt_meter_ops.free(bench->meter);
+        spans_unref(bench->spans);
         stats_free(bench->used);
         stats_free(bench->given);
         sd_event_unref(bench->event);
@@ -189,12 +193,41 @@ static void addresses_of_its_own_cards_come_before_those_of_its_bridges(void **s
         assert_int_equal(guest_pick_addresses(NULL, 0, macs, 1, found), 0);
 }
 
+static void a_round_is_told_call_by_call_not_domain_by_domain(void **state) {
+        static const struct trace_context asker = {
+                .trace_id = { 0xab }, .span_id = { 0xcd }, .sampled = true
+        };
+        static const char *const names[] = { "libvirt open", "libvirt list", "libvirt stats" };
+        _cleanup_(json_putp) struct json_object *all = NULL;
+        struct bench *bench = *state;
+        virDomainPtr domain = virDomainLookupByName(bench->connection, "test");
+        struct json_object *one = NULL;
+
+        watch_domain(bench, domain);
+        spans_enter(bench->spans, &asker);
+        await(bench, &bench->used);
+        spans_leave(bench->spans);
+        all = span_json_all(bench->spans, 512);
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                one = span_json_named(all, names[i]);
+                if (!one)
+                        fail_msg("no span %s in %s", names[i], json_object_to_json_string(all));
+                assert_int_equal(json_get_int(one, "kind", 0), SPAN_CLIENT);
+                assert_string_equal(json_get_string(one, "parentSpanId"), "cd00000000000000");
+                assert_string_equal(span_json_value(one, "virtwatch.source", "stringValue"), URI);
+                assert_null(json_get(one, "status"));
+        }
+        assert_string_equal(span_json_value(one, "virtwatch.domains", "intValue"), "1");
+        (void) virDomainFree(domain);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 TEST(memory_is_asked_for_where_bulk_statistics_have_none),
                 TEST(a_domain_that_never_ran_has_what_its_configuration_gives),
                 TEST(leases_tell_addresses_where_no_agent_does),
+                TEST(a_round_is_told_call_by_call_not_domain_by_domain),
                 cmocka_unit_test(addresses_of_its_own_cards_come_before_those_of_its_bridges),
         };
 

@@ -5,13 +5,15 @@
 
 #include "base/clock.h"
 #include "engine/sampler.h"
-#include "test.h"
+#include "span_json.h"
 
 #define INTERVAL_US (20 * USEC_PER_MSEC)
 
 struct fixture {
         sd_event *event;
         struct sampler *sampler;
+        struct spans *spans;
+        char read_for[TRACE_HEX_MAX]; /* id of the span that the last reading was asked in; "" */
         struct workload workload;
         unsigned int reads, samples, allocations;
         struct sample last;
@@ -39,7 +41,12 @@ static void give(struct fixture *f, enum stats_origin origin) {
 static void on_read(void *userdata) {
         struct fixture *f = userdata;
 
+        const struct trace_context *context = spans_current(f->spans);
+
         f->reads++;
+        f->read_for[0] = '\0';
+        if (context)
+                (void) trace_hex(context->span_id, SPAN_ID_BYTES, f->read_for);
         f->mono_us += USEC_PER_SEC;
         f->cpu_ns += 1000000000;
         if (f->feed)
@@ -61,10 +68,10 @@ static void on_allocation(const struct series *series, void *userdata) {
         ((struct fixture *) userdata)->allocations++;
 }
 
-static void fixture_init(struct fixture *f, size_t slots) {
+static void fixture_init_traced(struct fixture *f, size_t slots, struct spans *spans) {
         static char id[] = "one";
 
-        *f = (struct fixture){ .feed = true };
+        *f = (struct fixture){ .feed = true, .spans = spans };
         f->workload.id = id;
         f->workload.kind = WORKLOAD_VM;
         f->workload.state = STATE_RUNNING;
@@ -73,7 +80,8 @@ static void fixture_init(struct fixture *f, size_t slots) {
                                                      .slots = slots,
                                                      .workloads_max = 1 },
                                          f->event,
-                                         &(struct sampler_hooks){ .read = on_read,
+                                         &(struct sampler_hooks){ .spans = f->spans,
+                                                         .read = on_read,
                                                          .sample = on_sample,
                                                          .allocation = on_allocation,
                                                          .userdata = f },
@@ -81,6 +89,10 @@ static void fixture_init(struct fixture *f, size_t slots) {
                         0);
         sampler_update(f->sampler, &f->workload);
         assert_true(sampler_start(f->sampler) >= 0);
+}
+
+static void fixture_init(struct fixture *f, size_t slots) {
+        fixture_init_traced(f, slots, NULL);
 }
 
 static void fixture_done(struct fixture *f) {
@@ -246,6 +258,35 @@ static void counters_that_begin_anew_are_a_null_and_counted(void **state) {
         fixture_done(&f);
 }
 
+static void a_round_is_one_span_and_what_is_read_for_it_is_in_it(void **state) {
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
+        _cleanup_(json_putp) struct json_object *all = NULL;
+        struct json_object *round = NULL;
+        struct fixture f;
+        size_t n;
+
+        fixture_init_traced(&f, 5, spans);
+        run_samples(&f, 3);
+        assert_null(spans_current(spans));
+        all = span_json_all(spans, 100);
+        n = json_object_array_length(all);
+        assert_true(n >= 3);
+        assert_int_equal(n, f.reads - 1); /* the first reading is before the first round */
+        for (size_t i = 0; i < n; i++) {
+                round = json_object_array_get_idx(all, i);
+                assert_string_equal(json_get_string(round, "name"), "sampler round");
+                assert_int_equal(json_get_int(round, "kind", 0), SPAN_INTERNAL);
+                assert_null(json_get(round, "parentSpanId"));
+                assert_string_equal(span_json_value(round, "virtwatch.samples", "intValue"), "1");
+        }
+        assert_string_equal(json_get_string(round, "spanId"), f.read_for);
+
+        spans_configure(spans, NULL);
+        run_samples(&f, 2);
+        assert_string_equal(f.read_for, "");
+        fixture_done(&f);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_slot_has_what_was_read_in_it),
@@ -255,6 +296,7 @@ int main(void) {
                 cmocka_unit_test(the_number_of_workloads_is_bounded),
                 cmocka_unit_test(ticks_that_never_came_are_null_slots),
                 cmocka_unit_test(counters_that_begin_anew_are_a_null_and_counted),
+                cmocka_unit_test(a_round_is_one_span_and_what_is_read_for_it_is_in_it),
         };
 
         return RUN_TESTS(tests);

@@ -4,46 +4,12 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/json.h"
-#include "model/spans.h"
-#include "test.h"
+#include "span_json.h"
 
 static const struct trace_sampling everything = TRACE_SAMPLING_DEFAULT;
 
-static struct spans *make(void) {
-        struct spans *spans = NULL;
-
-        assert_int_equal(spans_new(&spans), 0);
-        spans_configure(spans, &everything);
-        return spans;
-}
-
-/* All that wait, as a JSON array. Caller puts. */
-static struct json_object *take(struct spans *spans, size_t n_max, size_t n_wanted) {
-        _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20), array = BUF_INIT(64U << 20);
-        struct json_object *object = NULL;
-
-        assert_int_equal(spans_take(spans, n_max, &text), n_wanted);
-        assert_int_equal(buf_printf(&array, "[%s]", text.data ? text.data : ""), 0);
-        if (json_parse(array.data, array.size, &object) < 0)
-                fail_msg("no JSON: %s", array.data);
-        assert_int_equal(json_object_array_length(object), n_wanted);
-        return object;
-}
-
-static const char *value_of(struct json_object *span, const char *key, const char *type) {
-        struct json_object *all = json_get(span, "attributes"), *one;
-
-        for (size_t i = 0; i < json_object_array_length(all); i++) {
-                one = json_object_array_get_idx(all, i);
-                if (strcmp(json_get_string(one, "key"), key) == 0)
-                        return json_get_string(json_get(one, "value"), type);
-        }
-        return NULL;
-}
-
 static void a_span_has_the_fields_of_otlp(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(json_putp) struct json_object *all = NULL;
         struct json_object *object;
         struct trace_context parent;
@@ -62,7 +28,7 @@ static void a_span_has_the_fields_of_otlp(void **state) {
         span_fail(span, "why \"so\"\n");
         assert_null(span_end(span, 7500));
 
-        all = take(spans, 10, 1);
+        all = span_json_take(spans, 10, 1);
         object = json_object_array_get_idx(all, 0);
         assert_string_equal(json_get_string(object, "traceId"), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_int_equal(strlen(json_get_string(object, "spanId")), 16);
@@ -73,15 +39,16 @@ static void a_span_has_the_fields_of_otlp(void **state) {
         assert_int_equal(json_get_int(object, "kind", 0), 2);
         assert_string_equal(json_get_string(object, "startTimeUnixNano"), "1700000000123456000");
         assert_string_equal(json_get_string(object, "endTimeUnixNano"), "1700000000125956000");
-        assert_string_equal(value_of(object, "http.route", "stringValue"), "/a/{id}");
-        assert_string_equal(value_of(object, "http.response.status_code", "intValue"), "503");
-        assert_null(value_of(object, "nothing", "stringValue"));
+        assert_string_equal(span_json_value(object, "http.route", "stringValue"), "/a/{id}");
+        assert_string_equal(
+                        span_json_value(object, "http.response.status_code", "intValue"), "503");
+        assert_null(span_json_value(object, "nothing", "stringValue"));
         assert_int_equal(json_get_int(object, "status/code", 0), 2);
         assert_string_equal(json_get_string(object, "status/message"), "why \"so\"\n");
 }
 
 static void one_without_a_parent_begins_a_trace(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(json_putp) struct json_object *all = NULL;
         struct json_object *child, *root;
         struct span *outer, *inner;
@@ -90,7 +57,7 @@ static void one_without_a_parent_begins_a_trace(void **state) {
         inner = span_begin(spans, span_context(outer), SPAN_CLIENT, 2, 2);
         span_end(inner, 3);
         span_end(outer, 4);
-        all = take(spans, 10, 2);
+        all = span_json_take(spans, 10, 2);
         child = json_object_array_get_idx(all, 0);
         root = json_object_array_get_idx(all, 1);
         assert_null(json_get_string(root, "parentSpanId"));
@@ -104,7 +71,7 @@ static void one_without_a_parent_begins_a_trace(void **state) {
 
 static void hostile_bytes_are_kept_apart_from_json(void **state) {
         static const char hostile[] = "\"}]},\\\x01\x1f\x7f\xff\xc3(\xe2\x80\xa8</script>";
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(json_putp) struct json_object *all = NULL;
         char long_text[2 * SPAN_VALUE_MAX];
         struct json_object *object;
@@ -117,15 +84,15 @@ static void hostile_bytes_are_kept_apart_from_json(void **state) {
         span_add(span, "long", long_text);
         span_fail(span, hostile);
         span_end(span, 0); /* clocks that go back give no negative duration */
-        all = take(spans, 1, 1);
+        all = span_json_take(spans, 1, 1);
         object = json_object_array_get_idx(all, 0);
-        assert_int_equal(strlen(value_of(object, "long", "stringValue")), SPAN_VALUE_MAX);
-        assert_non_null(strstr(value_of(object, "a", "stringValue"), "\"}]},\\\x01\x1f"));
+        assert_int_equal(strlen(span_json_value(object, "long", "stringValue")), SPAN_VALUE_MAX);
+        assert_non_null(strstr(span_json_value(object, "a", "stringValue"), "\"}]},\\\x01\x1f"));
         assert_string_equal(json_get_string(object, "endTimeUnixNano"), "1000");
 }
 
 static void attributes_past_the_bound_are_left_out_whole(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(json_putp) struct json_object *all = NULL;
         struct span *span = span_begin(spans, NULL, SPAN_SERVER, 1, 1);
         char value[SPAN_VALUE_MAX + 1], key[16];
@@ -139,9 +106,31 @@ static void attributes_past_the_bound_are_left_out_whole(void **state) {
         }
         span_add_int(span, "last", 1);
         span_end(span, 2);
-        all = take(spans, 1, 1);
+        all = span_json_take(spans, 1, 1);
         n = json_object_array_length(json_get(json_object_array_get_idx(all, 0), "attributes"));
         assert_in_range(n, 20, 40);
+}
+
+static void a_call_is_named_by_its_service_and_method(void **state) {
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
+        _cleanup_(json_putp) struct json_object *all = NULL;
+        struct json_object *object;
+        struct span *span;
+
+        for (int i = 0; i < 2; i++) {
+                span = span_begin(spans, NULL, SPAN_CLIENT, 1, 1);
+                span_call(span, i ? "libvirt" : "dbus", i ? NULL : "org.a.B", "Do");
+                span_end(span, 2);
+        }
+        all = span_json_take(spans, 2, 2);
+        object = json_object_array_get_idx(all, 0);
+        assert_string_equal(json_get_string(object, "name"), "org.a.B/Do");
+        assert_string_equal(span_json_value(object, "rpc.system", "stringValue"), "dbus");
+        assert_string_equal(span_json_value(object, "rpc.service", "stringValue"), "org.a.B");
+        assert_string_equal(span_json_value(object, "rpc.method", "stringValue"), "Do");
+        object = json_object_array_get_idx(all, 1);
+        assert_string_equal(json_get_string(object, "name"), "libvirt Do");
+        assert_null(span_json_value(object, "rpc.service", "stringValue"));
 }
 
 static void off_there_is_nothing(void **state) {
@@ -160,6 +149,7 @@ static void off_there_is_nothing(void **state) {
         span_add(span, "a", "b");
         span_add_int(span, "a", 1);
         span_fail(span, "x");
+        span_call(span, "a", "b", "c");
         assert_null(span_context(span));
         assert_null(span_end(span, 2));
         assert_int_equal(spans_take(spans, 10, &text), 0);
@@ -176,7 +166,7 @@ static void off_there_is_nothing(void **state) {
 }
 
 static void what_is_not_sampled_is_not_written_nor_are_its_children(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(buf_done) struct buf text = BUF_INIT(1024);
         struct trace_context parent = { .trace_id = { 1 }, .span_id = { 1 } };
         struct span *outer, *inner;
@@ -192,7 +182,7 @@ static void what_is_not_sampled_is_not_written_nor_are_its_children(void **state
 }
 
 static void the_queue_is_bounded_and_counts_what_it_drops(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         _cleanup_(buf_done) struct buf small = BUF_INIT(10), text = BUF_INIT(1000);
         struct spans_stats stats;
 
@@ -205,14 +195,14 @@ static void the_queue_is_bounded_and_counts_what_it_drops(void **state) {
         assert_int_equal(small.size, 0);
         assert_in_range(spans_take(spans, 100, &text), 3, 9); /* as many as fit, and no comma */
         assert_int_equal(text.data[text.size - 1], '}');
-        json_object_put(take(spans, 512, 512));
+        json_object_put(span_json_take(spans, 512, 512));
         span_end(span_begin(spans, NULL, SPAN_SERVER, 1, 1), 2);
         spans_get_stats(spans, &stats);
         assert_int_equal(stats.dropped, 7);
 }
 
 static void long_spans_are_bounded_by_bytes(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         char value[SPAN_VALUE_MAX + 1], key[16];
         struct spans_stats stats;
         struct span *span;
@@ -242,7 +232,7 @@ static void *end_many(void *userdata) {
 }
 
 static void threads_may_end_spans_after_the_owner_is_gone(void **state) {
-        struct spans *spans = make();
+        struct spans *spans = span_json_make();
         pthread_t threads[4];
         struct span *late;
 
@@ -256,7 +246,7 @@ static void threads_may_end_spans_after_the_owner_is_gone(void **state) {
 }
 
 static void what_the_loop_is_at_is_known_until_it_leaves(void **state) {
-        _cleanup_(spans_unrefp) struct spans *spans = make();
+        _cleanup_(spans_unrefp) struct spans *spans = span_json_make();
         struct span *span = span_begin(spans, NULL, SPAN_SERVER, 1, 1);
 
         assert_null(spans_current(spans));
@@ -274,6 +264,7 @@ int main(void) {
                 cmocka_unit_test(one_without_a_parent_begins_a_trace),
                 cmocka_unit_test(hostile_bytes_are_kept_apart_from_json),
                 cmocka_unit_test(attributes_past_the_bound_are_left_out_whole),
+                cmocka_unit_test(a_call_is_named_by_its_service_and_method),
                 cmocka_unit_test(off_there_is_nothing),
                 cmocka_unit_test(what_is_not_sampled_is_not_written_nor_are_its_children),
                 cmocka_unit_test(the_queue_is_bounded_and_counts_what_it_drops),
