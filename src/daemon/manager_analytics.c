@@ -250,16 +250,29 @@ int manager_add_analytics(struct manager *manager) {
         return r < 0 ? r : manager_analytics_commit(manager, wanted);
 }
 
-void manager_retry_analytics(struct manager *manager) {
+static int add_again(struct manager *manager) {
         int r;
 
-        if (manager->api.analytics_error >= 0)
-                return;
         manager->health.is_retrying = true;
         r = manager_add_analytics(manager);
         manager->health.is_retrying = false;
-        if (r >= 0)
+        return r;
+}
+
+void manager_retry_analytics(struct manager *manager) {
+        if (manager->api.analytics_error < 0 && add_again(manager) >= 0)
                 log_info("The request analytics could be opened; access logs are read now");
+}
+
+void manager_reread_analytics(struct manager *manager) {
+        struct rollups_stats stats = {};
+
+        if (manager->rollups)
+                rollups_get_stats(manager->rollups, &stats);
+        if (stats.last_error != -ESTALE || manager->api.analytics_error < 0)
+                return;
+        log_warn("The request analytics are not what they were; access logs are read on from where they say");
+        (void) add_again(manager);
 }
 
 int manager_start_analytics(struct manager *manager) {

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/manager_internal.h"
+#include "store/rollups.h"
 
 #define WORKER_LATE_US (20 * USEC_PER_SEC)
 #define RETRY_US       (10 * USEC_PER_SEC)
@@ -58,6 +59,7 @@ static void log_store(struct manager *manager, enum health_store store,
 
 static void note_store(struct manager *manager, uint64_t now_us) {
         struct manager_health *health = &manager->health;
+        struct rollups_stats rollups = {};
         struct journal_stats stats;
         enum health_store store;
         int analytics = health_analytics_error(&manager->api);
@@ -72,6 +74,10 @@ static void note_store(struct manager *manager, uint64_t now_us) {
                 log_error("The event journal was removed or replaced; events go to what is there now, with all but the events before");
         if (stats.dropped > 0 && health->dropped == 0)
                 log_error("Events are being lost: memory for those that wait is full");
+        if (manager->rollups)
+                rollups_get_stats(manager->rollups, &rollups);
+        if (rollups.moved > health->rollups_moved)
+                log_error("The request analytics were removed or replaced; lines are counted in what is there now");
         if (analytics < 0 && health->analytics >= 0 && manager->rollups)
                 (void) log_error_errno(analytics, "The request analytics cannot be stored: %m");
         else if (analytics >= 0 && health->analytics < 0)
@@ -79,6 +85,7 @@ static void note_store(struct manager *manager, uint64_t now_us) {
         health->store = store;
         health->renewed = stats.renewed;
         health->moved = stats.moved;
+        health->rollups_moved = rollups.moved;
         health->dropped = store == HEALTH_STORE_OK ? 0 : stats.untold;
         health->analytics = analytics;
 }
@@ -131,6 +138,7 @@ uint64_t manager_beat(struct manager *manager) {
         note_stall(manager, now_us);
         note_store(manager, now_us);
         tell_systemd(manager, now_us);
+        manager_reread_analytics(manager);
         if (now_us > manager->health.retried_us + RETRY_US) {
                 manager->health.retried_us = now_us;
                 manager_retry_analytics(manager);

@@ -60,7 +60,7 @@ struct manager_health {
         uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
         enum health_store store;
         bool renewed, live, is_retrying;
-        uint64_t moved; /* as journal_stats has it */
+        uint64_t moved, rollups_moved; /* as the stores' stats have it */
         int analytics;
         char but[512]; /* what is wrong with the configuration that was not gone over to */
         char status[MANAGER_STATUS_MAX]; /* as systemd was told */
@@ -209,6 +209,8 @@ int manager_start_analytics(struct manager *manager);
 void manager_note_hosts(struct manager *manager);
 /** If their store could not be opened. */
 void manager_retry_analytics(struct manager *manager);
+/** Read the logs anew where what was stored of them is not what it was. */
+void manager_reread_analytics(struct manager *manager);
 /** While the faces are still there: queries that wait are answered. */
 void manager_free_analytics(struct manager *manager);
 

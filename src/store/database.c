@@ -77,15 +77,18 @@ int database_make(const char *path) {
         return 0;
 }
 
-/* What the log's file failed with last. */
-static int log_errno(sqlite3 *db) {
+/* What the last call on one of its files failed with. */
+static int file_errno(sqlite3 *db, int which) {
         sqlite3_file *file = NULL;
         int error = 0;
 
-        if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) == SQLITE_OK &&
-                        file && file->pMethods)
+        if (sqlite3_file_control(db, "main", which, &file) == SQLITE_OK && file && file->pMethods)
                 (void) file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
         return error;
+}
+
+static int log_errno(sqlite3 *db) {
+        return file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
 }
 
 int database_cause(sqlite3 *db, int error) {
@@ -99,6 +102,15 @@ int database_cause(sqlite3 *db, int error) {
         return cause > 0 ? -cause : error;
 }
 
+/* A page that cannot be read is a line among those of pages that make no sense. */
+static int unsound(sqlite3 *db) {
+        int error = file_errno(db, SQLITE_FCNTL_FILE_POINTER);
+
+        if (error == 0)
+                error = log_errno(db);
+        return error > 0 ? -error : -EUCLEAN;
+}
+
 int database_check(sqlite3 *db) {
         sqlite3_stmt *statement;
         const char *text;
@@ -110,7 +122,7 @@ int database_check(sqlite3 *db) {
         r = sqlite3_step(statement);
         if (r == SQLITE_ROW) {
                 text = (const char *) sqlite3_column_text(statement, 0);
-                r = !text ? -ENOMEM : strcmp(text, "ok") == 0 ? 0 : -EUCLEAN;
+                r = !text ? -ENOMEM : strcmp(text, "ok") == 0 ? 0 : unsound(db);
         } else {
                 r = database_error(r);
                 r = r < 0 ? database_cause(db, r) : -EIO;

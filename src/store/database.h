@@ -43,7 +43,8 @@ int database_make(const char *path);
 /** What failed last on @db, with @error of database_error(): the system's errno where it is known.
  */
 int database_cause(sqlite3 *db, int error);
-/** Return: 0 it is sound; -EUCLEAN it is not; what else kept it from being read. */
+/** Of a database just opened. Return: 0 it is sound; -EUCLEAN it is not; what else kept it from
+ * being read. */
 int database_check(sqlite3 *db);
 /** The first column of the first row. Return: 0; -ENODATA no row; as database_error(). */
 int database_number(sqlite3 *db, const char *sql, int64_t *ret_value);

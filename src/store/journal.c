@@ -328,6 +328,7 @@ static void write_until_durable(struct journal *journal, struct list *batch) {
                 note_commit(journal, first_seq, n, batch, begin_us, r);
                 if (r >= 0) {
                         journal->disk_seq = newest ? newest : journal->disk_seq;
+                        journal->is_suspect = false;
                         announce(journal, batch, n);
                         return;
                 }

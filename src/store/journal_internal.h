@@ -55,6 +55,7 @@ struct journal {
         uint64_t behind_seq; /* the writer's: it was given up, and the next one goes on behind this,
                               * the newest number that was given to the disk; 0 */
         uint64_t disk_seq;   /* the writer's: the newest that is on it */
+        bool is_suspect;     /* the writer's: a write found it corrupt, and none succeeded since */
         bool is_corrupt;     /* the writer's: known to be, and not set aside yet */
         bool is_renewed;     /* the writer's: it was set aside, and what is opened next is new */
         bool is_moved;       /* the writer's: what is opened next may be any */
@@ -109,7 +110,8 @@ void journal_on_letter(struct letter *letter, void *userdata);
 /* journal_late.c: on the writer's thread. */
 /** Wait until there is a database. Return: whether there is; false: the journal ends. */
 bool journal_open_late(struct journal *journal);
-/** It is corrupt: the next opening makes another one. @last_seq: newest number that was given to
+/** A write found it corrupt: it is checked, and if that finds nothing and the next write does, the
+ * next opening makes another one. @last_seq: newest number that was given to
  * the disk; so with the next two. */
 void journal_renew(struct journal *journal, uint64_t last_seq);
 /** The disk takes nothing: close all, and open it again once it does. */

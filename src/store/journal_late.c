@@ -156,7 +156,7 @@ static void note_numbers(struct journal *journal, const struct journal_numbers *
 
 bool journal_open_late(struct journal *journal) {
         /* A journal that was given up is to go on at once. */
-        bool at_once = journal->is_corrupt || journal->is_moved, renewed = false;
+        bool at_once = journal->is_suspect || journal->is_moved, renewed = false;
         struct journal_numbers numbers = {};
         int r;
 
@@ -186,7 +186,8 @@ static void close_all(struct journal *journal, uint64_t last_seq, bool away) {
 
 void journal_renew(struct journal *journal, uint64_t last_seq) {
         close_all(journal, last_seq, false);
-        journal->is_corrupt = true;
+        journal->is_corrupt = journal->is_suspect; /* a disk that cannot be read looks so, too */
+        journal->is_suspect = true;
 }
 
 /* With its files open, a file system that went read-only for an error can be neither unmounted nor

@@ -145,7 +145,7 @@ static int set_aside(struct journal *journal) {
         r = database_set_aside(journal->path, &aside);
         if (r < 0)
                 return r;
-        journal->is_corrupt = false;
+        journal->is_corrupt = journal->is_suspect = false;
         journal->is_renewed = true;
         if (database_open(aside, SQLITE_OPEN_READWRITE, "OFF", &from) >= 0)
                 journal_salvage_read(from, &journal->salvage);

@@ -11,6 +11,7 @@
 #define SCHEMA_VERSION     2
 #define RETENTION_EVERY_US (600 * USEC_PER_SEC)
 #define LATENCY_BYTES_MAX  65536
+#define COMMITS            "SELECT n FROM commits"
 
 static const char schema[] =
                 "BEGIN IMMEDIATE;"
@@ -110,7 +111,6 @@ static int open_database(struct rollups *rollups) {
         r = opened = open_checked(rollups);
         if (opened == -EUCLEAN) {
                 close_database(rollups);
-                rollups->doubtful = 0;
                 r = database_set_aside(rollups->path, NULL);
                 if (r >= 0)
                         r = open_checked(rollups);
@@ -143,7 +143,6 @@ static int open_again(struct rollups *rollups) {
 static void give_up(struct rollups *rollups) {
         rollups_close_reader(rollups, false);
         close_database(rollups);
-        rollups->doubtful = 0;
         (void) database_set_aside(rollups->path, NULL);
 }
 
@@ -154,8 +153,8 @@ static void leave(struct rollups *rollups) {
         close_database(rollups);
 }
 
-/* Its files were removed or replaced. Its rows are where they are; positions are not taken along:
- * logs that are read from their beginning again are those whose lines nothing has any more. */
+/* Its files were removed or replaced. Its rows are where they are; what logs still have is counted
+ * again, from the positions that are there now. */
 static void abandon_if_moved(struct rollups *rollups) {
         if (!rollups->db || !database_moved(rollups->db, rollups->path, &rollups->files))
                 return;
@@ -163,7 +162,6 @@ static void abandon_if_moved(struct rollups *rollups) {
         database_clear_place(rollups->db, &rollups->files);
         finalize(rollups);
         database_abandon(&rollups->db);
-        rollups->doubtful = 0;
         (void) pthread_mutex_lock(&rollups->lock);
         rollups->stats.moved++;
         (void) pthread_mutex_unlock(&rollups->lock);
@@ -181,6 +179,7 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         (void) pthread_mutex_init(&rollups->read_lock, NULL);
         (void) pthread_cond_init(&rollups->wake, NULL);
         list_init(&rollups->queries);
+        rollups->commits = -1;
         rollups->config = *config;
         rollups->retention_days = config->retention_days;
         rollups->hosts_max = config->hosts_max;
@@ -225,6 +224,9 @@ int rollups_load_positions(struct rollups *rollups,
         r = open_again(rollups);
         if (r < 0)
                 return r;
+        r = database_number(rollups->db, COMMITS, &rollups->commits);
+        if (r < 0)
+                return r;
         rollups->doubtful = 0; /* who reads them goes on from there, whatever that was */
         r = database_error(sqlite3_prepare_v2(rollups->db,
                         "SELECT id, path, device, inode, head, \"offset\", skipping, complete, lines"
@@ -252,7 +254,13 @@ int rollups_load_positions(struct rollups *rollups,
         if (r >= 0)
                 r = database_error(step);
         (void) sqlite3_finalize(row);
-        return r;
+        if (r < 0)
+                return r;
+        (void) pthread_mutex_lock(&rollups->lock);
+        if (rollups->stats.last_error == -ESTALE)
+                rollups->stats.last_error = 0;
+        (void) pthread_mutex_unlock(&rollups->lock);
+        return 0;
 }
 
 static int write_position(struct rollups *rollups, const struct access_position *position) {
@@ -480,11 +488,14 @@ static int commit(struct rollups *rollups, const struct rollup_set *set,
         database_settle(rollups->db);
         r = database_run(rollups->db, "BEGIN IMMEDIATE");
         if (r >= 0)
-                r = database_number(rollups->db, "SELECT n FROM commits", &n);
+                r = database_number(rollups->db, COMMITS, &n);
         if (r >= 0 && rollups->doubtful && n == rollups->doubtful) {
                 rollups->doubtful = 0; /* it is the same that is given again */
+                rollups->commits = n;
                 return database_run(rollups->db, "ROLLBACK");
         }
+        if (r >= 0 && rollups->commits >= 0 && n != rollups->commits)
+                r = -ESTALE;
         if (r >= 0)
                 r = keep_retention(rollups, &adding->removed);
         retained = r > 0;
@@ -500,6 +511,7 @@ static int commit(struct rollups *rollups, const struct rollup_set *set,
                 memset(rollups->days, 0, sizeof(rollups->days));
                 return r == -ENODATA ? -EUCLEAN : r;
         }
+        rollups->commits = n + 1;
         rollups->doubtful = 0;
         if (retained)
                 rollups->retained_us = clock_monotonic_us();

@@ -51,7 +51,9 @@ int rollups_load_positions(struct rollups *rollups,
  *
  * @set: may be empty
  *
- * Return: 0; negative errno, and nothing of it is stored.
+ * Return: 0; -ESTALE what is stored is not what was: a disk that lost what it had taken, another
+ * database. The positions have to be loaded anew, and read on from; other negative errno. Nothing
+ * of it is stored then, but for where it is given again and found to be.
  */
 int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
                 const struct access_position *positions, size_t n_positions);

@@ -19,6 +19,7 @@ struct rollups {
         sqlite3 *db;
         sqlite3_stmt *select, *upsert, *count, *upsert_position, *delete_position, *count_commit;
         struct database_files files;
+        int64_t commits;  /* how many the database should have; -1: not known */
         int64_t doubtful; /* the number of a commit that failed, which may be found done when the
                            * log is read again; 0: none */
         struct {

@@ -29,9 +29,9 @@ DOCKER = {"sources.docker.enabled": "true"}
 class Away(Daemon):
     """In a mount namespace of its own, with a small file system where the state is."""
 
-    def __init__(self, folder, settings, options, bus=None):
+    def __init__(self, folder, settings, options, bus=None, device="-t tmpfs tmpfs"):
         (folder / "state").mkdir()
-        self.before = ("unshare", "-m", "sh", "-c", f'mount -t tmpfs -o {options} tmpfs "$0" && exec "$@"', folder / "state")
+        self.before = ("unshare", "-m", "sh", "-c", f'mount -o {options} {device} "$0" && exec "$@"', folder / "state")
         self.inside = ("nsenter", "-m", "-t")
         super().__init__(folder, settings, bus)
 
@@ -156,6 +156,8 @@ def durable(one):
     """The numbers on the disk, as they would be found after a kill now."""
     with tempfile.TemporaryDirectory(dir=one.folder) as copy:
         os.kill(one.process.pid, signal.SIGSTOP)
+        wait_for(lambda: all(pathlib.Path(task, "stat").read_text().rsplit(") ", 1)[1][0] == "T"
+                             for task in pathlib.Path(f"/proc/{one.process.pid}/task").iterdir()), 10, "all of it stands still")
         for suffix in ("", "-wal"):
             shutil.copy(one.state / f"events.db{suffix}", f"{copy}/events.db{suffix}")
         os.kill(one.process.pid, signal.SIGCONT)

@@ -82,7 +82,10 @@ EXPORTED ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
         return fails() ? -1 : next(fd, data, size, offset);
 }
 
-EXPORTED ssize_t pread64(int fd, void *data, size_t size, off64_t offset) {
+/* By that name where it is linked: where it is compiled it may be an inline one of the headers. */
+EXPORTED ssize_t faulty_pread64(int fd, void *data, size_t size, off64_t offset) __asm__("pread64");
+
+ssize_t faulty_pread64(int fd, void *data, size_t size, off64_t offset) {
         ssize_t (*next)(int, void *, size_t, off64_t) = NULL;
 
         *(void **) &next = real("pread64");

@@ -1,5 +1,7 @@
 /* The journal where the disk fails: each write, sync, open and truncation in turn. */
 
+#include <glob.h>
+
 #include "journal_fixture.h"
 
 #define OPERATIONS 400 /* far more than it takes */
@@ -230,6 +232,53 @@ static void of_a_corrupt_database_all_but_the_events_is_kept(void **state) {
         assert_int_equal(number(f, "SELECT count(*) FROM events"), 1);
 }
 
+static bool is_set_aside(const struct fixture *f) {
+        char pattern[96];
+        glob_t found = {};
+        bool any;
+
+        (void) snprintf(pattern, sizeof(pattern), "%s/*.corrupt-*", f->folder);
+        any = glob(pattern, 0, NULL, &found) == 0;
+        globfree(&found);
+        return any;
+}
+
+/* Return: whether the failure was reached. */
+static bool read_through(int nth) {
+        struct journal *journal;
+        struct fixture *f;
+        bool reached;
+        void *state;
+
+        (void) setup(&state);
+        f = state;
+        fill_up(f, 60);
+        atomic_store(&failure, EIO);
+        atomic_store(&repeat, nth % 3 + 1);
+        atomic_store(&countdown, nth);
+        (void) open_journal(f, NULL, &journal);
+        assert_non_null(journal);
+        assert_int_equal(append(f, journal, false), 0);
+        run_until_stored(f, journal, 1);
+        reached = atomic_exchange(&countdown, 0) == 0;
+        journal_close(journal);
+        assert_false(is_set_aside(f));
+        assert_int_equal(number(f, "SELECT count(*) FROM events"), 61);
+        (void) teardown(&state);
+        return reached;
+}
+
+static void one_that_cannot_be_read_is_not_taken_for_a_corrupt_one(void **state) {
+        int n = 1;
+
+        atomic_store(&reads_too, true);
+        for (; read_through(n); n++)
+                assert_true(n < OPERATIONS);
+        atomic_store(&reads_too, false);
+        print_message("%d operations failed in turn\n", n - 1);
+        assert_true(n > 20);
+}
+
 static void one_that_breaks_while_in_use_is_replaced_and_no_number_repeats(void **state) {
         struct fixture *f = *state;
         struct journal_stats stats;
@@ -330,6 +379,7 @@ int main(void) {
                 TEST(what_cannot_be_opened_is_shown_and_stored_later),
                 TEST(a_newer_database_stays_as_it_is_and_events_are_shown),
                 TEST(of_a_corrupt_database_all_but_the_events_is_kept),
+                cmocka_unit_test(one_that_cannot_be_read_is_not_taken_for_a_corrupt_one),
                 TEST(one_that_breaks_while_in_use_is_replaced_and_no_number_repeats),
                 TEST(a_torn_log_loses_only_what_was_torn),
                 TEST(a_damaged_row_does_not_hide_the_others),

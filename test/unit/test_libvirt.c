@@ -283,11 +283,7 @@ static void one_that_hangs_holds_nobody_up(void **state) {
         libvirt_source_ops.settle(bench.source, begin_us + 50 * USEC_PER_MSEC);
         assert_in_range(clock_monotonic_us() - begin_us, 50 * USEC_PER_MSEC, USEC_PER_SEC);
 
-        (void) close(taken); /* its call comes back */
-        (void) close(listening);
-        begin_us = clock_monotonic_us();
-        libvirt_source_ops.settle(bench.source, begin_us + 20 * USEC_PER_SEC);
-        assert_true(clock_monotonic_us() - begin_us < 10 * USEC_PER_SEC);
+        /* Its thread is in that call until this process ends, and touches nothing of the source. */
         libvirt_source_ops.free(bench.source);
         for (size_t i = 0; i < bench.n; i++)
                 fact_free(bench.facts[i]);
