@@ -3,6 +3,7 @@
  * behind the framing is reached. Whatever comes, there is an answer of ours or a closed connection,
  * and the daemon goes on. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
@@ -81,7 +82,9 @@ static void start(void) {
         (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", folder);
         r = pthread_create(&thread, NULL, serve, NULL);
         assert(r == 0);
-        r = (int) read(ready[0], &got, 1);
+        do /* libFuzzer has a timer */
+                r = (int) read(ready[0], &got, 1);
+        while (r < 0 && errno == EINTR);
         assert(r == 1);
         (void) pthread_detach(thread);
 }
