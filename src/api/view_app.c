@@ -12,6 +12,7 @@ struct json_object *view_app(const struct api_context *api, const char *slug) {
         const struct app *app = apps_get(api->apps, slug);
         struct json_object *object, *workloads = json_object_new_array();
         const struct workload *workload;
+        struct app unbound = {}; /* known by its workloads' labels alone */
 
         inventory_for_each(workload, tracker_inventory(api->tracker)) {
                 const char *own = apps_slug_of(api->apps, workload);
@@ -24,9 +25,8 @@ struct json_object *view_app(const struct api_context *api, const char *slug) {
                 (void) json_object_put(workloads);
                 return NULL;
         }
-        object = app ? app_to_json(app) : json_object_new_object();
-        if (!app)
-                (void) json_add_string(object, "slug", slug);
+        (void) snprintf(unbound.slug, sizeof(unbound.slug), "%s", slug);
+        object = app_to_json(app ? app : &unbound);
         (void) json_add_string(
                         object, "origin", app ? app->configured ? "config" : "api" : "label");
         (void) json_add(object, "workloads", workloads);

@@ -119,6 +119,22 @@ int clock_parse_rfc3339(const char *text, uint64_t *ret_time_us) {
         return 0;
 }
 
+const char *clock_format_span(uint64_t span_us, char text[static CLOCK_SPAN_MAX]) {
+        static const struct {
+                const char *suffix;
+                uint64_t us;
+        } units[] = { { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
+                { "m", 60 * USEC_PER_SEC }, { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC },
+                { "us", 1 } };
+        size_t i = 0;
+
+        while (i + 1 < ARRAY_SIZE(units) && span_us % units[i].us != 0)
+                i++;
+        (void) snprintf(text, CLOCK_SPAN_MAX, "%ju%s", (uintmax_t) (span_us / units[i].us),
+                        span_us ? units[i].suffix : "");
+        return text;
+}
+
 int clock_parse_span(const char *text, uint64_t *ret_span_us) {
         static const struct {
                 const char *suffix;

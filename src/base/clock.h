@@ -22,6 +22,9 @@ const char *clock_format_rfc3339(uint64_t time_us, char text[static CLOCK_RFC333
  * 1970. */
 int clock_parse_rfc3339(const char *text, uint64_t *ret_time_us);
 
+#define CLOCK_SPAN_MAX 32
+/** "250ms", "30d": in the largest unit that says it whole. Return: @text. */
+const char *clock_format_span(uint64_t span_us, char text[static CLOCK_SPAN_MAX]);
 /** Read a span: "250ms", "1s", "5m", "2h", "7d", or a bare number of seconds. Return: 0; -EINVAL;
  * -ERANGE. */
 int clock_parse_span(const char *text, uint64_t *ret_span_us);

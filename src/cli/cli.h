@@ -54,6 +54,20 @@ char *client_escape(const char *text);
 /** Send @body (JSON; NULL: none) by that method. Return: 0; -ENOMEM. */
 int client_call_set_body(struct client_call *call, const char *method, const char *body);
 
+/* ---- events.c ---- */
+
+struct events_options {
+        const char *query; /* "kind=vm&"; NULL: none */
+        uint64_t lines;    /* to begin with; 0: as many as suit */
+        bool since;        /* the query says since when */
+        bool follow;
+};
+
+/** Events, and what follows them. Says on stderr what went wrong. Return: 0; negative errno. */
+int events_command(const struct cli *cli, const struct events_options *options);
+/** Those of an app; the query names its slug. @slug: NULL: not given. Return: 0; negative errno. */
+int timeline_command(const struct cli *cli, const char *slug, const struct events_options *options);
+
 /* ---- sse.c: text/event-stream, by the HTML standard's section 9.2; pure ---- */
 
 struct sse_parser {

@@ -15,11 +15,9 @@
 #include "cli/uses.h"
 #include "virtwatch/virtwatch.h"
 
-#define EVENTS_DEFAULT 20
-
 struct request {
         struct cli cli;
-        bool follow, batch, origin;
+        bool follow, batch, origin, since;
         int sort;             /* enum rows_key; negative: as the daemon has them */
         uint64_t options;     /* given: a bit for each of longs */
         unsigned int filters; /* given: a bit for each enum uses_filter */
@@ -92,6 +90,11 @@ static int set_lines(struct request *request, const char *text) {
                 return 0;
         (void) fprintf(stderr, "virtwatch: -n is a number from 1 on, not '%s'\n", text);
         return -EINVAL;
+}
+
+static int set_since(struct request *request, const char *text) {
+        request->since = true;
+        return add_query(request, "since", text);
 }
 
 static int set_days(struct request *request, const char *text) {
@@ -222,7 +225,7 @@ static int parse_options(int argc, char **argv, struct request *request) {
                 else if (c == OPT_JSON)
                         request->cli.json = true;
                 else if (c == OPT_SINCE)
-                        r = add_query(request, "since", optarg);
+                        r = set_since(request, optarg);
                 else if (c == OPT_FILTER)
                         r = add_filter(request, optarg);
                 else if (c == OPT_BATCH)
@@ -249,55 +252,6 @@ static int parse_options(int argc, char **argv, struct request *request) {
                         r = -EINVAL;
         }
         return r < 0 ? r : 1;
-}
-
-static void print_line(const char *json, size_t size, void *userdata) {
-        _cleanup_(json_putp) struct json_object *event = NULL;
-
-        if (json_parse(json, size, &event) >= 0)
-                print_event(userdata, event);
-}
-
-/* The newest events that the query asks for, oldest first. */
-static int newest_page(struct request *request, struct json_object **ret_page) {
-        _cleanup_(json_putp) struct json_object *page = NULL;
-        _cleanup_(freep) char *path = NULL;
-        long status;
-        int r;
-
-        if (request->lines > VW_EVENTS_PAGE_MAX) {
-                (void) fprintf(stderr, "virtwatch: -n is 1 to %d\n", VW_EVENTS_PAGE_MAX);
-                return -EINVAL;
-        }
-        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s",
-                            request->lines ? (uintmax_t) request->lines : EVENTS_DEFAULT,
-                            request->query.data ? request->query.data : "") < 0)
-                return -ENOMEM;
-        r = client_get(&request->cli, path, &page, &status);
-        if (r < 0)
-                return r;
-        if (status != 200)
-                return client_refused(page, status, NULL);
-
-        *ret_page = TAKE_PTR(page);
-        return 0;
-}
-
-static int events(struct request *request) {
-        _cleanup_(json_putp) struct json_object *page = NULL;
-        struct json_object *list;
-        int r;
-
-        r = newest_page(request, &page);
-        if (r < 0)
-                return r;
-        list = json_get(page, "events");
-        for (size_t i = 0; i < json_length(list); i++)
-                print_event(&request->cli, json_object_array_get_idx(list, i));
-        if (!request->follow)
-                return 0;
-        return client_follow(&request->cli, request->query.data ? request->query.data : "",
-                        (uint64_t) json_get_int(page, "last_seq", 0), print_line, &request->cli);
 }
 
 static int workloads(struct request *request) {
@@ -350,54 +304,28 @@ static int apps(struct request *request) {
         return 0;
 }
 
-static void print_timeline_row(const char *json, size_t size, void *userdata) {
-        _cleanup_(json_putp) struct json_object *event = NULL;
-
-        if (json_parse(json, size, &event) >= 0)
-                print_timeline(userdata, event);
+static int events(struct request *request) {
+        return events_command(&request->cli,
+                        &(struct events_options){
+                                        .query = request->query.data,
+                                        .lines = request->lines,
+                                        .since = request->since,
+                                        .follow = request->follow,
+                        });
 }
 
-static bool is_slug(const char *text) {
-        const size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-        return n >= 1 && n <= 63 && !text[n] && text[0] != '-';
-}
-
-/* An app's timeline is made of the same events as everything else. Newest first, as on REST; who
- * follows it has the newest last. */
 static int timeline(struct request *request) {
-        struct timeline_printer printer = { .cli = &request->cli, .slug = request->argument };
-        _cleanup_(json_putp) struct json_object *page = NULL;
-        struct json_object *list;
-        size_t n;
         int r;
 
-        if (!request->argument) {
-                (void) fprintf(stderr, "virtwatch: timeline wants the slug of an app\n");
-                return -EINVAL;
-        }
-        if (!is_slug(request->argument)) {
-                (void) fprintf(stderr,
-                                "virtwatch: the slug of an app is 1 to 63 of a-z, 0-9 and -, not - first\n");
-                return -EINVAL;
-        }
-        r = add_query(request, "slug", request->argument);
-        if (r >= 0)
-                r = newest_page(request, &page);
-        if (r < 0)
-                return r;
-        list = json_get(page, "events");
-        n = json_length(list);
-        for (size_t i = 0; i < n; i++)
-                print_timeline(&printer,
-                                json_object_array_get_idx(list, request->follow ? i : n - 1 - i));
-        if (n == 0 && !request->cli.json)
-                (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n",
-                                request->argument);
-        if (!request->follow)
-                return 0;
-        return client_follow(&request->cli, request->query.data,
-                        (uint64_t) json_get_int(page, "last_seq", 0), print_timeline_row, &printer);
+        r = request->argument ? add_query(request, "slug", request->argument) : 0;
+        return r < 0 ? r
+                     : timeline_command(&request->cli, request->argument,
+                                       &(struct events_options){
+                                                       .query = request->query.data,
+                                                       .lines = request->lines,
+                                                       .since = request->since,
+                                                       .follow = request->follow,
+                                       });
 }
 
 static int probe(struct request *request) {

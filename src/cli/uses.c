@@ -91,7 +91,7 @@ void uses_help(void) {
                       "  config show [--origin]                                      the daemon's configuration, and where each value is from\n"
                       "  status                                                      the daemon and its sources\n\n"
                       "  -f, --follow            go on with new events\n"
-                      "  -n, --lines=N           how many events to begin with (default 20, at most 1000)\n"
+                      "  -n, --lines=N           how many events to begin with (default 20, or all with --since; at most 1000)\n"
                       "      --since=TIME        RFC 3339, or a span such as 10m or 2h\n"
                       "      --filter=KEY=VALUE  of events kind, name, action, severity, workload, slug; of workloads kind, name, state, source\n"
                       "      --batch             print N frames, two seconds apart (default 1), and end\n"

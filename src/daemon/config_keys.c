@@ -94,13 +94,14 @@ static int parse_uint(
 
 static int parse_span(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        char least[CLOCK_SPAN_MAX], most[CLOCK_SPAN_MAX];
         uint64_t span_us;
 
         if (clock_parse_span(text, &span_us) < 0 || span_us < key->min || span_us > key->max) {
                 diag_set(diag, diag->line, diag->column,
-                                "%s is a span of %ju ms to %ju ms, such as 250ms, 5s or 30d, not '%s'",
-                                key->name, (uintmax_t) (key->min / USEC_PER_MSEC),
-                                (uintmax_t) (key->max / USEC_PER_MSEC), text);
+                                "%s is a span of %s to %s, such as 250ms, 5s or 30d, not '%s'",
+                                key->name, clock_format_span(key->min, least),
+                                clock_format_span(key->max, most), text);
                 return -EINVAL;
         }
         *(uint64_t *) field = span_us;
@@ -456,6 +457,8 @@ bool config_key_is_section(const char *name) {
 }
 
 const char *config_key_suggest(const char *name) {
+        static const char *const sections[] = { "node", "store", "events", "sources", "probes",
+                "actions", "sampler", "metrics", "analytics", "http", "dbus", "logging", "apps" };
         const char *found = NULL;
         size_t best = 4, distance;
 
@@ -464,6 +467,13 @@ const char *config_key_suggest(const char *name) {
                 if (distance < best) {
                         best = distance;
                         found = keys[i].name;
+                }
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+                distance = text_distance(name, sections[i]);
+                if (distance > 0 && distance < best && distance < 3) {
+                        best = distance;
+                        found = sections[i];
                 }
         }
         return found;

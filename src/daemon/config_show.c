@@ -53,24 +53,10 @@ static struct json_object *text_value(const char *text) {
         return json_object_new_string(clean);
 }
 
-/* In the largest unit that says it whole. */
 static struct json_object *span_value(uint64_t span_us) {
-        static const struct {
-                const char *suffix;
-                uint64_t us;
-        } units[] = { { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
-                { "m", 60 * USEC_PER_SEC }, { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC },
-                { "us", 1 } };
-        char text[32] = "0";
+        char text[CLOCK_SPAN_MAX];
 
-        for (size_t i = 0; span_us > 0 && i < ARRAY_SIZE(units); i++) {
-                if (span_us % units[i].us != 0)
-                        continue;
-                (void) snprintf(text, sizeof(text), "%ju%s", (uintmax_t) (span_us / units[i].us),
-                                units[i].suffix);
-                break;
-        }
-        return json_object_new_string(text);
+        return json_object_new_string(clock_format_span(span_us, text));
 }
 
 static struct json_object *size_value(uint64_t bytes) {

@@ -26,7 +26,10 @@ static struct json_object *last_exit_to_json(const struct workload *workload) {
         if (!object)
                 return NULL;
         (void) json_add_string(object, "action", workload->last_exit.action);
-        (void) json_add_int(object, "code", workload->last_exit.code);
+        (void) json_object_object_add(object, "code",
+                        workload->last_exit.code < 0
+                                        ? NULL
+                                        : json_object_new_int(workload->last_exit.code));
         (void) json_add_string(object, "reason", workload->last_exit.reason);
         (void) json_add_string(object, "evidence", workload->last_exit.evidence);
         (void) json_add_string(object, "confidence", workload->last_exit.confidence);

@@ -59,12 +59,39 @@ void docker_lost(struct docker_source *docker, const char *what, int error) {
 
 /* ---- containers that cannot be started: no event says so ---- */
 
-bool docker_start_seen(struct docker_source *docker, const char *id, bool failed) {
-        const bool known = map_remove(docker->unstarted, id) != NULL;
+static void start_failed(struct docker_source *docker, const struct workload_info *info,
+                uint64_t time_nano, struct json_object *details) {
+        struct fact fact = FACT_INIT(FACT_EXIT);
+        char origin[512]; /* the same whoever finds it, and in a replay */
 
-        if (known && !failed)
+        (void) snprintf(origin, sizeof(origin), "%ju/%s/disconnect", (uintmax_t) time_nano,
+                        info->native_id);
+        fact.origin = origin;
+        fact.time_us = time_nano / NSEC_PER_USEC;
+        fact.how = EXIT_START_FAILED;
+        fact.code = info->exit_code;
+        fact.details = details;
+        fact.workload.kind = info->kind;
+        fact.workload.native_id = info->native_id;
+        fact.workload.runtime = info->runtime;
+        fact.workload.name = info->name;
+        fact.workload.image = info->image;
+        source_post(&docker->source, &fact);
+}
+
+void docker_start_seen(struct docker_source *docker, const char *id, struct docker_fact *seen) {
+        const bool failed = seen->fact.workload.how == EXIT_START_FAILED;
+        uint64_t time_nano;
+
+        if (!failed && seen->fact.workload.state != STATE_CREATED)
+                return; /* it runs, or is on its way out: events tell */
+        time_nano = (uintptr_t) map_remove(docker->unstarted, id);
+        if (failed && time_nano > 1)
+                start_failed(docker, &seen->fact.workload, time_nano, seen->details);
+        else if (failed)
+                seen->fact.quiet = time_nano == 0;
+        else if (time_nano > 0)
                 (void) map_put(docker->unstarted, id, (void *) 1);
-        return known && failed;
 }
 
 /* Its network was taken from a container. Did it never start, look why not; that may come too late
@@ -83,9 +110,7 @@ static void docker_let_go(struct docker_source *docker, const struct docker_fact
  * be started is told to have failed, without its exit code. */
 static void docker_unstarted(struct docker_source *docker, const struct docker_fact *event) {
         const struct workload_info *info = &event->fact.workload;
-        struct fact failed = FACT_INIT(FACT_EXIT);
         uint64_t time_nano;
-        char origin[512];
 
         if (event->created) {
                 if (map_size(docker->unstarted) < UNSTARTED_MAX)
@@ -95,19 +120,8 @@ static void docker_unstarted(struct docker_source *docker, const struct docker_f
         if (info->state != STATE_RUNNING && event->fact.type != FACT_REMOVED)
                 return;
         time_nano = (uintptr_t) map_remove(docker->unstarted, info->native_id);
-        if (time_nano <= 1 || event->fact.type != FACT_REMOVED)
-                return;
-        (void) snprintf(origin, sizeof(origin), "%ju/%s/disconnect", (uintmax_t) time_nano,
-                        info->native_id);
-        failed.origin = origin;
-        failed.time_us = time_nano / NSEC_PER_USEC;
-        failed.how = EXIT_START_FAILED;
-        failed.workload.kind = info->kind;
-        failed.workload.native_id = info->native_id;
-        failed.workload.runtime = info->runtime;
-        failed.workload.name = info->name;
-        failed.workload.image = info->image;
-        source_post(&docker->source, &failed);
+        if (time_nano > 1 && event->fact.type == FACT_REMOVED)
+                start_failed(docker, info, time_nano, NULL);
 }
 
 static void docker_line(struct docker_source *docker, const char *line, size_t size) {

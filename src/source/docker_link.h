@@ -54,9 +54,9 @@ void docker_listed(struct docker_source *docker);
 int docker_call(struct docker_source *docker, const char *url, struct curl_request *request,
                 struct curl_call **ret_call);
 
-/** A container that had not started was looked at: it could not be (@failed), or nobody has tried.
- * Return: is that to be told? Not if it is gone, or was told. */
-bool docker_start_seen(struct docker_source *docker, const char *id, bool failed);
+/** A container that had not started was looked at: if it could not be, that is told, now or by
+ * @seen. */
+void docker_start_seen(struct docker_source *docker, const char *id, struct docker_fact *seen);
 
 /* docker_look.c */
 int docker_look_init(struct docker_source *docker);

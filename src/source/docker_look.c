@@ -112,10 +112,8 @@ static void look_post(struct look *look, const char *body, size_t size) {
                 seen.fact.quiet = true;
         else if (look_is_stale(look))
                 seen.fact.quiet = true; /* its events say how it is */
-        if (look->created && seen.fact.workload.how == EXIT_START_FAILED)
-                seen.fact.quiet = !docker_start_seen(docker, look->id, true);
-        else if (look->created && seen.fact.workload.state == STATE_CREATED)
-                (void) docker_start_seen(docker, look->id, false);
+        if (look->created)
+                docker_start_seen(docker, look->id, &seen);
         source_post(&docker->source, &seen.fact);
         docker_fact_done(&seen);
 }

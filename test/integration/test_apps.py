@@ -194,6 +194,7 @@ def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
         one.wait_event(name="hostile", action="stopped")
         apps = {app["slug"]: app for app in send(one, "GET", "/api/app-gateway/apps")[1]}
         assert set(apps) >= {"shop", "blog", "stack"} and apps["blog"]["origin"] == "label"
+        assert set(apps["blog"]) == set(apps["shop"])  # the same members, whoever bound it
         assert not any("x" == slug or "." in slug for slug in apps)
         assert send(one, "GET", "/api/v1/workloads/bound")[1]["slug"] == "shop"
     finally:

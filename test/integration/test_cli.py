@@ -96,3 +96,15 @@ def test_direction_marks_are_shown_and_not_obeyed(one):
     for args in (["events", "--filter", "slug=shop"], ["timeline", "shop"], ["events", "--json", "--filter", "slug=shop"]):
         shown = run(one, *args).stdout
         assert "\\u202egpj.exe" in shown and "\u202e" not in shown
+
+
+def test_all_events_since_a_time_are_shown(one):
+    """More than one page of them; what -n or nothing asks for is the newest."""
+    bodies = ["-H", "Content-Type: application/json", "-d", '{"kind":"step"}', "-sf", "--unix-socket", str(one.folder / "http.sock")]
+    url = "http://x/api/app-gateway/events/many?n=[1-1030]"
+    subprocess.run(["curl", *bodies, "-o", "/dev/null", "-Z", "--parallel-max", "16", url], check=True, timeout=120)
+    assert len(run(one, "events", "--since", "1h", "--filter", "slug=many").stdout.splitlines()) == 1030
+    assert len(run(one, "events", "--since", "1h", "--filter", "slug=many", "-n", "7").stdout.splitlines()) == 7
+    assert len(run(one, "events", "--filter", "slug=many").stdout.splitlines()) == 20
+    assert len(run(one, "timeline", "many", "--since", "1h", "--json").stdout.splitlines()) == 1000
+    assert run(one, "events", "--since", "2000-01-01T00:00:00Z", "--json").stdout.count('"seq":1,') == 1

@@ -156,6 +156,7 @@ def test_all_that_is_wrong_is_said_in_one_go(tmp_path):
 
 @pytest.mark.parametrize("key, value, said", [
     ("http.listen", "foo:bar", "http.listen is not good: an address is ADDRESS:PORT or [ADDRESS]:PORT in numbers, or unix:/PATH, not 'foo:bar'"),
+    ("sampler.interval", "soon", "sampler.interval is a span of 100ms to 1h, such as 250ms, 5s or 30d, not 'soon'"),
     ("http.listen", "127.0.0.1:99999", "not '127.0.0.1:99999'"),
     ("http.listen", "unix:relative", "not 'unix:relative'"),
     ("http.listen", "unix:/" + "x" * 120, "too long for a socket's path"),

@@ -87,6 +87,14 @@ def test_a_failed_start_is_told_of_a_container_that_is_removed_at_once(watched, 
         events = watched.events(name=name)
         assert [e["action"] for e in events] == ["created", "died", "removed"], events
         assert events[1]["reason"] == "start-failed" and events[1].get("exit_code", 127) == 127, events
+    docker.run("noexec-rm-away", "/no/such/command", options=("--rm",))
+    watched.kill()
+    docker.run("noexec-rm-later", "/no/such/command", options=("--rm",))
+    watched.start()
+    watched.up("docker")
+    watched.wait_event(name="noexec-rm-later", action="removed")
+    for name in ("noexec-rm0", "noexec-rm4", "noexec-rm-away", "noexec-rm-later"):  # told again by docker, and not by us
+        assert [e["action"] for e in watched.events(name=name)] == ["created", "died", "removed"], watched.events(name=name)
 
 
 def test_a_container_that_was_never_started_did_not_fail(watched, docker):

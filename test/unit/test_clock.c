@@ -95,6 +95,17 @@ static void what_is_no_time_is_refused(void **state) {
         }
 }
 
+static void spans_are_written_in_the_largest_unit_that_says_them_whole(void **state) {
+        static const char *const texts[] = { "0", "7us", "250ms", "1s", "90s", "5m", "2h", "30d" };
+        char text[CLOCK_SPAN_MAX];
+        uint64_t span_us;
+
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                assert_int_equal(clock_parse_span(texts[i], &span_us), 0);
+                assert_string_equal(clock_format_span(span_us, text), texts[i]);
+        }
+}
+
 static void spans_are_read_in_every_unit_to_their_end(void **state) {
         static const struct {
                 const char *text;
@@ -150,6 +161,7 @@ int main(void) {
                 cmocka_unit_test(a_time_is_written_with_as_many_digits_as_it_needs),
                 cmocka_unit_test(times_are_read_with_any_offset_and_fraction),
                 cmocka_unit_test(what_is_no_time_is_refused),
+                cmocka_unit_test(spans_are_written_in_the_largest_unit_that_says_them_whole),
                 cmocka_unit_test(spans_are_read_in_every_unit_to_their_end),
                 cmocka_unit_test(a_monotonic_instant_has_its_realtime),
         };

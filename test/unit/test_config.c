@@ -238,6 +238,11 @@ static void a_near_miss_has_a_suggestion(void **state) {
                 { "loging.levl", "logging.level" },
                 { "sources.dockers.socket", "sources.docker.socket" },
                 { "nothing.like.it", NULL },
+                { "htp", "http" },
+                { "event", "events" },
+                { "source", "sources" },
+                { "ap", "apps" },
+                { "events", NULL },
                 { "", NULL },
         };
         struct fixture *f = *state;

@@ -527,13 +527,20 @@ static void what_is_no_frozen_workload_is_refused(void **state) {
 
 static void people_see_the_last_exit_where_there_was_one(void **state) {
         _cleanup_(inventory_freep) struct inventory *inventory = inventory_of(10);
-        struct json_object *object = workload_to_json(full(inventory));
+        struct workload *workload = full(inventory);
+        struct json_object *object = workload_to_json(workload);
 
         assert_string_equal(json_get_string(object, "last_exit/action"), "OOMKilled");
         assert_int_equal(json_get_int(object, "last_exit/code", 0), 137);
         assert_string_equal(json_get_string(object, "last_exit/at"), "2026-06-07T12:00:01.000005Z");
         assert_string_equal(json_get_string(object, "name"), "n\"a\xef\xbf\xbd\n");
         assert_string_equal(json_get_string(object, "labels/app"), "shop");
+        json_object_put(object);
+
+        workload->last_exit.code = -1; /* a VM: there is none, and none is made up */
+        object = workload_to_json(workload);
+        assert_true(json_object_object_get_ex(json_get(object, "last_exit"), "code", NULL));
+        assert_null(json_get(object, "last_exit/code"));
         json_object_put(object);
 
         object = workload_to_json(add(inventory, "s", "never", NULL));

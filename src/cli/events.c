@@ -1,0 +1,164 @@
+/* events and timeline: pages of the journal, and what follows them. */
+
+#include <string.h>
+
+#include "cli/cli.h"
+#include "virtwatch/virtwatch.h"
+
+#define EVENTS_DEFAULT 20
+
+static const char *query_of(const struct events_options *options) {
+        return options->query ? options->query : "";
+}
+
+static void print_line(const char *json, size_t size, void *userdata) {
+        _cleanup_(json_putp) struct json_object *event = NULL;
+
+        if (json_parse(json, size, &event) >= 0)
+                print_event(userdata, event);
+}
+
+/* The newest events that the query asks for, oldest first. */
+static int newest_page(const struct cli *cli, const struct events_options *options,
+                struct json_object **ret_page) {
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        _cleanup_(freep) char *path = NULL;
+        long status;
+        int r;
+
+        if (options->lines > VW_EVENTS_PAGE_MAX) {
+                (void) fprintf(stderr, "virtwatch: -n is 1 to %d\n", VW_EVENTS_PAGE_MAX);
+                return -EINVAL;
+        }
+        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s",
+                            options->lines                   ? (uintmax_t) options->lines
+                                            : options->since ? VW_EVENTS_PAGE_MAX
+                                                             : EVENTS_DEFAULT,
+                            query_of(options)) < 0)
+                return -ENOMEM;
+        r = client_get(cli, path, &page, &status);
+        if (r < 0)
+                return r;
+        if (status != 200)
+                return client_refused(page, status, NULL);
+
+        *ret_page = TAKE_PTR(page);
+        return 0;
+}
+
+/* As many events behind @after as an answer holds. */
+static int page_after(const struct cli *cli, const struct events_options *options, uint64_t after,
+                struct json_object **ret_page) {
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        _cleanup_(freep) char *path = NULL;
+        long status;
+        int r;
+
+        if (asprintf(&path, "/api/v1/events?after=%ju&limit=%d&%s", (uintmax_t) after,
+                            VW_EVENTS_PAGE_MAX, query_of(options)) < 0)
+                return -ENOMEM;
+        r = client_get(cli, path, &page, &status);
+        if (r >= 0 && status != 200)
+                r = client_refused(page, status, NULL);
+        if (r >= 0)
+                *ret_page = TAKE_PTR(page);
+        return r;
+}
+
+/* All since a time, however many: who asks for two hours does not mean the last twenty events. */
+static int all_since(const struct cli *cli, const struct events_options *options,
+                uint64_t *ret_last_seq) {
+        uint64_t after = 0;
+        size_t n;
+        int r;
+
+        do {
+                _cleanup_(json_putp) struct json_object *page = NULL;
+                struct json_object *list;
+
+                r = page_after(cli, options, after, &page);
+                if (r < 0)
+                        return r;
+                list = json_get(page, "events");
+                n = json_length(json_get(page, "events"));
+                for (size_t i = 0; i < n; i++)
+                        print_event(cli, json_object_array_get_idx(list, i));
+                after = (uint64_t) json_get_int(page, "next_after", 0);
+                *ret_last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
+        } while (n == VW_EVENTS_PAGE_MAX && !ferror(stdout));
+        return 0;
+}
+
+int events_command(const struct cli *cli, const struct events_options *options) {
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        struct cli printer = *cli;
+        uint64_t last_seq = 0;
+        int r;
+
+        if (options->since && !options->lines) {
+                r = all_since(cli, options, &last_seq);
+                if (r < 0)
+                        return r;
+        } else {
+                struct json_object *list;
+
+                r = newest_page(cli, options, &page);
+                if (r < 0)
+                        return r;
+                list = json_get(page, "events");
+                for (size_t i = 0; i < json_length(json_get(page, "events")); i++)
+                        print_event(cli, json_object_array_get_idx(list, i));
+                last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
+        }
+        if (!options->follow)
+                return 0;
+        return client_follow(cli, query_of(options), last_seq, print_line, &printer);
+}
+
+static void print_timeline_row(const char *json, size_t size, void *userdata) {
+        _cleanup_(json_putp) struct json_object *event = NULL;
+
+        if (json_parse(json, size, &event) >= 0)
+                print_timeline(userdata, event);
+}
+
+static bool is_slug(const char *text) {
+        const size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+        return n >= 1 && n <= 63 && !text[n] && text[0] != '-';
+}
+
+/* An app's timeline is made of the same events as everything else. Newest first, as on REST; who
+ * follows it has the newest last. */
+int timeline_command(
+                const struct cli *cli, const char *slug, const struct events_options *options) {
+        struct timeline_printer printer = { .cli = cli, .slug = slug };
+        _cleanup_(json_putp) struct json_object *page = NULL;
+        struct json_object *list;
+        size_t n;
+        int r;
+
+        if (!slug) {
+                (void) fprintf(stderr, "virtwatch: timeline wants the slug of an app\n");
+                return -EINVAL;
+        }
+        if (!is_slug(slug)) {
+                (void) fprintf(stderr,
+                                "virtwatch: the slug of an app is 1 to 63 of a-z, 0-9 and -, not - first\n");
+                return -EINVAL;
+        }
+        r = newest_page(cli, options, &page);
+        if (r < 0)
+                return r;
+        list = json_get(page, "events");
+        n = json_length(json_get(page, "events"));
+        for (size_t i = 0; i < n; i++)
+                print_timeline(&printer,
+                                json_object_array_get_idx(list, options->follow ? i : n - 1 - i));
+        if (n == 0 && !cli->json)
+                (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n", slug);
+        if (!options->follow)
+                return 0;
+        return client_follow(cli, query_of(options), (uint64_t) json_get_int(page, "last_seq", 0),
+                        print_timeline_row, &printer);
+}
