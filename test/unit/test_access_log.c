@@ -15,7 +15,7 @@
 #include "source/access_log.h"
 
 #define POSITIONS_MAX 64
-#define WAIT_US       (20 * USEC_PER_SEC)
+#define WAIT_US       (120 * USEC_PER_SEC)
 
 /* What a store would keep. */
 struct store {
