@@ -196,7 +196,7 @@ static void what_is_shown_is_how_files_say_it(void **state) {
         assert_int_equal(
                         load(f,
                                         "events: {evidence_wait: 1500ms, retention_age: 48h, retention_size: 1536}\n"
-                                        "sampler: {ring: 90s}\nhttp: {token: 0123456789abcdef, listen: 'a:1,b:2'}\n"
+                                        "sampler: {ring: 90s}\nhttp: {token: 0123456789abcdef, listen: '127.0.0.1:1,[::1]:2'}\n"
                                         "analytics: {retention_days: 7, duration: ms}\nmetrics: {compat: off}\n"),
                         0);
         keys = config_to_json(&f->config);
@@ -206,7 +206,7 @@ static void what_is_shown_is_how_files_say_it(void **state) {
         assert_shown(keys, "events.retention_age", "\"2d\"");
         assert_shown(keys, "events.retention_size", "1536");
         assert_shown(keys, "sampler.ring", "\"90s\"");
-        assert_shown(keys, "http.listen", "[\"a:1\",\"b:2\"]");
+        assert_shown(keys, "http.listen", "[\"127.0.0.1:1\",\"[::1]:2\"]");
         assert_shown(keys, "analytics.retention_days", "7");
         assert_shown(keys, "analytics.duration", "\"ms\"");
         assert_shown(keys, "metrics.compat", "\"off\"");
