@@ -12,6 +12,7 @@
 #include "api/metrics_proxy.h"
 #include "api/metrics_trace.h"
 #include "api/metrics_workload.h"
+#include "api/view_app.h"
 #include "base/clock.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
@@ -48,6 +49,9 @@ static void event_series(struct exposition *exposition, const struct counters *c
                 { COUNTERS_CONTAINER_EVENTS,
                                 { "virtwatch_container_events", METRIC_COUNTER, NULL,
                                                 "Container lifecycle events" } },
+                { COUNTERS_DEPLOYMENT_OPS,
+                                { "virtwatch_deployment_ops", METRIC_COUNTER, NULL,
+                                                "Deploys told of and actions done" } },
                 { COUNTERS_EXITS, { "virtwatch_exits", METRIC_COUNTER, NULL, "Exits by verdict" } },
                 { COUNTERS_OOM_KILLS,
                                 { "virtwatch_oom_kills", METRIC_COUNTER, NULL,
@@ -142,6 +146,22 @@ static void workload_series(struct exposition *exposition, const struct api_cont
         }
         exposition_one(exposition, &pods, inventory_size(tracker_inventory(api->tracker)));
         exposition_one(exposition, &nodes, 1);
+}
+
+static void count_slug(const char *slug, void *userdata) {
+        uint64_t *n = userdata;
+
+        (*n)++;
+}
+
+/* An app is what was deployed. */
+static void app_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family deployments = { "virtwatch_deployments_total",
+                METRIC_GAUGE, NULL, "Apps known" };
+        uint64_t n = 0;
+
+        (void) view_for_each_slug(api, count_slug, &n);
+        exposition_one(exposition, &deployments, n);
 }
 
 static void daemon_series(struct exposition *exposition, const struct api_context *api) {
@@ -302,6 +322,7 @@ enum MHD_Result metrics_answer(struct http_request *request, const char *id) {
         counters_for_each_schedule(api->counters, one_schedule, &schedules);
         source_series(&exposition, api);
         workload_series(&exposition, api);
+        app_series(&exposition, api);
         metrics_workloads(&exposition, api);
         metrics_node(&exposition, api);
         metrics_probe(&exposition, api);

@@ -6,7 +6,6 @@
 #include "api/view.h"
 #include "api/view_app.h"
 #include "base/json.h"
-#include "base/map.h"
 #include "engine/apps.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
@@ -31,37 +30,23 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 
 struct listing {
         struct http_request *request;
-        const struct api_context *api;
         struct json_object *array;
-        struct map *seen; /* slugs */
 };
 
-static void list_slug(struct listing *listing, const char *slug) {
-        if (http_caller_sees_slug(listing->request, slug) &&
-                        map_put(listing->seen, slug, listing) >= 0)
-                (void) json_object_array_add(listing->array, view_app(listing->api, slug));
-}
+static void list_slug(const char *slug, void *userdata) {
+        const struct listing *listing = userdata;
 
-static void list_app(const struct app *app, void *userdata) {
-        list_slug(userdata, app->slug);
+        if (http_caller_sees_slug(listing->request, slug))
+                (void) json_object_array_add(
+                                listing->array, view_app(listing->request->http->api, slug));
 }
 
 enum MHD_Result rest_apps(struct http_request *request, const char *id) {
         _cleanup_(json_putp) struct json_object *array = json_object_new_array();
-        _cleanup_(map_freep) struct map *seen = NULL;
-        struct listing listing = { .request = request, .api = request->http->api, .array = array };
-        const struct workload *workload;
+        struct listing listing = { .request = request, .array = array };
 
-        if (map_new(&seen) < 0)
+        if (!array || view_for_each_slug(request->http->api, list_slug, &listing) < 0)
                 return MHD_NO;
-        listing.seen = seen;
-        apps_for_each(listing.api->apps, list_app, &listing);
-        inventory_for_each(workload, tracker_inventory(listing.api->tracker)) {
-                const char *slug = apps_slug_of(listing.api->apps, workload);
-
-                if (slug)
-                        list_slug(&listing, slug);
-        }
         return rest_answer_json(request, MHD_HTTP_OK, array);
 }
 

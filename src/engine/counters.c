@@ -39,6 +39,7 @@ struct counters {
 static const char *const label_names[COUNTERS_FAMILY_MAX_][COUNTERS_LABELS_MAX] = {
         [COUNTERS_EVENTS] = { "kind", "action" },
         [COUNTERS_CONTAINER_EVENTS] = { "event" },
+        [COUNTERS_DEPLOYMENT_OPS] = { "op" },
         [COUNTERS_EXITS] = { "kind", "source", "name", "reason", "oom_scope" },
         [COUNTERS_OOM_KILLS] = { "kind", "source", "name" },
 };
@@ -175,6 +176,17 @@ static const char *container_event(const struct event *event, bool is_exit) {
         return strcmp(event->action, "started") == 0 ? "started" : NULL;
 }
 
+/* NULL: none. A deploy is told of by whoever deploys, an action by us. */
+static const char *deployment_op(const struct event *event) {
+        if (event->kind == EVENT_APP)
+                return strcmp(event->action, "deploy_succeeded") == 0 ||
+                                                strcmp(event->action, "deploy_failed") == 0
+                                ? "deploy"
+                                : NULL;
+        return strcmp(event->action, "action_done") == 0 ? json_get_string(event->details, "verb")
+                                                         : NULL;
+}
+
 /* ---- from creation to start ---- */
 
 static void note_creation(struct counters *counters, const struct event *event) {
@@ -255,6 +267,9 @@ void counters_add(struct counters *counters, const struct event *event) {
         word = event->kind == EVENT_CONTAINER ? container_event(event, is_exit) : NULL;
         if (word)
                 count(counters, COUNTERS_CONTAINER_EVENTS, (const char *const[]){ word }, 1);
+        word = deployment_op(event);
+        if (word)
+                count(counters, COUNTERS_DEPLOYMENT_OPS, (const char *const[]){ word }, 1);
         if (is_exit) {
                 count(counters, COUNTERS_EXITS,
                                 (const char *const[]){ kind, event->source, event->name,

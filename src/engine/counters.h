@@ -22,6 +22,8 @@ void counters_add(struct counters *counters, const struct event *event);
 enum counters_family {
         COUNTERS_EVENTS,           /* labels: kind, action */
         COUNTERS_CONTAINER_EVENTS, /* labels: event = started | died | oom (the contract's three) */
+        COUNTERS_DEPLOYMENT_OPS,   /* labels: op = deploy, once it succeeded or failed | the verb of
+                                      an action that was done, or asked and not answered */
         COUNTERS_EXITS,            /* labels: kind, source, name, reason, oom_scope */
         COUNTERS_OOM_KILLS,        /* labels: kind, source, name */
         COUNTERS_FAMILY_MAX_,

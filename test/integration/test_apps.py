@@ -43,7 +43,9 @@ def test_an_app_is_bound_changed_listed_and_unbound(daemon):
     one.start()
     assert [app["slug"] for app in send(one, "GET", "/api/app-gateway/apps")[1]] == ["shop"]
     assert send(one, "GET", APP)[1]["vm_names"] == ["web-2"]
+    assert "virtwatch_deployments_total 1\n" in one.get("/metrics")[1]
     assert send(one, "DELETE", APP) == (204, None)
+    assert "virtwatch_deployments_total 0\n" in one.get("/metrics")[1]
     assert send(one, "DELETE", APP)[0] == 404
     assert send(one, "GET", "/api/app-gateway/apps")[1] == []
 
@@ -110,6 +112,7 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
         posted.append(event)
     assert [e["kind"] for e in send(one, "GET", EVENTS)[1]["events"]] == ["x" * 64, "deploy_failed", "deploy_started"]
     assert send(one, "GET", EVENTS)[1]["events"] == posted[::-1]
+    assert 'virtwatch_deployment_ops_total{op="deploy"} 1\n' in one.get("/metrics")[1]
     event = posted[0]
     assert event["event_id"].startswith("evt-") and len(event["event_id"]) == 16
     assert event["slug"] == "shop" and event["severity"] == "info" and event["metadata"]["commit"] == "a58e5a0"

@@ -77,7 +77,7 @@ def test_the_dialect_is_a_setting(daemon, libvirt, bus, compat, there, gone):
         checked = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True)
         complaints = sorted(line for line in checked.stderr.decode().splitlines() if line)
         assert complaints == [f'{name} non-counter metrics should not have "_total" suffix'
-                              for name in ("virtwatch_nodes_total", "virtwatch_pods_total")]
+                              for name in ("virtwatch_deployments_total", "virtwatch_nodes_total", "virtwatch_pods_total")]
     libvirt("destroy", "dialect")
     libvirt("undefine", "dialect")
 

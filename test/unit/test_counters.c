@@ -58,6 +58,34 @@ static void count(struct counters *counters, enum event_kind kind, const char *n
         event_unref(event);
 }
 
+static void deploys_and_actions_are_operations(void **state) {
+        _cleanup_(counters_freep) struct counters *counters = NULL;
+        struct json_object *details = json_object_new_object();
+        struct event *event = NULL;
+
+        assert_int_equal(counters_new(&counters), 0);
+        count(counters, EVENT_APP, "shop", "deploy_started", NULL);
+        count(counters, EVENT_APP, "shop", "deploy_succeeded", NULL);
+        count(counters, EVENT_APP, "shop", "deploy_failed", NULL);
+        count(counters, EVENT_APP, "shop", "action_done", NULL);
+        count(counters, EVENT_VM, "vm", "deploy_succeeded", NULL);
+        count(counters, EVENT_VM, "vm", "action_done", NULL);
+        count(counters, EVENT_VM, "vm", "action_failed", NULL);
+        assert_int_equal(json_add_string(details, "verb", "scale"), 0);
+        assert_int_equal(event_new(&(struct event_fields){ .kind = EVENT_VM,
+                                                   .name = "vm",
+                                                   .action = "action_done",
+                                                   .details = details },
+                                         &event),
+                        0);
+        counters_add(counters, event);
+        event_unref(event);
+
+        assert_int_equal(find(counters, COUNTERS_DEPLOYMENT_OPS, "deploy").value, 2);
+        assert_int_equal(find(counters, COUNTERS_DEPLOYMENT_OPS, "scale").value, 1);
+        assert_int_equal(find(counters, COUNTERS_DEPLOYMENT_OPS, "").n_series, 2);
+}
+
 static void events_are_counted_under_their_labels(void **state) {
         _cleanup_(counters_freep) struct counters *counters = NULL;
 
@@ -90,7 +118,7 @@ static void events_are_counted_under_their_labels(void **state) {
 }
 
 static void labels_have_names(void **state) {
-        static const size_t expected[] = { 2, 1, 5, 3 };
+        static const size_t expected[] = { 2, 1, 1, 5, 3 };
 
         for (size_t i = 0; i < COUNTERS_FAMILY_MAX_; i++) {
                 const char *const *names;
@@ -151,6 +179,7 @@ static void a_newline_in_a_name_does_not_join_two_series(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(deploys_and_actions_are_operations),
                 cmocka_unit_test(events_are_counted_under_their_labels),
                 cmocka_unit_test(labels_have_names),
                 cmocka_unit_test(series_over_the_cap_are_counted_together),
