@@ -1,6 +1,6 @@
-/* One life of a workload: the evidence gathered for it, the exit that waits for more of it, the
- * verdict. An exit that evidence could still change waits evidence_wait; all others go out at once.
- * An OOM kill that no exit follows was one of a child and becomes an event of its own. */
+/* One life of a workload: its begin, the exit that waits for evidence (tracker_oom.c), the verdict.
+ * An exit that evidence could still change waits evidence_wait; all others go out at once. An OOM
+ * kill that no exit follows was one of a child and becomes an event of its own. */
 
 #include <signal.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static void free_text(char **text) {
         *text = NULL;
 }
 
-static void life_forget_evidence(struct life *life) {
+void life_forget_evidence(struct life *life) {
         free_text(&life->oom_cgroup);
         free_text(&life->task_cgroup);
         free_text(&life->oomd_reason);
@@ -99,232 +99,6 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
         life->pid = workload->pid;
         if (tracker->hooks.watch)
                 tracker->hooks.watch(workload, true, tracker->hooks.userdata);
-}
-
-/* ---- the kernel's lines ---- */
-
-static struct kernel_kill *kernel_kill_free(struct tracker *tracker, struct kernel_kill *kill) {
-        list_remove(&kill->list);
-        tracker->n_oom_book--;
-        free(kill->oom_cgroup);
-        free(kill->task_cgroup);
-        free(kill->comm);
-        free(kill->source);
-        free(kill->cursor);
-        free(kill->origin);
-        free(kill);
-        return NULL;
-}
-
-/* The line is settled: its source need not read it again. */
-static void kernel_kill_settle(struct tracker *tracker, struct kernel_kill *kill) {
-        const struct tracker_output output = { .source = kill->source, .cursor = kill->cursor };
-
-        if (!kill->attributed)
-                tracker->stats.unattributed_oom++;
-        if (kill->cursor)
-                (void) tracker->hooks.emit(&output, tracker->hooks.userdata);
-        kernel_kill_free(tracker, kill);
-}
-
-static int copy_text(char **to, const char *from) {
-        if (!from)
-                return 0;
-        *to = strdup(from);
-        return *to ? 0 : -ENOMEM;
-}
-
-static struct kernel_kill *kernel_kill_new(
-                struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
-        struct kernel_kill *kill = list_first(&tracker->oom_book, struct kernel_kill, list);
-
-        if (kill && tracker->n_oom_book >= OOM_BOOK_MAX)
-                kernel_kill_settle(tracker, kill);
-
-        kill = calloc(1, sizeof(*kill));
-        if (!kill)
-                return NULL;
-        list_append(&tracker->oom_book, &kill->list);
-        tracker->n_oom_book++;
-        kill->time_us = fact->time_us;
-        kill->deadline_us = tracker_now_us(tracker) + OOM_BOOK_WAIT_US;
-        kill->pid = fact->oom_pid;
-        kill->constraint = fact->constraint;
-        kill->global = fact->oom_global;
-        if (copy_text(&kill->oom_cgroup, fact->oom_cgroup) < 0 ||
-                        copy_text(&kill->task_cgroup, fact->task_cgroup) < 0 ||
-                        copy_text(&kill->comm, fact->oom_comm) < 0 ||
-                        copy_text(&kill->source, source->name) < 0 ||
-                        copy_text(&kill->cursor, fact->cursor) < 0 ||
-                        copy_text(&kill->origin, fact->origin) < 0)
-                return kernel_kill_free(tracker, kill);
-        return kill;
-}
-
-static struct workload *kernel_kill_victim(
-                struct tracker *tracker, const struct kernel_kill *kill, bool *ret_main) {
-        struct workload *workload = NULL;
-
-        if (kill->task_cgroup)
-                workload = inventory_find_cgroup(tracker->inventory, kill->task_cgroup);
-        if (!workload && kill->pid)
-                workload = inventory_find_last_pid(tracker->inventory, kill->pid);
-        if (workload) {
-                struct life *life = life_get(tracker, workload);
-
-                *ret_main = life && kill->pid &&
-                                (life->pid == kill->pid || workload->pid == kill->pid);
-        }
-        return workload;
-}
-
-/* ---- evidence ---- */
-
-/* Proof that came after the verdict: the timeline is append-only, so it is added, not mended. */
-static void amend(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
-                uint64_t time_us, const char *origin) {
-        struct fact fact = FACT_INIT(FACT_ACTION);
-
-        if (strcmp(workload->last_exit.reason, "sigkill-unknown") != 0 &&
-                        strcmp(workload->last_exit.reason, "qemu-failed") != 0)
-                return;
-        if (workload->last_exit.time_us + SAME_TIME_US < time_us ||
-                        time_us + 2 * SAME_TIME_US < workload->last_exit.time_us)
-                return;
-
-        fact.time_us = time_us;
-        fact.severity = SEVERITY_ERROR;
-        fact.origin = origin;
-        fact.message = "Its last exit was an OOM kill, as evidence that came late shows";
-        (void) snprintf(workload->last_exit.action, sizeof(workload->last_exit.action),
-                        "OOMKilled");
-        (void) snprintf(workload->last_exit.reason, sizeof(workload->last_exit.reason), "oom");
-        (void) snprintf(workload->last_exit.confidence, sizeof(workload->last_exit.confidence),
-                        "confirmed");
-        tracker_emit_action(tracker, source, workload, &fact, "amended");
-}
-
-/* Evidence is on record; either an exit waits for it, or one may follow, or it was a child that
- * died. */
-static void life_evidence(struct tracker *tracker, struct workload *workload, uint64_t time_us,
-                const char *origin) {
-        struct life *life = life_get(tracker, workload);
-        bool goes_on = tracker_goes_on(workload->last_known);
-
-        if (!life)
-                return;
-        if (time_us > life->evidence_us)
-                life->evidence_us = time_us;
-        if (life->pending) {
-                if (life->kernel_kill || life->oomd_kill)
-                        pending_finish(tracker, life->pending);
-                return;
-        }
-        if (life->kernel_main_pid)
-                list_remove(&life->check); /* no child: the exit comes, however late it is told */
-        if (!goes_on || life->kernel_main_pid || life->check.next != &life->check)
-                return;
-        if (origin)
-                (void) copy_text(&life->check_origin, origin);
-        life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
-        list_append(&tracker->oom_checks, &life->check);
-        tracker_arm(tracker, tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
-}
-
-static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
-                struct workload *workload, bool main_pid) {
-        struct life *life = life_get(tracker, workload);
-        struct tracker_source *source = tracker_source_find(tracker, workload->source);
-
-        kill->attributed = true;
-        if (!life || !source ||
-                        (workload->started_us &&
-                                        kill->time_us + SAME_TIME_US < workload->started_us))
-                return; /* of an earlier life */
-        if (workload->last_exit.action[0] && kill->time_us <= workload->last_exit.time_us &&
-                        strcmp(workload->last_exit.action, "OOMKilled") == 0 &&
-                        strcmp(workload->last_exit.confidence, "confirmed") == 0 &&
-                        workload->last_exit.time_us >= workload->started_us)
-                return; /* that exit has been told */
-
-        life->kernel_kill = true;
-        life->kernel_main_pid = life->kernel_main_pid || main_pid;
-        life->constraint = kill->constraint;
-        free(life->oom_cgroup);
-        free(life->task_cgroup);
-        life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
-        life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
-        if (life->blind_kills > 0 && kill->time_us <= life->blind_us)
-                life->blind_kills--;
-        else
-                workload->oom_kills++;
-        if ((workload->last_known == STATE_FAILED || workload->last_known == STATE_STOPPED) &&
-                        !life->pending) {
-                amend(tracker, source, workload, kill->time_us, kill->origin);
-                if (main_pid)
-                        life_forget_evidence(life); /* not for the life that may follow */
-        }
-        life_evidence(tracker, workload, kill->time_us, kill->origin);
-}
-
-/* Lines that nobody claimed yet: may this workload, newly seen or just ended, be the victim? */
-static void claim_kernel_kills(struct tracker *tracker, struct workload *workload) {
-        struct kernel_kill *kill;
-        bool main_pid = false;
-
-        list_for_each(kill, &tracker->oom_book, list)
-                if (!kill->attributed && kernel_kill_victim(tracker, kill, &main_pid) == workload)
-                        kernel_evidence(tracker, kill, workload, main_pid);
-}
-
-void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
-        struct workload *workload = NULL;
-        struct kernel_kill *kill;
-        bool main_pid = false;
-        struct life *life;
-
-        if (fact->oom_source == OOM_FROM_KERNEL) {
-                kill = kernel_kill_new(tracker, source, fact);
-                if (!kill)
-                        return;
-                workload = kernel_kill_victim(tracker, kill, &main_pid);
-                if (workload)
-                        kernel_evidence(tracker, kill, workload, main_pid);
-                tracker_arm(tracker,
-                                tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
-                return;
-        }
-
-        if (fact->workload.native_id) { /* evidence of the cgroup source names the public id of
-                                         another source's workload */
-                workload = fact->oom_source == OOM_FROM_CGROUP
-                                ? inventory_find(tracker->inventory, fact->workload.native_id)
-                                : inventory_find_native(tracker->inventory, source->name,
-                                                  fact->workload.native_id);
-        } else if (fact->oom_cgroup) {
-                workload = inventory_find_cgroup(tracker->inventory, fact->oom_cgroup);
-        }
-        life = workload ? life_get(tracker, workload) : NULL;
-        if (!life)
-                return;
-
-        if (fact->oom_source == OOM_FROM_RUNTIME)
-                life->runtime_oom = true;
-        if (fact->oom_source == OOM_FROM_CGROUP && !tracker->kernel_readable) {
-                workload->oom_kills += fact->oom_kill_rise; /* else the kernel's lines are */
-                life->blind_kills += fact->oom_kill_rise;
-                life->blind_us = fact->time_us;
-        }
-        life->oom_kill_rise += fact->oom_kill_rise;
-        life->oom_group_kill_rise += fact->oom_group_kill_rise;
-        if (fact->oom_source == OOM_FROM_OOMD) {
-                life->oomd_kill = true;
-                if (fact->oomd_reason) { /* the signal and the journal both tell; one says why */
-                        free(life->oomd_reason);
-                        life->oomd_reason = strdup(fact->oomd_reason);
-                }
-        }
-        life_evidence(tracker, workload, fact->time_us, fact->origin);
 }
 
 /* ---- the exit ---- */
@@ -511,7 +285,7 @@ void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct
         /* The counters are read a last time, now that they cannot rise any more. */
         if (tracker->hooks.watch && !past)
                 tracker->hooks.watch(workload, false, tracker->hooks.userdata);
-        claim_kernel_kills(tracker, workload);
+        tracker_claim_oom(tracker, workload);
         list_remove(&life->check);
 
         facts_of_exit(tracker, workload, fact, &facts);
@@ -561,9 +335,8 @@ static void conclude_check(struct tracker *tracker, struct life *life) {
 }
 
 uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool all) {
-        uint64_t next_us = USEC_INFINITY;
+        uint64_t next_us;
         struct pending_exit *pending;
-        struct kernel_kill *kill;
         struct life *life;
 
         while ((pending = list_first(&tracker->pending, struct pending_exit, list)) &&
@@ -572,25 +345,19 @@ uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool al
         while ((life = list_first(&tracker->oom_checks, struct life, check)) && !all &&
                         life->check_deadline_us <= now_us)
                 conclude_check(tracker, life);
-        while ((kill = list_first(&tracker->oom_book, struct kernel_kill, list)) && !all &&
-                        kill->deadline_us <= now_us)
-                kernel_kill_settle(tracker, kill);
 
+        next_us = all ? USEC_INFINITY : tracker_run_oom_book(tracker, now_us);
         if (pending && pending->deadline_us < next_us)
                 next_us = pending->deadline_us;
         if (life && life->check_deadline_us < next_us)
                 next_us = life->check_deadline_us;
-        if (kill && kill->deadline_us < next_us)
-                next_us = kill->deadline_us;
         return next_us;
 }
 
 void tracker_exit_done(struct tracker *tracker) {
         struct pending_exit *pending;
-        struct kernel_kill *kill;
 
         while ((pending = list_first(&tracker->pending, struct pending_exit, list)))
                 pending_free(pending);
-        while ((kill = list_first(&tracker->oom_book, struct kernel_kill, list)))
-                kernel_kill_free(tracker, kill);
+        tracker_oom_done(tracker);
 }

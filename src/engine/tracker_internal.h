@@ -1,6 +1,7 @@
 #pragma once
-/* What the tracker's files share: tracker.c (facts in, events out), tracker_exit.c (one life:
- * evidence, verdict) and tracker_listing.c (what was missed). Nobody else includes this. */
+/* What the tracker's files share: tracker.c (facts in, events out), tracker_exit.c (one life,
+ * its verdict), tracker_oom.c (evidence) and tracker_listing.c (what was missed). Nobody else
+ * includes this. */
 
 #include "base/log.h"
 #include "engine/tracker.h"
@@ -10,9 +11,11 @@
 #define EVIDENCE_AGE_MAX_US (2 * USEC_PER_SEC)
 /* An OOM kill after which its workload lives on for this long was one of a child. */
 #define OOM_CHECK_WAIT_US (2 * USEC_PER_SEC)
-/* A kernel line waits this long for a workload that claims it; then its cursor may move on. */
-#define OOM_BOOK_WAIT_US (10 * USEC_PER_SEC)
-#define OOM_BOOK_MAX     256
+/* A kernel line waits this long for a workload that claims it, again and again while a source is
+ * not up; then its cursor may move on. */
+#define OOM_BOOK_WAIT_US     (10 * USEC_PER_SEC)
+#define OOM_BOOK_WAIT_MAX_US (60 * USEC_PER_SEC)
+#define OOM_BOOK_MAX         256
 /* Two start or end times this close are the same start or end: runtimes round, and say it in
  * several places. */
 #define SAME_TIME_US (2 * USEC_PER_SEC)
@@ -28,6 +31,7 @@ struct kernel_kill {
         struct list list;
         uint64_t time_us;     /* CLOCK_REALTIME of the line */
         uint64_t deadline_us; /* CLOCK_MONOTONIC */
+        uint64_t give_up_us;  /* the last deadline; CLOCK_MONOTONIC */
         uint32_t pid;
         enum oom_constraint constraint;
         bool global;
@@ -132,11 +136,20 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 const struct fact *fact);
 void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact);
-void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact);
 /** Deal with every deadline that is over. Return: the next one (CLOCK_MONOTONIC), USEC_INFINITY for
  * none. */
 uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool all);
 void tracker_exit_done(struct tracker *tracker);
+void life_forget_evidence(struct life *life);
+
+/* tracker_oom.c */
+void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact);
+/** Lines that nobody claimed yet: is @workload, newly seen or just ended, their victim? */
+void tracker_claim_oom(struct tracker *tracker, struct workload *workload);
+/** Settle the lines that nobody claimed in time. Return: the next deadline (CLOCK_MONOTONIC),
+ * USEC_INFINITY for none. */
+uint64_t tracker_run_oom_book(struct tracker *tracker, uint64_t now_us);
+void tracker_oom_done(struct tracker *tracker);
 
 /* tracker_listing.c */
 void tracker_listing_begin(struct tracker *tracker, struct tracker_source *source);

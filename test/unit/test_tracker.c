@@ -358,7 +358,7 @@ static void evidence_after_a_removal_finds_nobody(void **state) {
         const struct step steps[] = { START(0), EXIT(1000, 3), REMOVED(1001),
                 KERNEL(999, 100, .task_cgroup = NULL), KERNEL(999, 100), RUNTIME_OOM(999),
                 CGROUP_OOM(999, .oom_kill_rise = 1), OOMD(999, .oom_cgroup = "/docker/" HEX),
-                MS(20000) };
+                MS(60000) };
         struct tracker_stats stats;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
@@ -368,10 +368,20 @@ static void evidence_after_a_removal_finds_nobody(void **state) {
         assert_int_equal(stats.unattributed_oom, 2);
 }
 
+static void every_source_is_up(void) {
+        static const char *const sources[] = { "docker", "podman", "libvirt", "kernel", "cgroup",
+                "oomd" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+                take_step(&(const struct step) TOLD(
+                                sources[i], FACT_SOURCE, 0, .source_state = SOURCE_UP));
+}
+
 static void a_kernel_line_keeps_its_cursor_until_it_is_settled(void **state) {
         const struct step line = KERNEL(0, 7, .task_cgroup = "/nobody", .cursor = "k1");
         struct tracker_stats stats;
 
+        every_source_is_up();
         take_step(&line);
         wait_us(9999 * USEC_PER_MSEC);
         assert_string_equal(test.cursors, "");
@@ -382,6 +392,38 @@ static void a_kernel_line_keeps_its_cursor_until_it_is_settled(void **state) {
         tracker_get_stats(test.tracker, &stats);
         assert_int_equal(stats.unattributed_oom, 1);
         assert_false(fake.armed); /* nothing left to wait for */
+}
+
+/* Whose victim is told by a source that is not up yet. */
+static void a_kernel_line_waits_for_the_sources(void **state) {
+        const struct step down = DOWN, up = UP, started = START(0), ended = EXIT(500, 137);
+        const struct step line = KERNEL(500, 100, .cursor = "k1");
+        const struct step nobody = KERNEL(500, 7, .task_cgroup = "/nobody", .cursor = "k2");
+        struct tracker_stats stats;
+
+        every_source_is_up();
+        take_step(&down);
+        take_step(&line);
+        take_step(&nobody);
+        wait_us(59 * USEC_PER_SEC);
+        assert_string_equal(test.cursors, "");
+        take_step(&up);
+        test.told.size = 0;
+        take_step(&started);
+        take_step(&ended);
+        assert_string_equal(told(), "started OOMKilled:oom/confirmed/self[kernel]");
+        wait_us(1 * USEC_PER_SEC);
+        assert_string_equal(test.cursors, "kernel=k2");
+        tracker_get_stats(test.tracker, &stats);
+        assert_int_equal(stats.unattributed_oom, 1);
+
+        take_step(&down); /* one that does not come back is not waited for without end */
+        take_step(&nobody);
+        test.cursors[0] = '\0';
+        wait_us(60 * USEC_PER_SEC - 1);
+        assert_string_equal(test.cursors, "");
+        wait_us(1);
+        assert_string_equal(test.cursors, "kernel=k2");
 }
 
 static void the_book_of_kernel_lines_settles_the_oldest_when_full(void **state) {
@@ -552,6 +594,7 @@ int main(void) {
                 TRACKER_TEST(a_removal_waits_for_the_exit_that_waits),
                 TRACKER_TEST(evidence_after_a_removal_finds_nobody),
                 TRACKER_TEST(a_kernel_line_keeps_its_cursor_until_it_is_settled),
+                TRACKER_TEST(a_kernel_line_waits_for_the_sources),
                 TRACKER_TEST(the_book_of_kernel_lines_settles_the_oldest_when_full),
                 TRACKER_TEST(cursors_go_with_what_they_stand_for),
                 TRACKER_TEST(an_inventory_that_is_full_refuses_and_the_rest_goes_on),
