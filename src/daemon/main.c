@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/manager.h"
+#include "daemon/manager_tls.h"
 #include "daemon/options.h"
 #include "virtwatch/virtwatch.h"
 
@@ -110,6 +111,18 @@ static int show(const struct config *config, bool as_json) {
         return 0;
 }
 
+static int check(const struct config *config) {
+        struct diag diag = {};
+        int r;
+
+        r = manager_tls_check(config, &diag);
+        if (r < 0)
+                (void) fprintf(stderr, "%s\n", diag.text);
+        else
+                (void) printf("The configuration is good\n");
+        return r;
+}
+
 static int run(int argc, char **argv) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
         _cleanup_(config_faults_done) struct config_faults faults = {};
@@ -132,10 +145,8 @@ static int run(int argc, char **argv) {
         }
         if (options.show_config)
                 return show(&config, strcmp(options.show_config, "json") == 0);
-        if (options.check_config) {
-                (void) printf("The configuration is good\n");
-                return 0;
-        }
+        if (options.check_config)
+                return check(&config);
 
         log_set_level(config.log_level);
         log_set_target(config.log_target);

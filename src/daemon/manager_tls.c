@@ -164,18 +164,18 @@ static void place(int r, const struct diag *from, struct diag *to) {
         }
 }
 
-int manager_tls_stage(
-                const struct config *config, struct diag *diag, struct manager_tls **ret_tls) {
+static int stage(const struct config *config, bool make, struct diag *diag,
+                struct manager_tls **ret_tls) {
         _cleanup_(manager_tls_freep) struct manager_tls *tls = calloc(1, sizeof(*tls));
         struct diag own = {};
-        int r;
+        int r = 0;
 
         if (!tls)
                 return -ENOMEM;
         if (config->tls.certificate[0]) {
                 r = stage_context(config, config->tls.certificate,
                                 config->tls.key[0] ? config->tls.key : NULL, &own, &tls->context);
-        } else {
+        } else if (make) {
                 r = stage_own(config, tls, &own);
         }
         if (r >= 0)
@@ -186,6 +186,17 @@ int manager_tls_stage(
         }
         *ret_tls = TAKE_PTR(tls);
         return 0;
+}
+
+int manager_tls_stage(
+                const struct config *config, struct diag *diag, struct manager_tls **ret_tls) {
+        return stage(config, true, diag, ret_tls);
+}
+
+int manager_tls_check(const struct config *config, struct diag *diag) {
+        _cleanup_(manager_tls_freep) struct manager_tls *tls = NULL;
+
+        return stage(config, false, diag, &tls);
 }
 
 void manager_tls_give(const struct manager_tls *tls, struct http_config *http) {

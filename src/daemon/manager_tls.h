@@ -13,6 +13,8 @@ struct manager_tls;
 /** What @config asks for. Makes certificates if it must. Return: 0; negative errno with
  * @diag->text. */
 int manager_tls_stage(const struct config *config, struct diag *diag, struct manager_tls **ret_tls);
+/** Whether the files that @config names can be used; nothing is made. Return: as above. */
+int manager_tls_check(const struct config *config, struct diag *diag);
 struct manager_tls *manager_tls_free(struct manager_tls *tls);
 DEFINE_FREEP(struct manager_tls, manager_tls_free);
 /** In place of what there was; takes @tls. */

@@ -168,6 +168,21 @@ def test_what_the_daemon_could_not_start_with_is_not_good(key, value, said):
     assert bad.returncode == 1 and bad.stderr.startswith("--set: ") and said in bad.stderr, bad
 
 
+@pytest.mark.parametrize("key", ["http.tls.certificate", "metrics.web_config"])
+def test_a_file_that_cannot_be_used_is_not_good(tmp_path, key):
+    def checked():
+        return run(VIRTWATCHD, "--check-config", "--set", "http.listen=127.0.0.1:9888 serves=metrics", "--set", f"{key}={named}")
+    named = tmp_path / "named"
+    bad = checked()
+    assert bad.returncode == 1 and bad.stdout == "" and str(named) in bad.stderr and "No such file" in bad.stderr, bad
+    named.write_text("nonsense\n")
+    bad = checked()
+    assert bad.returncode == 1 and bad.stdout == "" and str(named) in bad.stderr and "No such file" not in bad.stderr, bad
+    if key == "metrics.web_config":
+        named.write_text("{}\n")
+        assert checked().stdout == "The configuration is good\n"
+
+
 def test_files_are_shown_without_a_daemon(tmp_path):
     path = tmp_path / "virtwatch.yaml"
     path.write_text("events:\n  oom_rule: evidence\nhttp: {token: '${secret.t}'}\n")
