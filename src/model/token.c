@@ -172,6 +172,9 @@ int token_parse(struct json_object *object, uint64_t now_us, struct diag *diag,
         r = limit_parse(wish.slugs, wish.workloads, diag, &token->limit);
         if (r < 0)
                 return r;
+        if (!token->limit && (wish.slugs || wish.workloads)) /* it is no way to say "all" */
+                return diag_refuse(diag, wish.slugs ? "slugs" : "workloads",
+                                "is empty, so the token would reach nothing; leave it out for one without limits");
         if (token->limit && token->scopes & (SCOPE_ADMIN | SCOPE_APPS_WRITE))
                 return diag_refuse(diag, "scopes",
                                 "a token limited to slugs or workloads has none of apps:write and admin");

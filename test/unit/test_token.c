@@ -149,7 +149,7 @@ static void without_expiry_and_limits_there_are_none(void **state) {
         struct diag diag = {};
 
         assert_int_equal(parse("{\"name\":\"x\",\"scopes\":[\"admin\"],\"expires\":null,"
-                               "\"slugs\":[],\"workloads\":null}",
+                               "\"slugs\":null,\"workloads\":null}",
                                          &diag, &token),
                         0);
         assert_null(token->limit);
@@ -180,6 +180,8 @@ static void what_is_wrong_is_named(void **state) {
                 { "{\"name\":\"x\",\"scopes\":[\"read\"],\"expires\":30}", "expires: " },
                 { "{\"name\":\"x\",\"scopes\":[\"read\"],\"slugs\":[\"A\"]}", "slugs: " },
                 { "{\"name\":\"x\",\"scopes\":[\"read\"],\"slugs\":\"a\"}", "slugs: " },
+                { "{\"name\":\"x\",\"scopes\":[\"read\"],\"slugs\":[]}", "slugs: " },
+                { "{\"name\":\"x\",\"scopes\":[\"read\"],\"workloads\":[]}", "workloads: " },
                 { "{\"name\":\"x\",\"scopes\":[\"read\"],\"workloads\":[\"\"]}", "workloads: " },
                 { "{\"name\":\"x\",\"scopes\":[\"read\"],\"workloads\":[1]}", "workloads: " },
                 { "{\"name\":\"x\",\"scopes\":[\"apps:write\"],\"slugs\":[\"a\"]}", "scopes: " },
