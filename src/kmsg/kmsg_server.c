@@ -245,7 +245,8 @@ static int client_new(struct kmsg_server *server, int fd) {
                 client_free(client);
                 return r;
         }
-        return sd_event_source_set_description(client->io, "client");
+        (void) sd_event_source_set_description(client->io, "client");
+        return 0;
 }
 
 static int on_connection(sd_event_source *io, int listener, uint32_t events, void *userdata) {

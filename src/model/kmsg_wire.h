@@ -9,11 +9,12 @@
  *
  * It is told, in the order of the log:
  *
- *     PRIO,SEQUENCE,USEC,FLAGS;TEXT   an OOM line that the kernel itself wrote, as /dev/kmsg has
- * it, without its dictionary lost N                          N records were overwritten before they
- * could be read for it next SEQUENCE                   what lies before this record has been told:
- * once it has caught up, and then now and again failed TEXT                     why it is told
- * nothing; the last word
+ *     PRIO,SEQUENCE,USEC,FLAGS;TEXT  an OOM line of the kernel's own, as in /dev/kmsg, less its
+ *                                    dictionary
+ *     lost N                         so many records were overwritten before they were read for it
+ *     next SEQUENCE                  what lies before this record has been told: once it has caught
+ *                                    up, then now and again
+ *     failed TEXT                    why it is told nothing; the last word
  *
  * Nothing waits for a client but the kernel's own buffer, so one that does not read loses what is
  * overwritten there meanwhile, is told how much that was, and costs nobody else anything. One that
