@@ -163,8 +163,8 @@ def test_the_manual_page_of_the_bus_has_each_member(tmp_path):
 
 
 def test_the_manual_pages_are_well_formed():
-    pages = sorted((BUILD / "packaging/man").glob("*.[158]"))
-    assert [p.name for p in pages] == ["org.virtwatch1.5", "virtwatch.1", "virtwatch.yaml.5", "virtwatchd.8"]
+    pages = sorted((BUILD / "packaging/man").glob("*.[1-8]"))
+    assert [page.name for page in pages] == ["org.virtwatch1.5", "virtwatch-http.7", "virtwatch-kmsg.8", "virtwatch.1", "virtwatch.yaml.5", "virtwatchd.8"]
     for path in pages:
         done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", path], capture_output=True, text=True)
         assert done.returncode == 0 and not done.stderr, done.stderr
