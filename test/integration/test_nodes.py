@@ -135,7 +135,8 @@ def test_a_file_system_is_as_full_as_statvfs_says(daemon):
 def test_types_of_file_systems_and_devices_are_settings(daemon):
     one = daemon({"node.file_systems": "proc", "node.ignore_interfaces": "", "node.ignore_disks": "*"})
     node = sampled(one, 1)
-    assert [f["mountpoint"] for f in node["filesystems"]] == ["/proc"]
+    shown = [f["mountpoint"] for f in node["filesystems"]]
+    assert "/proc" in shown and all(place.endswith("/proc") for place in shown)  # a root that is made meanwhile has one, too
     assert node["disks"] == []
     names = {line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line}
     assert "lo" in names and "lo" in {n["name"] for n in node["interfaces"]}

@@ -310,9 +310,14 @@ def test_operators_stop_destroy_and_scale_units(acting, guest):
     gone = acting.wait_event(name="t-deaf.service", action="stopped", seconds=5)
     assert gone["reason"] == "operator-destroy"
     time.sleep(0.5)
-    assert guest("systemctl", "is-active", "t-deaf.service", check=False).stdout.strip() != "active"  # nor is it restarted
-    again = act(acting, "t-deaf.service", "destroy")
-    assert again.returncode != 0 and "t-deaf" not in again.stdout
+    wait_for(lambda: guest("systemctl", "is-active", "t-deaf.service", check=False).stdout.strip() in ("inactive", "failed"), 10,
+             "its end")  # nor is it restarted
+
+    def refused():  # once what systemd has said last was heard
+        said = act(acting, "t-deaf.service", "destroy")
+        return said.returncode != 0 and said
+    again = wait_for(refused, 10, "a refusal")
+    assert "t-deaf" not in again.stdout
 
 
 def test_operators_destroy_and_scale_machines(acting, guest):
