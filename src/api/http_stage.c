@@ -99,13 +99,15 @@ static void wake(struct http *http) {
 }
 
 static int open_new(struct http *http, struct http_staged *staged, size_t i) {
+        struct http_listener *listener;
         int r;
 
-        r = http_listener_open(http, &staged->specs[i], &staged->listeners[i]);
+        r = http_listener_open(http, &staged->specs[i], &listener);
         if (r < 0)
                 return r;
+        staged->listeners[i] = listener;
         staged->is_new[i] = true;
-        (void) sd_event_source_set_enabled(staged->listeners[i]->accept, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(listener->accept, SD_EVENT_OFF);
         return 0;
 }
 

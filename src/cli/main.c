@@ -418,7 +418,8 @@ static int complete(struct request *request) {
                     : -ENOMEM;
 }
 
-int main(int argc, char **argv) {
+/* Return: 0; 1: not ready; negative errno: said. */
+static int run_command(struct request *request, const char *command) {
         static const struct {
                 const char *name;
                 int (*run)(struct request *request);
@@ -429,6 +430,24 @@ int main(int argc, char **argv) {
                 { "token", token, INT_MAX }, { "config", config, INT_MAX },
                 { "timeline", timeline, 1 }, { "top", run_top, 0 }, { "status", status, 0 },
                 { "complete", complete, INT_MAX } };
+        int r;
+
+        for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+                if (strcmp(commands[i].name, command) != 0)
+                        continue;
+                if (request->n_arguments > commands[i].arguments_max) {
+                        (void) fprintf(stderr, "virtwatch: %s takes no '%s'; see --help\n", command,
+                                        request->arguments[commands[i].arguments_max]);
+                        return -EINVAL;
+                }
+                r = check_options(request, command);
+                return r < 0 ? r : commands[i].run(request);
+        }
+        (void) fprintf(stderr, "virtwatch: there is no command '%s'; see --help\n", command);
+        return -EINVAL;
+}
+
+int main(int argc, char **argv) {
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
@@ -446,30 +465,12 @@ int main(int argc, char **argv) {
         request.argument = optind + 1 < argc ? argv[optind + 1] : NULL;
         if (r > 0 && command && strcmp(command, "help") == 0)
                 r = answer(true);
-        if (r > 0 && !command) {
+        if (r > 0 && command) {
+                r = run_command(&request, command);
+        } else if (r > 0) {
                 uses_help();
                 r = -EINVAL;
         }
-        for (size_t i = 0; r > 0 && i < ARRAY_SIZE(commands); i++) {
-                if (strcmp(commands[i].name, command) != 0)
-                        continue;
-                if (request.n_arguments > commands[i].arguments_max) {
-                        (void) fprintf(stderr, "virtwatch: %s takes no '%s'; see --help\n", command,
-                                        request.arguments[commands[i].arguments_max]);
-                        r = -EINVAL;
-                } else {
-                        r = check_options(&request, command);
-                }
-                if (r >= 0)
-                        r = commands[i].run(&request);
-                goto out;
-        }
-        if (r > 0) {
-                (void) fprintf(stderr, "virtwatch: there is no command '%s'; see --help\n",
-                                command);
-                r = -EINVAL;
-        }
-out:
         buf_done(&request.query);
         (void) json_object_put(request.wanted.slugs);
         (void) json_object_put(request.wanted.workloads);

@@ -6,10 +6,12 @@
 
 #include "virtwatch/virtwatch.h"
 
-#define EVENT_FILTERS                                                                  \
-        (1U << USES_KIND | 1U << USES_NAME | 1U << USES_ACTION | 1U << USES_SEVERITY | \
-                        1U << USES_WORKLOAD | 1U << USES_SLUG)
-#define WORKLOAD_FILTERS (1U << USES_KIND | 1U << USES_NAME | 1U << USES_STATE | 1U << USES_SOURCE)
+#define BOTH_FILTERS (1U << USES_KIND | 1U << USES_NAME)
+#define ONLY_EVENT_FILTERS \
+        (1U << USES_ACTION | 1U << USES_SEVERITY | 1U << USES_WORKLOAD | 1U << USES_SLUG)
+#define ONLY_WORKLOAD_FILTERS (1U << USES_STATE | 1U << USES_SOURCE)
+#define EVENT_FILTERS         (BOTH_FILTERS | ONLY_EVENT_FILTERS)
+#define WORKLOAD_FILTERS      (BOTH_FILTERS | ONLY_WORKLOAD_FILTERS)
 
 static const char *const filters[] = {
         [USES_KIND] = "kind",
@@ -36,7 +38,8 @@ static const struct use {
         { "probe", " ", 0 },
         { "analytics", " days ", 0 },
         { "token", " scope expires slug workload ", 0 },
-        { "top", " sort filter batch lines ", EVENT_FILTERS | WORKLOAD_FILTERS },
+        { "top", " sort filter batch lines ",
+                        BOTH_FILTERS | ONLY_EVENT_FILTERS | ONLY_WORKLOAD_FILTERS },
         { "config", " origin ", 0 },
         { "status", " ", 0 },
 };

@@ -57,12 +57,27 @@ static void log_store(struct manager *manager, enum health_store store,
         }
 }
 
+static void note_analytics(struct manager *manager) {
+        struct manager_health *health = &manager->health;
+        int error = health_analytics_error(&manager->api);
+        struct rollups_stats stats = {};
+
+        if (manager->rollups)
+                rollups_get_stats(manager->rollups, &stats);
+        if (stats.moved > health->rollups_moved)
+                log_error("The request analytics were removed or replaced; lines are counted in what is there now");
+        if (error < 0 && health->analytics >= 0 && manager->rollups)
+                (void) log_error_errno(error, "The request analytics cannot be stored: %m");
+        else if (error >= 0 && health->analytics < 0)
+                log_info("The request analytics are stored again");
+        health->rollups_moved = stats.moved;
+        health->analytics = error;
+}
+
 static void note_store(struct manager *manager, uint64_t now_us) {
         struct manager_health *health = &manager->health;
-        struct rollups_stats rollups = {};
         struct journal_stats stats;
         enum health_store store;
-        int analytics = health_analytics_error(&manager->api);
 
         journal_get_stats(manager->journal, &stats);
         store = health_store_of(&stats, now_us);
@@ -74,20 +89,10 @@ static void note_store(struct manager *manager, uint64_t now_us) {
                 log_error("The event journal was removed or replaced; events go to what is there now, with all but the events before");
         if (stats.dropped > 0 && health->dropped == 0)
                 log_error("Events are being lost: memory for those that wait is full");
-        if (manager->rollups)
-                rollups_get_stats(manager->rollups, &rollups);
-        if (rollups.moved > health->rollups_moved)
-                log_error("The request analytics were removed or replaced; lines are counted in what is there now");
-        if (analytics < 0 && health->analytics >= 0 && manager->rollups)
-                (void) log_error_errno(analytics, "The request analytics cannot be stored: %m");
-        else if (analytics >= 0 && health->analytics < 0)
-                log_info("The request analytics are stored again");
         health->store = store;
         health->renewed = stats.renewed;
         health->moved = stats.moved;
-        health->rollups_moved = rollups.moved;
         health->dropped = store == HEALTH_STORE_OK ? 0 : stats.untold;
-        health->analytics = analytics;
 }
 
 static bool workers_live(struct manager *manager, uint64_t now_us) {
@@ -137,6 +142,7 @@ uint64_t manager_beat(struct manager *manager) {
 
         note_stall(manager, now_us);
         note_store(manager, now_us);
+        note_analytics(manager);
         tell_systemd(manager, now_us);
         manager_reread_analytics(manager);
         if (now_us > manager->health.retried_us + RETRY_US) {

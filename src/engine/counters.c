@@ -178,11 +178,12 @@ static const char *container_event(const struct event *event, bool is_exit) {
 
 /* NULL: none. A deploy is told of by whoever deploys, an action by us. */
 static const char *deployment_op(const struct event *event) {
-        if (event->kind == EVENT_APP)
+        if (event->kind == EVENT_APP) {
                 return strcmp(event->action, "deploy_succeeded") == 0 ||
                                                 strcmp(event->action, "deploy_failed") == 0
                                 ? "deploy"
                                 : NULL;
+        }
         return strcmp(event->action, "action_done") == 0 ? json_get_string(event->details, "verb")
                                                          : NULL;
 }

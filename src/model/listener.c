@@ -126,13 +126,14 @@ static int parse_address(struct listener *listener, const char *text, size_t n, 
         } else if (n > 0) {
                 r = -ENAMETOOLONG;
         }
-        if (r == -ENAMETOOLONG)
+        if (r == -ENAMETOOLONG) {
                 diag_set(diag, diag->line, diag->column, "'%.*s' is too long for a socket's path",
                                 (int) n, text);
-        else if (r < 0)
+        } else if (r < 0) {
                 diag_set(diag, diag->line, diag->column,
                                 "an address is ADDRESS:PORT or [ADDRESS]:PORT in numbers, or unix:/PATH, not '%.*s'",
                                 (int) n, text);
+        }
         return r < 0 ? -EINVAL : 0;
 }
 

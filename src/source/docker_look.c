@@ -108,9 +108,7 @@ static void look_post(struct look *look, const char *body, size_t size) {
                         proc_memory_cgroup(seen.fact.workload.pid, seen.cgroup,
                                         sizeof(seen.cgroup)) >= 0)
                 seen.fact.workload.cgroup = seen.cgroup;
-        if (!look->listing)
-                seen.fact.quiet = true;
-        else if (look_is_stale(look))
+        if (!look->listing || look_is_stale(look))
                 seen.fact.quiet = true; /* its events say how it is */
         if (look->created)
                 docker_start_seen(docker, look->id, &seen);

@@ -185,7 +185,7 @@ int database_files_get(sqlite3 *db, const char *path, struct database_files *ret
 }
 
 bool database_moved(sqlite3 *db, const char *path, const struct database_files *files) {
-        struct database_files now;
+        struct database_files now = {};
         int r;
 
         r = database_files_get(db, path, &now);
