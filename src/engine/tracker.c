@@ -298,6 +298,10 @@ bool tracker_is_past(struct tracker *tracker, const struct tracker_source *sourc
         bool catching_up = source->state != SOURCE_UP ||
                         tracker_now_us(tracker) < source->up_us + CATCH_UP_US;
 
+        /* The end of what is stopping, which is dated when we heard of it. */
+        if (fact->type == FACT_EXIT && workload->last_known == STATE_STOPPING &&
+                        workload->started_us && fact->time_us >= workload->started_us)
+                return false;
         return catching_up && !fact->synthetic && fact->time_us < workload->since_us;
 }
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import queue
 import shutil
 import signal
@@ -43,6 +44,30 @@ def spawn(args, log, **options):
     """Under a subreaper, in a session of its own."""
     return subprocess.Popen(["tini", "-s", "--", *map(str, args)], stdin=subprocess.DEVNULL,
                             stdout=log, stderr=log, start_new_session=True, **options)
+
+
+def guest_leader(nspawn):
+    """PID 1 of what systemd-nspawn boots, or None: its first child only makes that one."""
+    for child in pathlib.Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split():
+        try:
+            status = pathlib.Path(f"/proc/{child}/status").read_text()
+        except OSError:
+            continue
+        if re.search(r"^NSpid:.*\s1$", status, re.MULTILINE):
+            return int(child)
+    return None
+
+
+def guest_groups_gone():
+    """Whether the cgroups of such a guest could be removed: what has ended may not have been reaped yet."""
+    try:
+        for group in pathlib.Path("/sys/fs/cgroup").glob("*/payload"):
+            for path in sorted(group.rglob("*/"), reverse=True):
+                path.rmdir()
+            group.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def end(process, seconds=15):

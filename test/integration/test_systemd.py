@@ -16,7 +16,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, TOKEN, end, spawn, wait_for
+from conftest import BUILD, TOKEN, end, guest_groups_gone, guest_leader, spawn, wait_for
 from test_traces import collector, traced  # noqa: F401
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
@@ -49,12 +49,14 @@ class Guest:
              "--volatile=overlay", "--private-network", f"--bind={self.folder}/x:/x", "--console=read-only"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
             env=dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1"))
-        self.leader = int(wait_for(self.find_leader, 20, "the guest's PID 1"))
+        self.leader = wait_for(lambda: guest_leader(self.process), 20, "the guest's PID 1")
         self.bus = f"unix:path=/proc/{self.leader}/root/run/dbus/system_bus_socket"
-        wait_for(lambda: self("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"), 60, "a booted guest")
-
-    def find_leader(self):
-        return pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split(" ")[0]
+        try:
+            wait_for(lambda: self("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"), 60, "a booted guest")
+        except AssertionError as error:
+            why = "\n".join(self("systemctl", what, check=False).stdout for what in ("list-jobs", "--failed"))
+            self.stop()
+            raise AssertionError(f"{error}\n{why}") from None
 
     def __call__(self, *args, check=True, timeout=60):
         return subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-p", "-n", "-u", "-i", "-C", *map(str, args)],
@@ -71,10 +73,7 @@ class Guest:
             os.kill(self.leader, signal.SIGKILL)
             self.process.wait(10)
         self.log.close()
-        for group in pathlib.Path("/sys/fs/cgroup").glob("*/payload"):
-            for path in sorted(group.rglob("*/"), reverse=True):
-                path.rmdir()
-            group.rmdir()
+        wait_for(guest_groups_gone, 10, "an end of all that ran in it")
 
 
 @pytest.fixture(scope="module")

@@ -368,6 +368,19 @@ static void evidence_after_a_removal_finds_nobody(void **state) {
         assert_int_equal(stats.unattributed_oom, 2);
 }
 
+/* Systemd dates an exit itself; that it stops is dated when we hear of it, which may be later. */
+static void the_end_of_what_is_stopping_is_not_past(void **state) {
+        const struct step steps[] = { UP, START(0),
+                ACTION(1000, NULL, .quiet = true, .workload.state = STATE_STOPPING), EXIT(999, 3) };
+        struct workload *workload;
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        workload = inventory_find_native(tracker_inventory(test.tracker), "docker", HEX);
+        assert_non_null(workload);
+        assert_int_equal(workload->state, STATE_FAILED);
+}
+
 static void every_source_is_up(void) {
         static const char *const sources[] = { "docker", "podman", "libvirt", "kernel", "cgroup",
                 "oomd" };
@@ -594,6 +607,7 @@ int main(void) {
                 TRACKER_TEST(a_removal_waits_for_the_exit_that_waits),
                 TRACKER_TEST(evidence_after_a_removal_finds_nobody),
                 TRACKER_TEST(a_kernel_line_keeps_its_cursor_until_it_is_settled),
+                TRACKER_TEST(the_end_of_what_is_stopping_is_not_past),
                 TRACKER_TEST(a_kernel_line_waits_for_the_sources),
                 TRACKER_TEST(the_book_of_kernel_lines_settles_the_oldest_when_full),
                 TRACKER_TEST(cursors_go_with_what_they_stand_for),
