@@ -17,6 +17,7 @@
 #include "api/http.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/tracker.h"
@@ -213,6 +214,7 @@ static void serve(const struct options *options, struct shared *shared, int chan
         api->heartbeat_us = UINT64_MAX / 2; /* nobody beats here */
         must(sd_event_new(&api->event), "loop");
         must(counters_new(&api->counters), "counters");
+        must(apps_new(&api->apps), "apps");
         must(feed_new(65536, 64U << 20, &api->feed), "feed"); /* as the daemon has it */
         must(tracker_new(&tracker, api->event, &hooks, &api->tracker), "tracker");
         must(journal_open(&(struct journal_config){ .path = path }, api->event, on_committed,
@@ -232,6 +234,7 @@ static void serve(const struct options *options, struct shared *shared, int chan
         tracker_free(api->tracker);
         feed_free(api->feed);
         counters_free(api->counters);
+        apps_free(api->apps);
         sd_event_unref(api->event);
 }
 

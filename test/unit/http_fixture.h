@@ -15,6 +15,7 @@
 
 #include "api/http.h"
 #include "base/clock.h"
+#include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/refusals.h"
@@ -129,6 +130,7 @@ static void *server_run(void *userdata) {
         api->source_stats = server_source_stats;
         assert_true(sd_event_new(&api->event) >= 0);
         assert_int_equal(counters_new(&api->counters), 0);
+        assert_int_equal(apps_new(&api->apps), 0);
         assert_int_equal(feed_new(f->feed_max, 8U << 20, &api->feed), 0);
         assert_int_equal(tracker_new(&tracker, api->event, &hooks, &api->tracker), 0);
         assert_int_equal(journal_open(&(struct journal_config){ .path = path }, api->event,
@@ -153,6 +155,7 @@ static void *server_run(void *userdata) {
         tracker_free(api->tracker);
         feed_free(api->feed);
         counters_free(api->counters);
+        apps_free(api->apps);
         sd_event_unref(api->event);
         return NULL;
 }
