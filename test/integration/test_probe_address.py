@@ -108,7 +108,7 @@ def test_a_vm_is_asked_at_the_address_that_its_agent_tells(daemon, libvirt, linu
         assert "nothing to ask" in one.wait_event(name="vmshop", action="probe_down")["error"]
         assert send(one, "POST", f"{PROBES}/vmshop/run")[0] == 404
         guest.agent()
-        wait_for(lambda: one.json("/api/v1/workloads/asked").get("addresses") == ["10.213.18.2"], 20, "its address")
+        wait_for(lambda: one.json("/api/v1/workloads/asked").get("addresses") == ["10.213.18.2"], 90, "its address")
         up = wait_for(lambda: (lambda p: p if p["last_status"] == "up" else None)(send(one, "GET", f"{PROBES}/vmshop")[1]), 20, "an answer")
         assert up["last_address"] == "10.213.18.2" and up["last_http_status"] == 200
 
