@@ -71,7 +71,7 @@ def test_a_guest_with_an_agent_tells_its_disks_memory_and_addresses(vms, libvirt
         assert "addresses" not in vms.json("/api/v1/workloads/tells")
 
         guest.agent()
-        told = wait_for(lambda: (lambda s: s if s.get("disk_source") == "guest" else None)(newest(vms, "tells")), 20, "its agent")
+        told = wait_for(lambda: (lambda s: s if s.get("disk_source") == "guest" else None)(newest(vms, "tells")), 60, "its agent")
         first = told["disk_pct"]
         assert abs(first - used_percent(guest)) < 1 and told["disk_fullest_pct"] == first
         whole = vms.json("/api/v1/workloads/tells")
@@ -95,7 +95,7 @@ def test_a_guest_with_an_agent_tells_its_disks_memory_and_addresses(vms, libvirt
             numbers = {line.split(":")[0]: int(line.split()[1]) for line in guest.run("cat /proc/meminfo").splitlines() if ":" in line}
             return 100 * (numbers["MemTotal"] - numbers["MemAvailable"]) / numbers["MemTotal"]
 
-        before = wait_for(lambda: (lambda s: s["mem_pct"] if s.get("mem_source") == "guest" else None)(newest(vms, "tells")), 20, "memory")
+        before = wait_for(lambda: (lambda s: s["mem_pct"] if s.get("mem_source") == "guest" else None)(newest(vms, "tells")), 60, "memory")
         guest.run("dd if=/dev/zero of=/dev/shm/held bs=1M count=60 2>/dev/null")
         held = truth()
         assert held > before + 20
@@ -118,7 +118,7 @@ def test_an_agent_that_hangs_costs_only_what_it_alone_can_tell(vms, libvirt, lin
     guest, _ = agent_guest(libvirt, linux, "mute")
     try:
         guest.agent()
-        wait_for(lambda: newest(vms, "mute").get("disk_source") == "guest", 20, "its agent")
+        wait_for(lambda: newest(vms, "mute").get("disk_source") == "guest", 60, "its agent")
         guest.run("kill -STOP $(cat /agent.pid)")
         wait_for(lambda: newest(vms, "mute").get("disk_source") in IMAGE, 30, "its image instead")
         values = [s["cpu_pct"] for s in samples(vms, "mute")][-5:]
@@ -161,7 +161,7 @@ def test_a_hung_qemu_with_an_agent_holds_nobody_up(vms, libvirt, linux):  # noqa
     pid = None
     try:
         guest.agent()
-        wait_for(lambda: newest(vms, "frozen").get("disk_source") == "guest", 20, "its agent")
+        wait_for(lambda: newest(vms, "frozen").get("disk_source") == "guest", 60, "its agent")
         pid = libvirt.qemu_pid("frozen")
         os.kill(pid, signal.SIGSTOP)
         vms.wait_event(name="frozen", action="monitor_hung", seconds=40)
