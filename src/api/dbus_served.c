@@ -3,8 +3,6 @@
  * what sd-bus answers by itself, properties and introspection, is known by a table, and its answer
  * is not known. A caller may make up names, and these get into no span's name. */
 
-#include <string.h>
-
 #include "api/dbus_internal.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -50,18 +48,17 @@ static bool is_our_fault(const char *name) {
                 SD_BUS_ERROR_IO_ERROR, SD_BUS_ERROR_TIMEOUT, SD_BUS_ERROR_NO_REPLY,
                 VW_ERROR_SOURCE_DOWN, VW_ERROR_WORKLOAD_HUNG, VW_ERROR_ACTION_FAILED };
 
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-                if (strcmp(names[i], name) == 0)
-                        return true;
-        return text_starts_with(name, "System.Error.");
+        return text_find(names, ARRAY_SIZE(names), name) >= 0 ||
+                        text_starts_with(name, "System.Error.");
 }
 
 void dbus_served_fail(struct dbus_served *served, const sd_bus_error *error) {
         if (!served || !error->name)
                 return;
-        span_add(served->span, "error.type", error->name);
         if (is_our_fault(error->name))
-                span_fail(served->span, error->message);
+                span_fail(served->span, error->name, error->message);
+        else
+                span_add(served->span, "error.type", error->name);
         /* A refusal is told once. */
         served->span = span_end(served->span, clock_monotonic_us());
 }
@@ -69,8 +66,7 @@ void dbus_served_fail(struct dbus_served *served, const sd_bus_error *error) {
 void dbus_served_cancel(struct dbus_served *served) {
         if (!served)
                 return;
-        span_add(served->span, "error.type", "cancelled");
-        span_fail(served->span, "the bus went before it was answered");
+        span_fail(served->span, "cancelled", "the bus went before it was answered");
         served->span = span_end(served->span, clock_monotonic_us());
 }
 
@@ -205,8 +201,7 @@ void dbus_call_asks(struct dbus_call *call, const char *service, const char *met
 
 void dbus_call_told(struct dbus_call *call, const sd_bus_error *error) {
         if (error) {
-                span_add(call->question, "error.type", error->name);
-                span_fail(call->question, error->message);
+                span_fail(call->question, error->name, error->message);
         }
         call->question = span_end(call->question, clock_monotonic_us());
 }

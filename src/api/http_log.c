@@ -76,13 +76,11 @@ static void span_stop(struct http_request *request) {
         if (request->status > 0) {
                 span_add_int(span, "http.response.status_code", request->status);
         } else {
-                span_add(span, "error.type", "cancelled");
-                span_fail(span, "the client went before it was answered");
+                span_fail(span, "cancelled", "the client went before it was answered");
         }
         if (request->status >= 500) {
                 (void) snprintf(text, sizeof(text), "%u", request->status);
-                span_add(span, "error.type", text);
-                span_fail(span, NULL);
+                span_fail(span, text, NULL);
         }
         request->span = span_end(span, clock_monotonic_us());
 }

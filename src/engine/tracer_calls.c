@@ -120,8 +120,7 @@ static bool add_grpc_status(struct span *span, struct curl_call *call) {
                 return false;
         span_add_int(span, "rpc.grpc.status_code", (int64_t) code);
         if (code != 0) {
-                span_add(span, "error.type", text);
-                span_fail(span, curl_call_field(call, "grpc-message"));
+                span_fail(span, text, curl_call_field(call, "grpc-message"));
         }
         return true;
 }
@@ -137,15 +136,12 @@ static void call_done(
         if (mark->is_grpc && add_grpc_status(span, call)) {
                 ;
         } else if (error < 0) {
-                span_add(span, "error.type", strerrorname_np(-error));
-                span_fail(span, strerrordesc_np(-error));
+                span_fail(span, strerrorname_np(-error), strerrordesc_np(-error));
         } else if (status >= 400) {
                 (void) snprintf(text, sizeof(text), "%ld", status);
-                span_add(span, "error.type", text);
-                span_fail(span, NULL);
+                span_fail(span, text, NULL);
         } else if (mark->is_grpc) {
-                span_add(span, "error.type", "EPROTO");
-                span_fail(span, "the answer was cut");
+                span_fail(span, "EPROTO", "the answer was cut");
         }
         mark->span = span_end(span, clock_monotonic_us());
         spans_enter(mark->spans, mark->has_parent ? &mark->parent : NULL);
@@ -161,8 +157,7 @@ static void call_over(void *userdata, void *unused) {
 static void call_cancelled(void *userdata, void *unused) {
         struct mark *mark = userdata;
 
-        span_add(mark->span, "error.type", "cancelled");
-        span_fail(mark->span, "given up");
+        span_fail(mark->span, "cancelled", "given up");
         (void) span_end(mark->span, clock_monotonic_us());
         mark_free(mark);
 }

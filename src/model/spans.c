@@ -263,9 +263,10 @@ void span_add_int(struct span *span, const char *name, int64_t value) {
         keep_whole(buf, before, r);
 }
 
-void span_fail(struct span *span, const char *why) {
+void span_fail(struct span *span, const char *type, const char *why) {
         if (!is_recorded(span))
                 return;
+        span_add(span, "error.type", type);
         span->failed = true;
         (void) snprintf(span->why, sizeof(span->why), "%s", why ? why : "");
 }

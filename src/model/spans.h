@@ -79,8 +79,8 @@ void span_call(struct span *span, const char *system, const char *service, const
 /** Attributes, each name once; a NULL @value adds nothing. Any bytes may be in @value. */
 void span_add(struct span *span, const char *name, const char *value);
 void span_add_int(struct span *span, const char *name, int64_t value);
-/** It failed; @why: a few words, or NULL. */
-void span_fail(struct span *span, const char *why);
+/** It failed; @type: the attribute error.type, NULL for none; @why: a few words, or NULL. */
+void span_fail(struct span *span, const char *type, const char *why);
 /** Where it stands; NULL of NULL. Also of one that is not sampled: its children are not either. */
 const struct trace_context *span_context(const struct span *span);
 /** Write it, unless its trace is not sampled, and free it. Return: NULL. */

@@ -89,8 +89,7 @@ static void asked_free(void *userdata) {
         struct asked *asked = userdata;
 
         if (asked->span) {
-                span_add(asked->span, "error.type", "cancelled");
-                span_fail(asked->span, "given up");
+                span_fail(asked->span, "cancelled", "given up");
                 (void) span_end(asked->span, clock_monotonic_us());
         }
         if (asked->destroy)
@@ -105,8 +104,7 @@ static int on_asked(sd_bus_message *message, void *userdata, sd_bus_error *error
         int r;
 
         if (failure) {
-                span_add(asked->span, "error.type", failure->name);
-                span_fail(asked->span, failure->message);
+                span_fail(asked->span, failure->name, failure->message);
         }
         asked->span = span_end(asked->span, clock_monotonic_us());
         spans_enter(asked->spans, asked->has_parent ? &asked->parent : NULL);

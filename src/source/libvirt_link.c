@@ -82,8 +82,7 @@ void libvirt_span_end(struct span *span, int error, const char *why) {
         if (!span)
                 return;
         if (error < 0) {
-                span_add(span, "error.type", strerrorname_np(-error));
-                span_fail(span, why ? why : virGetLastErrorMessage());
+                span_fail(span, strerrorname_np(-error), why ? why : virGetLastErrorMessage());
         }
         (void) span_end(span, clock_monotonic_us());
 }

@@ -281,8 +281,7 @@ static void commit_end(struct span *span, size_t n, int error) {
         if (!span)
                 return;
         if (error < 0) {
-                span_add(span, "error.type", strerrorname_np(-error));
-                span_fail(span, strerrordesc_np(-error));
+                span_fail(span, strerrorname_np(-error), strerrordesc_np(-error));
         } else {
                 span_add_int(span, "virtwatch.events", (int64_t) n);
         }

@@ -25,7 +25,7 @@ static void a_span_has_the_fields_of_otlp(void **state) {
         span_add(span, "http.route", "/a/{id}");
         span_add(span, "nothing", NULL);
         span_add_int(span, "http.response.status_code", 503);
-        span_fail(span, "why \"so\"\n");
+        span_fail(span, NULL, "why \"so\"\n");
         assert_null(span_end(span, 7500));
 
         all = span_json_take(spans, 10, 1);
@@ -82,7 +82,7 @@ static void hostile_bytes_are_kept_apart_from_json(void **state) {
         span_name(span, "%s", hostile);
         span_add(span, "a", hostile);
         span_add(span, "long", long_text);
-        span_fail(span, hostile);
+        span_fail(span, NULL, hostile);
         span_end(span, 0); /* clocks that go back give no negative duration */
         all = span_json_take(spans, 1, 1);
         object = json_object_array_get_idx(all, 0);
@@ -148,7 +148,7 @@ static void off_there_is_nothing(void **state) {
         span_name(span, "x");
         span_add(span, "a", "b");
         span_add_int(span, "a", 1);
-        span_fail(span, "x");
+        span_fail(span, NULL, "x");
         span_call(span, "a", "b", "c");
         assert_null(span_context(span));
         assert_null(span_end(span, 2));
