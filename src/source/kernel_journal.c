@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "loop/timer.h"
 #include "source/kernel_oom.h"
 
 #define ENTRIES_A_TURN 256
@@ -52,13 +53,6 @@ static const struct source_ops kernel_journal_ops;
 
 static struct journal_source *journal_of(struct source *source) {
         return CONTAINER_OF(source, struct journal_source, source);
-}
-
-static int arm(sd_event_source *timer, uint64_t after_us) {
-        int r;
-
-        r = sd_event_source_set_time_relative(timer, after_us);
-        return r < 0 ? r : sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
 /* Facility 0 under _TRANSPORT=kernel is the kernel's own; another one was written to /dev/kmsg by a
@@ -251,7 +245,7 @@ static void journal_shut(struct journal_source *journal) {
         journal->io = sd_event_source_disable_unref(journal->io);
         sd_journal_close(journal->journal);
         journal->journal = NULL;
-        (void) sd_event_source_set_enabled(journal->timer, SD_EVENT_OFF);
+        timer_off(journal->timer);
 }
 
 static void journal_lost(struct journal_source *journal, const char *what, int error) {
@@ -262,7 +256,7 @@ static void journal_lost(struct journal_source *journal, const char *what, int e
         journal->source.stats.reconnects++;
         kernel_post_readable(&journal->source, false);
         source_post_state(&journal->source, SOURCE_DOWN, text);
-        (void) arm(journal->retry, source_backoff_next(&journal->wait_us));
+        (void) timer_arm(journal->retry, source_backoff_next(&journal->wait_us));
 }
 
 static void journal_read(struct journal_source *journal) {
@@ -287,7 +281,7 @@ static void journal_read(struct journal_source *journal) {
                         take_entry(journal);
         }
         if (r > 0)
-                (void) arm(journal->timer, 0); /* there is more: after the others' turn */
+                (void) timer_arm(journal->timer, 0); /* there is more: after the others' turn */
         if (journal->n_unsaved >= SAVE_ENTRIES &&
                         clock_monotonic_us() - journal->told_us > SAVE_QUIET_US)
                 save_cursor(journal);
@@ -300,7 +294,7 @@ static void look_again(struct journal_source *journal) {
                 post_oomd(journal);
         if (journal->journal && (journal->killed.path[0] || now_us < journal->look_until_us) &&
                         sd_event_source_get_enabled(journal->timer, NULL) == 0)
-                (void) arm(journal->timer, LOOK_EVERY_US);
+                (void) timer_arm(journal->timer, LOOK_EVERY_US);
 }
 
 static void journal_open(struct journal_source *journal);
@@ -424,7 +418,7 @@ static void journal_stop(struct source *source) {
         struct journal_source *journal = journal_of(source);
 
         journal_shut(journal);
-        (void) sd_event_source_set_enabled(journal->retry, SD_EVENT_OFF);
+        timer_off(journal->retry);
 }
 
 static void journal_free(struct source *source) {
@@ -437,15 +431,6 @@ static void journal_free(struct source *source) {
         free(journal->cursor);
         source_done(source);
         free(journal);
-}
-
-static int add_timer(sd_event *event, sd_event_source **timer, sd_event_time_handler_t handler,
-                void *userdata) {
-        int r;
-
-        r = sd_event_add_time(
-                        event, timer, CLOCK_MONOTONIC, USEC_INFINITY, 1000, handler, userdata);
-        return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_OFF);
 }
 
 int kernel_journal_create(const struct source_config *config, const struct source_env *env,
@@ -469,9 +454,9 @@ int kernel_journal_create(const struct source_config *config, const struct sourc
                         r = -ENOMEM;
         }
         if (r >= 0)
-                r = add_timer(env->event, &journal->timer, on_timer, journal);
+                r = timer_new(env->event, on_timer, journal, &journal->timer);
         if (r >= 0)
-                r = add_timer(env->event, &journal->retry, on_retry, journal);
+                r = timer_new(env->event, on_retry, journal, &journal->retry);
         if (r < 0) {
                 journal_free(&journal->source);
                 return r;

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "loop/timer.h"
 #include "source/kernel_oom.h"
 #include "source/kmsg_client.h"
 
@@ -102,16 +103,11 @@ static void save_position(struct kernel_source *kernel) {
 
 /* ---- being there, and not ---- */
 
-static void arm(struct kernel_source *kernel, uint64_t after_us) {
-        (void) sd_event_source_set_time_relative(kernel->timer, after_us);
-        (void) sd_event_source_set_enabled(kernel->timer, SD_EVENT_ONESHOT);
-}
-
 static void kernel_shut(struct kernel_source *kernel) {
         kernel->io = sd_event_source_disable_unref(kernel->io);
         kernel->fd = fd_close(kernel->fd);
         kernel->is_up = false;
-        (void) sd_event_source_set_enabled(kernel->timer, SD_EVENT_OFF);
+        timer_off(kernel->timer);
 }
 
 static void kernel_lost(struct kernel_source *kernel, const char *text) {
@@ -119,7 +115,7 @@ static void kernel_lost(struct kernel_source *kernel, const char *text) {
         kernel->source.stats.reconnects++;
         kernel_post_readable(&kernel->source, false);
         source_post_state(&kernel->source, SOURCE_DOWN, text);
-        arm(kernel, source_backoff_next(&kernel->wait_us));
+        (void) timer_arm(kernel->timer, source_backoff_next(&kernel->wait_us));
 }
 
 static void kernel_failed(struct kernel_source *kernel, const char *what, const char *why) {
@@ -134,7 +130,7 @@ static void kernel_up(struct kernel_source *kernel) {
                 return;
         kernel->is_up = true;
         kernel->wait_us = 0;
-        (void) sd_event_source_set_enabled(kernel->timer, SD_EVENT_OFF);
+        timer_off(kernel->timer);
         kernel_post_readable(&kernel->source, true);
         source_post_state(&kernel->source, SOURCE_UP, NULL);
 }
@@ -286,7 +282,8 @@ static void kernel_open(struct kernel_source *kernel) {
         /* The line comes before the runtime's word of the death: read it first. */
         (void) sd_event_source_set_priority(kernel->io, SD_EVENT_PRIORITY_IMPORTANT);
         if (kernel->is_helper)
-                arm(kernel, ANSWER_US); /* systemd's socket takes whom no helper will answer */
+                (void) timer_arm(kernel->timer,
+                                ANSWER_US); /* systemd's socket takes whom no helper will answer */
         else
                 kernel_up(kernel);
 }
@@ -349,10 +346,7 @@ int kernel_kmsg_create(const struct source_config *config, const struct source_e
         if (r >= 0)
                 r = fs_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &boot_id, NULL);
         if (r >= 0)
-                r = sd_event_add_time(env->event, &kernel->timer, CLOCK_MONOTONIC, USEC_INFINITY,
-                                1000, on_timer, kernel);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(kernel->timer, SD_EVENT_OFF);
+                r = timer_new(env->event, on_timer, kernel, &kernel->timer);
         if (r < 0) {
                 kernel_free(&kernel->source);
                 return r;
