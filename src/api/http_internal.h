@@ -130,8 +130,6 @@ void http_suspend(struct http_request *request);
 void http_resume(struct http_request *request);
 
 /* http_stage.c */
-/** Have it answer on the listeners that there are now, where they are plain. */
-void http_start_watch(struct http *http);
 /** Drop the references. */
 void http_drop_tls(struct http_config *config);
 

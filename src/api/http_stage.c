@@ -213,7 +213,7 @@ static void retire(struct http *http, struct http_listener *listener) {
 
 /* It has the listeners that there are, with what they show now. Without it, nobody answers while
  * the loop is held up. */
-void http_start_watch(struct http *http) {
+static void start_watch(struct http *http) {
         struct http_watch_listener watched[HTTP_LISTENERS_MAX];
         int r;
 
@@ -271,7 +271,7 @@ void http_commit(struct http *http) {
                 http->config.cors_origins[i] = http->cors_origins[i];
         }
         http_unstage(http);
-        http_start_watch(http);
+        start_watch(http);
 }
 
 void http_set_tls(struct http *http, struct tls_context *tls, struct tls_context *web_tls,
@@ -283,5 +283,5 @@ void http_set_tls(struct http *http, struct tls_context *tls, struct tls_context
         http->config.tls = tls;
         http->config.web_tls = web_tls;
         http->config.web = web;
-        http_start_watch(http); /* who has TLS may be others now */
+        start_watch(http); /* who has TLS may be others now */
 }
