@@ -281,9 +281,8 @@ static void kernel_open(struct kernel_source *kernel) {
         (void) sd_event_source_set_description(kernel->io, "kmsg");
         /* The line comes before the runtime's word of the death: read it first. */
         (void) sd_event_source_set_priority(kernel->io, SD_EVENT_PRIORITY_IMPORTANT);
-        if (kernel->is_helper)
-                (void) timer_arm(kernel->timer,
-                                ANSWER_US); /* systemd's socket takes whom no helper will answer */
+        if (kernel->is_helper) /* systemd's socket takes whom no helper will answer */
+                (void) timer_arm(kernel->timer, ANSWER_US);
         else
                 kernel_up(kernel);
 }
