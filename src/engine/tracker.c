@@ -293,6 +293,10 @@ bool tracker_goes_on(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }
 
+bool tracker_is_over(enum workload_state state) {
+        return state == STATE_STOPPED || state == STATE_FAILED;
+}
+
 bool tracker_is_past(struct tracker *tracker, const struct tracker_source *source,
                 const struct workload *workload, const struct fact *fact) {
         bool catching_up = source->state != SOURCE_UP ||

@@ -265,7 +265,7 @@ static bool already_told(
                 const struct workload *workload, const struct life *life, const struct fact *fact) {
         uint64_t told_us = workload->last_exit.time_us;
 
-        if (workload->last_known != STATE_STOPPED && workload->last_known != STATE_FAILED)
+        if (!tracker_is_over(workload->last_known))
                 return false;
         if (!workload->last_exit.action[0] || (!life->exit_was_synthetic && !fact->synthetic))
                 return false;

@@ -106,6 +106,8 @@ void tracker_arm(struct tracker *tracker, uint64_t deadline_us);
 /** Whether a life in @state is not on its way out: of one that is stopping, the exit comes by
  * itself, and the next that runs is another life. */
 bool tracker_goes_on(enum workload_state state);
+/** Whether a life in @state has ended. */
+bool tracker_is_over(enum workload_state state);
 /**
  * Whether @fact is older than what is known of @workload: a source that comes back tells the past
  * again, some of which was never seen. It is news, but changes nothing.

@@ -8,10 +8,6 @@
 #include "base/clock.h"
 #include "engine/tracker_internal.h"
 
-static bool is_over(enum workload_state state) {
-        return state == STATE_STOPPED || state == STATE_FAILED;
-}
-
 void tracker_listing_begin(struct tracker *tracker, struct tracker_source *source) {
         struct workload *workload;
 
@@ -29,7 +25,7 @@ static bool is_other_life(const struct workload *workload, const struct workload
         if (workload_state_is_alive(workload->last_known) && old_pid && info->pid == old_pid)
                 return false; /* whatever the clock says */
 
-        if (is_over(workload->last_known) && workload->last_exit.time_us > known_us)
+        if (tracker_is_over(workload->last_known) && workload->last_exit.time_us > known_us)
                 known_us = workload->last_exit.time_us;
         if (known_us == 0 && info->started_us && !workload_state_is_alive(workload->last_known))
                 return true; /* its first */
@@ -42,7 +38,7 @@ static bool is_other_life(const struct workload *workload, const struct workload
 static uint64_t listed_since_us(const struct fact *fact) {
         const struct workload_info *info = &fact->workload;
         uint64_t since_us = workload_state_is_alive(info->state) ? info->started_us
-                        : is_over(info->state)                   ? info->finished_us
+                        : tracker_is_over(info->state)           ? info->finished_us
                                                                  : info->created_us;
 
         return since_us ? since_us : fact->time_us;
@@ -104,16 +100,16 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 }
         } else if (workload_state_is_alive(info->state)) {
                 made_up_start(tracker, source, workload, fact, "started");
-        } else if (is_over(info->state) &&
+        } else if (tracker_is_over(info->state) &&
                         (workload_state_is_alive(old) || info->how == EXIT_START_FAILED) &&
-                        !is_over(old)) {
+                        !tracker_is_over(old)) {
                 made_up_exit(tracker, source, workload, fact, info->how);
                 return; /* its state follows the verdict */
-        } else if (is_over(info->state) && other_life) {
+        } else if (tracker_is_over(info->state) && other_life) {
                 made_up_start(tracker, source, workload, fact, "started");
                 made_up_exit(tracker, source, workload, fact, info->how);
                 return;
-        } else if (is_over(info->state) && is_over(old)) {
+        } else if (tracker_is_over(info->state) && tracker_is_over(old)) {
                 workload->state = old; /* known before the source was lost: the verdict stands */
                 return;
         }
