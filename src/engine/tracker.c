@@ -504,9 +504,11 @@ void tracker_remove_source(struct tracker *tracker, const char *name) {
 
         if (!source)
                 return;
+        tracker->is_walking = true;
         list_for_each_safe(pending, next, &tracker->pending, list)
                 if (strcmp(pending->source, name) == 0)
                         life_settle(tracker, pending->workload->extra);
+        tracker->is_walking = false;
         gone.time_us = clock_realtime_us();
         gone.source_state = SOURCE_DOWN;
         gone.error = "No longer configured";

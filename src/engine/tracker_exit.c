@@ -76,6 +76,17 @@ void life_settle(struct tracker *tracker, struct life *life) {
                 pending_finish(tracker, life->pending);
 }
 
+void life_settle_soon(struct tracker *tracker, struct life *life) {
+        if (!tracker->is_walking) {
+                life_settle(tracker, life);
+                return;
+        }
+        life->pending->deadline_us = tracker_now_us(tracker);
+        list_remove(&life->pending->list);
+        list_prepend(&tracker->pending, &life->pending->list);
+        tracker_arm(tracker, life->pending->deadline_us);
+}
+
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us) {
         struct life *life = life_get(tracker, workload);
         uint32_t pid = workload->pid;
@@ -339,6 +350,8 @@ uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool al
         struct pending_exit *pending;
         struct life *life;
 
+        if (tracker->is_walking)
+                return now_us; /* afterwards */
         while ((pending = list_first(&tracker->pending, struct pending_exit, list)) &&
                         (all || pending->deadline_us <= now_us))
                 pending_finish(tracker, pending);

@@ -95,6 +95,8 @@ struct tracker {
         struct list oom_book;   /* of struct kernel_kill, by deadline */
         size_t n_oom_book;
         bool kernel_readable, cgroup_readable;
+        bool is_walking; /* over workloads or exits: none but the one it is at may go. Evidence may
+                            come meanwhile, since the end of a life has sources look for it */
         struct tracker_stats stats;
         struct log_ratelimit limit;
 };
@@ -138,6 +140,8 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 const struct fact *fact);
 void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact);
+/** Publish the exit that waits as soon as nobody walks over the others. */
+void life_settle_soon(struct tracker *tracker, struct life *life);
 /** Deal with every deadline that is over. Return: the next one (CLOCK_MONOTONIC), USEC_INFINITY for
  * none. */
 uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool all);

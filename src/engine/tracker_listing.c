@@ -191,6 +191,7 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
         source->known = true;
         gone.synthetic = true;
         gone.time_us = clock_realtime_us();
+        tracker->is_walking = true;
         list_for_each_safe(workload, next, inventory_list(tracker->inventory), by_age) {
                 if (workload->listed || strcmp(workload->source, source->name) != 0)
                         continue;
@@ -203,6 +204,7 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
                 else
                         tracker_remove(tracker, source, workload, &gone);
         }
+        tracker->is_walking = false;
 }
 
 void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact) {

@@ -122,7 +122,7 @@ static void life_evidence(struct tracker *tracker, struct workload *workload, ui
                 life->evidence_us = time_us;
         if (life->pending) {
                 if (life->kernel_kill || life->oomd_kill)
-                        life_settle(tracker, life);
+                        life_settle_soon(tracker, life);
                 return;
         }
         if (life->kernel_main_pid)

@@ -1,0 +1,79 @@
+/* The tracker, and which life of a workload is meant: by a kill that is told again, a line that
+ * comes late, a number of a process that is another's by now, an end while the state is younger. */
+
+#include <signal.h>
+
+#include "tracker_fixture.h"
+
+/* ---- evidence that comes while others are dealt with ---- */
+
+static struct step line;
+
+static void watch_and_look(const struct workload *workload, bool running, void *userdata) {
+        struct step once = line;
+
+        line.what = NOTHING_MORE;
+        if (!running && strcmp(workload->id, "first") == 0)
+                take_step(&once);
+}
+
+static int set_up_looking(void **state) {
+        static const struct tracker_hooks hooks = { .emit = emit, .watch = watch_and_look };
+
+        (void) tracker_setup(state);
+        test.tracker = tracker_free(test.tracker);
+        assert_int_equal(tracker_new(&test.config, NULL, &hooks, &test.tracker), 0);
+        assert_int_equal(tracker_add_source(test.tracker, "docker", false, false), 0);
+        assert_int_equal(tracker_add_source(test.tracker, "kernel", false, false), 0);
+        line.what = NOTHING_MORE;
+        return 0;
+}
+
+/* The first is found gone, so the kernel's log is looked at: it has the line of the second, whose
+ * exit waits for it, and which is removed with that. */
+static void a_line_found_while_others_are_gone_harms_none(void **state) {
+        const struct step steps[] = { UP, START_OF("first", 0), START(1), START_OF("third", 2),
+                LIST, LISTED_OF("third", 900, STATE_RUNNING), EXIT(1000, 137), REMOVED(1001),
+                LIST_END };
+
+        line = (struct step) STEP(NOTHING_MORE);
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+                if (i == ARRAY_SIZE(steps) - 1) {
+                        the_workload()->listed = false;
+                        line = (struct step) KERNEL(999, 100);
+                }
+                take_step(&steps[i]);
+        }
+        wait_us(0);
+        assert_string_equal(told(),
+                        "source_up started started started vanished:vanished/assumed* removed* "
+                        "OOMKilled:oom/confirmed/self[kernel] removed");
+        assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 1);
+}
+
+static void a_line_found_while_a_source_is_removed_harms_none(void **state) {
+        const struct step steps[] = { UP, START_OF("first", 0), START(1),
+                EXIT_OF("first", 1000, 137), DOCKER(FACT_REMOVED, 1001, ABOUT("first")),
+                EXIT(1000, 137), REMOVED(1001) };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        line = (struct step) KERNEL(999, 100);
+        tracker_remove_source(test.tracker, "docker");
+        wait_us(0);
+        assert_string_equal(told(),
+                        "source_up started started OOMKilled:oom/assumed/unknown[exit-code] removed "
+                        "OOMKilled:oom/confirmed/self[kernel] removed source_down");
+        assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(a_line_found_while_others_are_gone_harms_none,
+                                set_up_looking, tracker_teardown),
+                cmocka_unit_test_setup_teardown(a_line_found_while_a_source_is_removed_harms_none,
+                                set_up_looking, tracker_teardown),
+        };
+
+        return RUN_TESTS(tests);
+}
