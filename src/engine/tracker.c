@@ -477,7 +477,7 @@ static void tracker_dispatch(
                 tracker_removed(tracker, source, workload, fact);
                 break;
         case FACT_KILL:
-                tracker_kill(tracker, workload, fact);
+                tracker_kill(tracker, source, workload, fact);
                 break;
         default:
                 break;

@@ -120,6 +120,9 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
         bool fresh = life->kernel_main_pid ||
                         fact->time_us < life->evidence_us + EVIDENCE_AGE_MAX_US;
         bool asked = life->asked && tracker_now_us(tracker) < life->asked_us + ASKED_US;
+        /* Not every signal is meant as an end. What is stopping may take its time. */
+        bool killed = fact->time_us < life->kill_time_us + ASKED_US ||
+                        workload->last_known == STATE_STOPPING;
 
         *ret_facts = (struct exit_facts){
                 .kind = workload->kind,
@@ -142,8 +145,8 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                                 ? fact->time_us - life->evidence_us
                                 : 0,
                 .runtime_oom = fact->runtime_oom || (life->runtime_oom && fresh),
-                .kill_signal = life->kill_signal,
-                .stop_timeout = life->stop_timeout,
+                .kill_signal = killed ? life->kill_signal : 0,
+                .stop_timeout = killed && life->stop_timeout,
                 .unit_timeout = fact->unit_timeout,
                 .unit_watchdog = fact->unit_watchdog,
                 .kernel_readable = tracker->kernel_readable,

@@ -22,7 +22,8 @@
 /* A life that began this much after the last thing known is another one. Runtimes date a start
  * before they tell it, so only their rounding counts. */
 #define OTHER_LIFE_US (100 * USEC_PER_MSEC)
-/* An end that comes this long after an operator asked for it is due to that. */
+/* An end that comes this long after somebody asked for it, an operator or by a signal of the
+ * runtime's, is due to that. */
 #define ASKED_US (300 * USEC_PER_SEC)
 /* After a source is up, its stream may for this long tell what its listing has shown already. */
 #define CATCH_UP_US (5 * USEC_PER_SEC)
@@ -52,7 +53,7 @@ struct life {
         uint32_t pid; /* last known main process; kept when it ends */
         int kill_signal;
         bool stop_timeout;
-        uint64_t kill_time_us;
+        uint64_t kill_time_us; /* CLOCK_REALTIME */
         enum exit_asked asked;
         uint64_t asked_us; /* CLOCK_MONOTONIC */
 
@@ -139,7 +140,8 @@ void life_settle(struct tracker *tracker, struct life *life);
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us);
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 const struct fact *fact);
-void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact);
+void tracker_kill(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
+                const struct fact *fact);
 /** Publish the exit that waits as soon as nobody walks over the others. */
 void life_settle_soon(struct tracker *tracker, struct life *life);
 /** Deal with every deadline that is over. Return: the next one (CLOCK_MONOTONIC), USEC_INFINITY for

@@ -207,13 +207,14 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
         tracker->is_walking = false;
 }
 
-void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact) {
+void tracker_kill(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
+                const struct fact *fact) {
         struct life *life = life_get(tracker, workload);
 
-        if (!life)
-                return;
+        if (!life || tracker_is_past(tracker, source, workload, fact))
+                return; /* an earlier life was meant */
         if (life->kill_signal && life->kill_signal != SIGKILL && fact->kill_signal == SIGKILL)
-                life->stop_timeout = true;
+                life->stop_timeout = fact->time_us < life->kill_time_us + ASKED_US;
         life->kill_signal = fact->kill_signal;
         life->kill_time_us = fact->time_us;
 }

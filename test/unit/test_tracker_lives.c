@@ -5,6 +5,39 @@
 
 #include "tracker_fixture.h"
 
+/* Of docker, that HEX runs again since 8000, after an outage in which its end was not seen. */
+#define BACK                                                                               \
+        LIST, LISTED(0, STATE_RUNNING, .started_us = AT(0)), LIST_END, UP, DOWN, LIST,     \
+                        LISTED(9000, STATE_RUNNING, .started_us = AT(8000)), LIST_END, UP, \
+                        STEP(SEEN)
+#define BEFORE "source_up source_down vanished:vanished/assumed* started* source_up |"
+
+static void a_signal_says_only_of_an_end_soon_after_it_why(void **state) {
+        static const struct scenario scenarios[] = {
+                { "of a life that is past, told again", { BACK, KILL(7000, 15), EXIT(20000, 1) },
+                                BEFORE " died:exit-code/confirmed[exit-code]" },
+                { "of this one, told again", { BACK, KILL(8500, 15), EXIT(9500, 0) },
+                                BEFORE " stopped:stop-requested/confirmed[runtime]" },
+                { "a wish to read its configuration again, long ago",
+                                { START(0), KILL(1000, SIGHUP), EXIT(301000, 1) },
+                                "started died:exit-code/confirmed[exit-code]" },
+                { "just young enough", { START(0), KILL(1000, SIGHUP), EXIT(300999, 1) },
+                                "started died:stop-requested/confirmed[runtime]" },
+                { "and a kill much later",
+                                { STEP(EVIDENCE), START(0), KILL(1000, SIGHUP), KILL(400000, 9),
+                                                EXIT(400100, 137), MS(250) },
+                                "started died:killed/confirmed[runtime]" },
+                { "what is stopping takes its time",
+                                { START(0), KILL(1000, 15),
+                                                ACTION(1000, NULL, .quiet = true,
+                                                                .workload.state = STATE_STOPPING),
+                                                EXIT(900000, 143) },
+                                "started died:stop-requested/confirmed[runtime]" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+}
+
 /* ---- evidence that comes while others are dealt with ---- */
 
 static struct step line;
@@ -69,6 +102,7 @@ static void a_line_found_while_a_source_is_removed_harms_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                TRACKER_TEST(a_signal_says_only_of_an_end_soon_after_it_why),
                 cmocka_unit_test_setup_teardown(a_line_found_while_others_are_gone_harms_none,
                                 set_up_looking, tracker_teardown),
                 cmocka_unit_test_setup_teardown(a_line_found_while_a_source_is_removed_harms_none,
