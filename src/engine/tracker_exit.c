@@ -136,7 +136,7 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .constraint = life->constraint,
                 .oom_cgroup = life->oom_cgroup,
                 .task_cgroup = life->task_cgroup,
-                .oomd_kill = life->oomd_kill,
+                .oomd_kill = life->oomd_kill && fresh,
                 .oomd_reason = life->oomd_reason,
                 .oom_kill_rise = fresh ? life->oom_kill_rise : 0,
                 .oom_group_kill_rise = fresh ? life->oom_group_kill_rise : 0,

@@ -38,6 +38,88 @@ static void a_signal_says_only_of_an_end_soon_after_it_why(void **state) {
         play(scenarios, ARRAY_SIZE(scenarios));
 }
 
+static void a_kernel_line_is_of_the_life_that_it_ended(void **state) {
+        static const struct scenario scenarios[] = {
+                { "of the last one, which came back faster than the line",
+                                { STEP(EVIDENCE), READABLE(OOM_FROM_KERNEL), START(0),
+                                                EXIT(1000, 137), START_OF(HEX, 1100, .pid = 200),
+                                                KERNEL(999, 100), STEP(SEEN), MS(20000),
+                                                EXIT(30000, 0) },
+                                "started died:sigkill-unknown/assumed[exit-code] started amended | "
+                                "stopped:completed/confirmed[exit-code]" },
+                { "of the last one, whose end has another cause",
+                                { START(0), EXIT(1000, 3), START_OF(HEX, 1100, .pid = 200),
+                                                KERNEL(999, 101), MS(20000), EXIT(30000, 0) },
+                                "started died:exit-code/confirmed[exit-code] started "
+                                "stopped:completed/confirmed[exit-code]" },
+                { "of this one, before its start was dated",
+                                { START(0), EXIT(1000, 3), START_OF(HEX, 1100, .pid = 200),
+                                                KERNEL(1050, 200), EXIT(1200, 137) },
+                                "started died:exit-code/confirmed[exit-code] started "
+                                "OOMKilled:oom/confirmed/self[kernel]" },
+                { "of this one, though the clock was set back since it began",
+                                { UP, MS(6000), START(9000000), KERNEL(1000, 100),
+                                                EXIT(1001, 137) },
+                                "source_up started OOMKilled:oom/confirmed/self[kernel]" },
+                { "nor of one whose process is another by now",
+                                { UP, MS(6000), START(9000000), KERNEL(1000, 7), MS(3000) },
+                                "source_up started" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+}
+
+static void a_kill_of_the_last_life_is_counted_once(void **state) {
+        const struct step steps[] = { STEP(EVIDENCE), READABLE(OOM_FROM_KERNEL), START(0),
+                EXIT(1000, 137), START_OF(HEX, 1100, .pid = 200), KERNEL(999, 100),
+                KERNEL(999, 100) };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->oom_kills, 1);
+        assert_string_equal(the_workload()->last_exit.action, "OOMKilled");
+        assert_string_equal(the_workload()->last_exit.evidence, "kernel");
+        assert_string_equal(the_workload()->last_exit.scope, "unknown");
+        assert_int_equal(the_workload()->state, STATE_RUNNING);
+}
+
+/* A week later the number is a shell's, which is killed. */
+static void the_number_of_a_process_that_has_ended_is_nobodys(void **state) {
+        const struct step steps[] = { UP, START(0), EXIT(1000, 3),
+                KERNEL(604800000, 100, .task_cgroup = "/user.slice", .oom_cgroup = NULL,
+                                .oom_global = true),
+                MS(60000) };
+        struct tracker_stats stats;
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->oom_kills, 0);
+        tracker_get_stats(test.tracker, &stats);
+        assert_int_equal(stats.unattributed_oom, 1);
+}
+
+/* Its signal and PID 1's word in the journal; the unit ended between them, and was restarted. */
+static void a_kill_by_oomd_that_is_told_twice_ends_one_life(void **state) {
+        static const struct scenario scenarios[] = {
+                { "the second after the exit",
+                                { START(0),
+                                                OOMD(990, .oom_cgroup = "/docker/" HEX,
+                                                                .oomd_reason = "memory-pressure"),
+                                                EXIT(1000, 137),
+                                                OOMD(1010, .oom_cgroup = "/docker/" HEX),
+                                                START(1100), MS(1000), EXIT(2000, 0) },
+                                "started OOMKilled:memory-pressure/confirmed/oomd[runtime] started "
+                                "stopped:completed/confirmed[exit-code]" },
+                { "the first after another exit, and the next life lasts",
+                                { START(0), EXIT(1000, 3), OOMD(1010, .oom_cgroup = "/docker/" HEX),
+                                                START(1100), MS(9000), EXIT(9000, 0) },
+                                "started died:exit-code/confirmed[exit-code] started "
+                                "stopped:completed/confirmed[exit-code]" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+}
+
 /* ---- evidence that comes while others are dealt with ---- */
 
 static struct step line;
@@ -103,6 +185,10 @@ static void a_line_found_while_a_source_is_removed_harms_none(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TRACKER_TEST(a_signal_says_only_of_an_end_soon_after_it_why),
+                TRACKER_TEST(a_kernel_line_is_of_the_life_that_it_ended),
+                TRACKER_TEST(a_kill_of_the_last_life_is_counted_once),
+                TRACKER_TEST(the_number_of_a_process_that_has_ended_is_nobodys),
+                TRACKER_TEST(a_kill_by_oomd_that_is_told_twice_ends_one_life),
                 cmocka_unit_test_setup_teardown(a_line_found_while_others_are_gone_harms_none,
                                 set_up_looking, tracker_teardown),
                 cmocka_unit_test_setup_teardown(a_line_found_while_a_source_is_removed_harms_none,
