@@ -24,6 +24,7 @@ void life_forget_evidence(struct life *life) {
         free_text(&life->check_origin);
         life->kernel_kill = life->kernel_main_pid = life->oomd_kill = life->runtime_oom = false;
         life->constraint = CONSTRAINT_UNKNOWN;
+        life->own_limit = false;
         life->oom_kill_rise = life->oom_group_kill_rise = 0;
         life->evidence_us = 0;
         list_remove(&life->check);
@@ -136,6 +137,7 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .constraint = life->constraint,
                 .oom_cgroup = life->oom_cgroup,
                 .task_cgroup = life->task_cgroup,
+                .own_limit = life->own_limit,
                 .oomd_kill = life->oomd_kill && fresh,
                 .oomd_reason = life->oomd_reason,
                 .oom_kill_rise = fresh ? life->oom_kill_rise : 0,

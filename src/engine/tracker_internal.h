@@ -60,6 +60,7 @@ struct life {
         bool kernel_kill, kernel_main_pid;
         enum oom_constraint constraint;
         char *oom_cgroup, *task_cgroup;
+        bool own_limit;
         bool oomd_kill;
         char *oomd_reason;
         bool runtime_oom;

@@ -182,6 +182,21 @@ static bool is_of_earlier_life(
                                         kill->time_us + SAME_TIME_US < workload->started_us);
 }
 
+/* Whose limit was hit. A line that does not say, of one of a group that is killed together, leaves
+ * it as the line before it did. */
+static void take_limit(struct tracker *tracker, const struct workload *workload,
+                const struct kernel_kill *kill) {
+        struct life *life = workload->extra;
+
+        free(life->oom_cgroup);
+        free(life->task_cgroup);
+        life->constraint = kill->constraint;
+        life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
+        life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
+        life->own_limit = kill->oom_cgroup &&
+                        inventory_find_cgroup(tracker->inventory, kill->oom_cgroup) == workload;
+}
+
 static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
                 struct workload *workload, bool main_pid) {
         struct life *life = life_get(tracker, workload);
@@ -202,13 +217,10 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
                         workload->last_exit.time_us >= workload->started_us)
                 return; /* that exit has been told */
 
+        if (!life->kernel_kill || kill->task_cgroup)
+                take_limit(tracker, workload, kill);
         life->kernel_kill = true;
         life->kernel_main_pid = life->kernel_main_pid || main_pid;
-        life->constraint = kill->constraint;
-        free(life->oom_cgroup);
-        free(life->task_cgroup);
-        life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
-        life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
         count_kill(workload, life, kill->time_us);
         if (tracker_is_over(workload->last_known) && !life->pending) {
                 amend(tracker, source, workload, kill->time_us, kill->origin);
