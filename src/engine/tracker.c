@@ -302,8 +302,9 @@ bool tracker_is_past(struct tracker *tracker, const struct tracker_source *sourc
         bool catching_up = source->state != SOURCE_UP ||
                         tracker_now_us(tracker) < source->up_us + CATCH_UP_US;
 
-        /* The end of what is stopping, which is dated when we heard of it. */
-        if (fact->type == FACT_EXIT && workload->last_known == STATE_STOPPING &&
+        /* An end that is dated within the present life is that life's. Its state may be younger: a
+         * stop or a pause is dated when we heard of it, where nobody says when it was. */
+        if (fact->type == FACT_EXIT && workload_state_is_alive(workload->last_known) &&
                         workload->started_us && fact->time_us >= workload->started_us)
                 return false;
         return catching_up && !fact->synthetic && fact->time_us < workload->since_us;

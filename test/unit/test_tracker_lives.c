@@ -120,6 +120,52 @@ static void a_kill_by_oomd_that_is_told_twice_ends_one_life(void **state) {
         play(scenarios, ARRAY_SIZE(scenarios));
 }
 
+/* Whatever the state is called, and since when: an end dated within the life is its end, another is
+ * news of the past. The source has just come back, and tells the past again. */
+static void an_end_within_the_present_life_ends_it_in_every_state(void **state) {
+        static const struct {
+                const char *name;
+                struct step since;
+                enum workload_state state;
+        } states[] = {
+                { "running", START(0), STATE_RUNNING },
+                { "paused", ACTION(5000, "paused", .workload.state = STATE_PAUSED), STATE_PAUSED },
+                { "resumed", ACTION(5000, "resumed", .workload.state = STATE_RUNNING),
+                                STATE_RUNNING },
+                { "starting", ACTION(5000, "x", .workload.state = STATE_STARTING), STATE_STARTING },
+                { "stopping", ACTION(5000, "x", .workload.state = STATE_STOPPING), STATE_STOPPING },
+        };
+        const struct step up = UP, start = START(1000), before = EXIT(999, 3), end = EXIT(1500, 3);
+
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+                (void) tracker_teardown(NULL);
+                (void) tracker_setup(NULL);
+                print_message("%s\n", states[i].name);
+                take_step(&up);
+                take_step(&start);
+                if (i > 0)
+                        take_step(&states[i].since);
+                assert_int_equal(the_workload()->state, states[i].state);
+
+                take_step(&before);
+                assert_int_equal(the_workload()->state, states[i].state);
+                assert_string_equal(the_workload()->last_exit.action, "");
+                take_step(&end);
+                assert_int_equal(the_workload()->state, STATE_FAILED);
+                assert_int_equal(the_workload()->last_exit.time_us, AT(1500));
+        }
+}
+
+/* Once it has ended, the time of that is what counts. */
+static void an_end_that_is_older_than_the_last_one_changes_nothing(void **state) {
+        const struct step steps[] = { UP, START(1000), EXIT(5000, 3), EXIT(4000, 4) };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->last_exit.code, 3);
+        assert_int_equal(the_workload()->last_exit.time_us, AT(5000));
+}
+
 /* ---- evidence that comes while others are dealt with ---- */
 
 static struct step line;
@@ -189,6 +235,8 @@ int main(void) {
                 TRACKER_TEST(a_kill_of_the_last_life_is_counted_once),
                 TRACKER_TEST(the_number_of_a_process_that_has_ended_is_nobodys),
                 TRACKER_TEST(a_kill_by_oomd_that_is_told_twice_ends_one_life),
+                TRACKER_TEST(an_end_within_the_present_life_ends_it_in_every_state),
+                TRACKER_TEST(an_end_that_is_older_than_the_last_one_changes_nothing),
                 cmocka_unit_test_setup_teardown(a_line_found_while_others_are_gone_harms_none,
                                 set_up_looking, tracker_teardown),
                 cmocka_unit_test_setup_teardown(a_line_found_while_a_source_is_removed_harms_none,
