@@ -396,7 +396,7 @@ static struct workload *tracker_subject(
         unsigned int held;
         int r;
 
-        if (fact->type == FACT_REMOVED || fact->type == FACT_KILL)
+        if (fact->type == FACT_REMOVED || fact->type == FACT_KILL || fact->type == FACT_LISTED)
                 return inventory_find_native(
                                 tracker->inventory, source->name, fact->workload.native_id);
 
@@ -479,6 +479,9 @@ static void tracker_dispatch(
                 break;
         case FACT_KILL:
                 tracker_kill(tracker, source, workload, fact);
+                break;
+        case FACT_LISTED:
+                workload->listed = true;
                 break;
         default:
                 break;

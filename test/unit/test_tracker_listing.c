@@ -182,6 +182,22 @@ static void the_past_leaves_the_state_as_it_is(void **state) {
         assert_int_not_equal(the_workload()->last_exit.code, 3);
 }
 
+static void what_is_only_listed_is_not_gone(void **state) {
+        static const struct scenario scenarios[] = {
+                { "one that is known",
+                                { KNOWN, LOST, DOCKER(FACT_LISTED, 9000, ABOUT(HEX)), LIST_END, UP,
+                                                EXIT(9500, 3) },
+                                "source_up source_down source_up died:exit-code/confirmed[exit-code]" },
+                { "one that is not",
+                                { KNOWN, LOST, DOCKER(FACT_LISTED, 9000, ABOUT("new")), LIST_END,
+                                                UP },
+                                "source_up source_down vanished:vanished/assumed* removed* source_up" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+        assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 0);
+}
+
 static struct tracker_source *docker(void) {
         struct tracker_source *source;
 
@@ -308,6 +324,7 @@ int main(void) {
                 TRACKER_TEST(a_second_listing_tells_what_was_missed),
                 TRACKER_TEST(what_a_listing_and_an_event_tell_is_told_once),
                 TRACKER_TEST(the_past_leaves_the_state_as_it_is),
+                TRACKER_TEST(what_is_only_listed_is_not_gone),
                 TRACKER_TEST(a_lost_source_makes_its_workloads_unknown_and_never_stopped),
                 TRACKER_TEST(sources_are_announced_where_that_is_news),
                 TRACKER_TEST(what_was_stored_is_known_after_a_restart),
