@@ -24,6 +24,11 @@ static bool is_other_life(const struct workload *workload, const struct workload
 
         if (workload_state_is_alive(workload->last_known) && old_pid && info->pid == old_pid)
                 return false; /* whatever the clock says */
+        /* Where no start is told: a host that was started anew gives the same ids again. A unit's
+         * main process may change. */
+        if (workload_state_is_alive(workload->last_known) && old_pid && info->pid &&
+                        !info->started_us && info->kind != WORKLOAD_UNIT)
+                return true;
 
         if (tracker_is_over(workload->last_known) && workload->last_exit.time_us > known_us)
                 known_us = workload->last_exit.time_us;
@@ -54,14 +59,27 @@ static void made_up_start(struct tracker *tracker, struct tracker_source *source
         fact.message = NULL;
         if (strcmp(action, "paused") != 0)
                 fact.details = NULL; /* a pause has a reason: a full disk, a watchdog */
-        if (listed->workload.started_us)
-                fact.time_us = listed->workload.started_us;
-        if (strcmp(action, "started") == 0)
+        if (strcmp(action, "started") == 0) {
+                if (listed->workload.started_us)
+                        fact.time_us = listed->workload.started_us;
+                workload->started_us = fact.time_us;
                 life_begin(tracker, workload, fact.time_us);
+        }
         (void) workload_set_state(workload,
                         listed->workload.state == STATE_PAUSED ? STATE_PAUSED : STATE_RUNNING,
                         listed->workload.state_reason, fact.time_us);
         tracker_emit_action(tracker, source, workload, &fact, action);
+}
+
+/* Nobody saw when it ended; that it had before it was started again is known. */
+static uint64_t vanished_us(const struct workload *workload, const struct fact *listed) {
+        const struct workload_info *info = &listed->workload;
+
+        if (!info->started_us || info->started_us > listed->time_us)
+                return listed->time_us;
+        return info->finished_us >= workload->since_us && info->finished_us < info->started_us
+                        ? info->finished_us
+                        : info->started_us;
 }
 
 static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
@@ -76,7 +94,9 @@ static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
         fact.runtime_oom = listed->workload.oom_killed == 1 &&
                         (fact.code == 137 || listed->workload.kind == WORKLOAD_UNIT);
         fact.workload.state = WORKLOAD_STATE_MAX_;
-        if (listed->workload.finished_us && how != EXIT_VANISHED)
+        if (how == EXIT_VANISHED)
+                fact.time_us = vanished_us(workload, listed);
+        else if (listed->workload.finished_us)
                 fact.time_us = listed->workload.finished_us;
         tracker_exit(tracker, source, workload, &fact);
 }
