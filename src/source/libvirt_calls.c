@@ -298,7 +298,7 @@ static bool pause_for(struct libvirt_link *link, uint64_t wait_us) {
         struct timespec until;
         bool quit;
 
-        (void) clock_gettime(CLOCK_REALTIME, &until);
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (time_t) (wait_us / USEC_PER_SEC);
         until.tv_nsec += (long) (wait_us % USEC_PER_SEC * NSEC_PER_USEC);
         if (until.tv_nsec >= 1000000000) {

@@ -15,6 +15,7 @@
 int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link) {
         struct libvirt_link *link;
+        pthread_condattr_t clock;
 
         link = calloc(1, sizeof(*link));
         if (!link)
@@ -26,7 +27,10 @@ int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 return -ENOMEM;
         }
         (void) pthread_mutex_init(&link->lock, NULL);
-        (void) pthread_cond_init(&link->wake, NULL);
+        (void) pthread_condattr_init(&clock);
+        (void) pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&link->wake, &clock);
+        (void) pthread_condattr_destroy(&clock);
         list_init(&link->looks);
         link->refs = 1;
         link->write = write;
