@@ -73,6 +73,16 @@ bool bus_link_is_peer(const struct bus_link *link, sd_bus_message *message) {
         return link->owner && sender && strcmp(sender, link->owner) == 0;
 }
 
+bool bus_link_is_silence(sd_bus_message *message) {
+        static const char *const names[] = { SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_TIMEOUT,
+                SD_BUS_ERROR_DISCONNECTED };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (sd_bus_message_is_method_error(message, names[i]))
+                        return true;
+        return false;
+}
+
 /* A call that is told as a span. What its answer leads to has the parent that it had. */
 struct asked {
         struct spans *spans; /* a reference */

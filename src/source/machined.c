@@ -263,6 +263,11 @@ static int on_machine(sd_bus_message *message, void *userdata, sd_bus_error *err
         bool listed = machine->in_listing, vanished = false;
 
         machine_drop_call(machine);
+        if (bus_link_is_silence(message)) {
+                bus_link_fail(&machined->link, "does not answer",
+                                -sd_bus_message_get_errno(message));
+                return 0;
+        }
         if (sd_bus_message_is_method_error(message, NULL)) {
                 vanished = true; /* ended meanwhile */
         } else if (read_machine(machine, message) < 0) {
