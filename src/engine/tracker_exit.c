@@ -111,6 +111,7 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
         life->pid = workload->pid;
         if (tracker->hooks.watch)
                 tracker->hooks.watch(workload, true, tracker->hooks.userdata);
+        life_check_early(tracker, life);
 }
 
 /* ---- the exit ---- */

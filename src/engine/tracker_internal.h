@@ -155,6 +155,8 @@ void life_forget_evidence(struct life *life);
 void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact);
 /** Lines that nobody claimed yet: is @workload, newly seen or just ended, their victim? */
 void tracker_claim_oom(struct tracker *tracker, struct workload *workload);
+/** A life begins: a process of it may have been killed already, before its start was told. */
+void life_check_early(struct tracker *tracker, struct life *life);
 /** Settle the lines that nobody claimed in time. Return: the next deadline (CLOCK_MONOTONIC),
  * USEC_INFINITY for none. */
 uint64_t tracker_run_oom_book(struct tracker *tracker, uint64_t now_us);

@@ -126,6 +126,14 @@ static void amend(struct tracker *tracker, struct tracker_source *source, struct
         tracker_emit_action(tracker, source, workload, &fact, "amended");
 }
 
+static void arm_check(struct tracker *tracker, struct life *life) {
+        if (life->check.next != &life->check)
+                return;
+        life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
+        list_append(&tracker->oom_checks, &life->check);
+        tracker_arm(tracker, tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
+}
+
 /* Evidence is on record; either an exit waits for it, or one may follow, or it was a child that
  * died. */
 static void life_evidence(struct tracker *tracker, struct workload *workload, uint64_t time_us,
@@ -142,15 +150,12 @@ static void life_evidence(struct tracker *tracker, struct workload *workload, ui
                         life_settle_soon(tracker, life);
                 return;
         }
+        if (!life->check_origin)
+                (void) copy_text(&life->check_origin, origin);
         if (life->kernel_main_pid)
                 list_remove(&life->check); /* no child: the exit comes, however late it is told */
-        if (!goes_on || life->kernel_main_pid || life->check.next != &life->check)
-                return;
-        if (origin)
-                (void) copy_text(&life->check_origin, origin);
-        life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
-        list_append(&tracker->oom_checks, &life->check);
-        tracker_arm(tracker, tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
+        else if (goes_on)
+                arm_check(tracker, life);
 }
 
 /* Its last exit has been told as an OOM kill, for sure. */
@@ -237,6 +242,16 @@ void tracker_claim_oom(struct tracker *tracker, struct workload *workload) {
         list_for_each(kill, &tracker->oom_book, list)
                 if (!kill->attributed && kernel_kill_victim(tracker, kill, &main_pid) == workload)
                         kernel_evidence(tracker, kill, workload, main_pid);
+}
+
+void life_check_early(struct tracker *tracker, struct life *life) {
+        const struct workload *workload = life->workload;
+
+        if (!tracker_is_over(workload->last_known))
+                tracker_claim_oom(tracker, life->workload);
+        if (life->kernel_kill && !life->kernel_main_pid &&
+                        life->evidence_us > workload->last_exit.time_us)
+                arm_check(tracker, life);
 }
 
 void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {

@@ -69,6 +69,44 @@ static void a_kernel_line_is_of_the_life_that_it_ended(void **state) {
         play(scenarios, ARRAY_SIZE(scenarios));
 }
 
+/* One of its processes may be killed before its start is told: by the kernel, of a workload that is
+ * known to be there, or that nobody has told of yet. */
+static void a_childs_kill_before_the_start_is_told_after_it(void **state) {
+        static const struct scenario scenarios[] = {
+                { "created before",
+                                { READABLE(OOM_FROM_KERNEL),
+                                                ACTION(0, "created",
+                                                                .workload.state = STATE_CREATED),
+                                                KERNEL(990, 101), MS(3000), STEP(SEEN), START(1000),
+                                                MS(1999), STEP(SEEN), MS(1), STEP(SEEN), MS(9000) },
+                                "created | started | oom |" },
+                { "not known before",
+                                { KERNEL(990, 101), START(1000), MS(2000), STEP(SEEN), MS(9000) },
+                                "started oom |" },
+                { "it ends with it",
+                                { ACTION(0, "created", .workload.state = STATE_CREATED),
+                                                KERNEL(990, 101), START(1000), EXIT(1100, 137),
+                                                MS(9000) },
+                                "created started OOMKilled:oom/confirmed/self[kernel]" },
+                { "its main process",
+                                { ACTION(0, "created", .workload.state = STATE_CREATED,
+                                                  .workload.pid = 100),
+                                                KERNEL(990, 100), START(1000), MS(9000), STEP(SEEN),
+                                                EXIT(9100, 137) },
+                                "created started | OOMKilled:oom/confirmed/self[kernel]" },
+                { "of the life before",
+                                { START(0), EXIT(1000, 3), KERNEL(999, 101), START(1100),
+                                                MS(9000) },
+                                "started died:exit-code/confirmed[exit-code] started" },
+                { "long before the start",
+                                { ACTION(0, "created", .workload.state = STATE_CREATED),
+                                                KERNEL(990, 101), START(9000), MS(9000) },
+                                "created started" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+}
+
 static void a_kill_of_the_last_life_is_counted_once(void **state) {
         const struct step steps[] = { STEP(EVIDENCE), READABLE(OOM_FROM_KERNEL), START(0),
                 EXIT(1000, 137), START_OF(HEX, 1100, .pid = 200), KERNEL(999, 100),
@@ -232,6 +270,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TRACKER_TEST(a_signal_says_only_of_an_end_soon_after_it_why),
                 TRACKER_TEST(a_kernel_line_is_of_the_life_that_it_ended),
+                TRACKER_TEST(a_childs_kill_before_the_start_is_told_after_it),
                 TRACKER_TEST(a_kill_of_the_last_life_is_counted_once),
                 TRACKER_TEST(the_number_of_a_process_that_has_ended_is_nobodys),
                 TRACKER_TEST(a_kill_by_oomd_that_is_told_twice_ends_one_life),
