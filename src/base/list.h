@@ -26,6 +26,10 @@ static inline void list_append(struct list *head, struct list *entry) {
 }
 
 /** Take @entry out of whatever list it is in; harmless if it is in none. */
+static inline void list_prepend(struct list *head, struct list *entry) {
+        list_append(head->next, entry);
+}
+
 static inline void list_remove(struct list *entry) {
         entry->prev->next = entry->next;
         entry->next->prev = entry->prev;

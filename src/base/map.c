@@ -7,6 +7,7 @@
 
 struct map {
         struct lh_table *table;
+        int removed; /* since the table was laid out, at most */
 };
 
 #define MAP_FIRST 32
@@ -40,6 +41,18 @@ struct map *map_free(struct map *map) {
         return NULL;
 }
 
+/* A slot whose entry was removed lets a search go on. Where all are used or were, a search for what
+ * is not there goes through every one: so they are laid out anew in time, and with room for as many
+ * removals again. */
+static void lay_out(struct map *map) {
+        struct lh_table *table = map->table;
+        int size = table->count > table->size / 2 ? 2 * table->size : table->size;
+
+        if ((double) (table->count + map->removed) >= table->size * LH_LOAD_FACTOR &&
+                        map->removed > 0 && lh_table_resize(table, size) >= 0)
+                map->removed = 0;
+}
+
 int map_put(struct map *map, const char *key, void *value) {
         char *copy;
 
@@ -49,6 +62,7 @@ int map_put(struct map *map, const char *key, void *value) {
         copy = strdup(key);
         if (!copy)
                 return -ENOMEM;
+        lay_out(map);
         if (lh_table_insert(map->table, copy, value) < 0) {
                 free(copy);
                 return -ENOMEM;
@@ -70,6 +84,7 @@ void *map_remove(struct map *map, const char *key) {
                 return NULL;
         value = lh_entry_v(entry);
         (void) lh_table_delete_entry(map->table, entry);
+        map->removed++;
         return value;
 }
 

@@ -293,13 +293,18 @@ bool tracker_goes_on(enum workload_state state) {
         return state == STATE_RUNNING || state == STATE_PAUSED || state == STATE_STARTING;
 }
 
+bool tracker_is_over(enum workload_state state) {
+        return state == STATE_STOPPED || state == STATE_FAILED;
+}
+
 bool tracker_is_past(struct tracker *tracker, const struct tracker_source *source,
                 const struct workload *workload, const struct fact *fact) {
         bool catching_up = source->state != SOURCE_UP ||
                         tracker_now_us(tracker) < source->up_us + CATCH_UP_US;
 
-        /* The end of what is stopping, which is dated when we heard of it. */
-        if (fact->type == FACT_EXIT && workload->last_known == STATE_STOPPING &&
+        /* An end that is dated within the present life is that life's. Its state may be younger: a
+         * stop or a pause is dated when we heard of it, where nobody says when it was. */
+        if (fact->type == FACT_EXIT && workload_state_is_alive(workload->last_known) &&
                         workload->started_us && fact->time_us >= workload->started_us)
                 return false;
         return catching_up && !fact->synthetic && fact->time_us < workload->since_us;
@@ -391,7 +396,7 @@ static struct workload *tracker_subject(
         unsigned int held;
         int r;
 
-        if (fact->type == FACT_REMOVED || fact->type == FACT_KILL)
+        if (fact->type == FACT_REMOVED || fact->type == FACT_KILL || fact->type == FACT_LISTED)
                 return inventory_find_native(
                                 tracker->inventory, source->name, fact->workload.native_id);
 
@@ -473,7 +478,10 @@ static void tracker_dispatch(
                 tracker_removed(tracker, source, workload, fact);
                 break;
         case FACT_KILL:
-                tracker_kill(tracker, workload, fact);
+                tracker_kill(tracker, source, workload, fact);
+                break;
+        case FACT_LISTED:
+                workload->listed = true;
                 break;
         default:
                 break;
@@ -500,9 +508,11 @@ void tracker_remove_source(struct tracker *tracker, const char *name) {
 
         if (!source)
                 return;
+        tracker->is_walking = true;
         list_for_each_safe(pending, next, &tracker->pending, list)
                 if (strcmp(pending->source, name) == 0)
                         life_settle(tracker, pending->workload->extra);
+        tracker->is_walking = false;
         gone.time_us = clock_realtime_us();
         gone.source_state = SOURCE_DOWN;
         gone.error = "No longer configured";

@@ -24,6 +24,7 @@ void life_forget_evidence(struct life *life) {
         free_text(&life->check_origin);
         life->kernel_kill = life->kernel_main_pid = life->oomd_kill = life->runtime_oom = false;
         life->constraint = CONSTRAINT_UNKNOWN;
+        life->own_limit = false;
         life->oom_kill_rise = life->oom_group_kill_rise = 0;
         life->evidence_us = 0;
         list_remove(&life->check);
@@ -76,6 +77,17 @@ void life_settle(struct tracker *tracker, struct life *life) {
                 pending_finish(tracker, life->pending);
 }
 
+void life_settle_soon(struct tracker *tracker, struct life *life) {
+        if (!tracker->is_walking) {
+                life_settle(tracker, life);
+                return;
+        }
+        life->pending->deadline_us = tracker_now_us(tracker);
+        list_remove(&life->pending->list);
+        list_prepend(&tracker->pending, &life->pending->list);
+        tracker_arm(tracker, life->pending->deadline_us);
+}
+
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us) {
         struct life *life = life_get(tracker, workload);
         uint32_t pid = workload->pid;
@@ -99,6 +111,7 @@ void life_begin(struct tracker *tracker, struct workload *workload, uint64_t tim
         life->pid = workload->pid;
         if (tracker->hooks.watch)
                 tracker->hooks.watch(workload, true, tracker->hooks.userdata);
+        life_check_early(tracker, life);
 }
 
 /* ---- the exit ---- */
@@ -109,6 +122,9 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
         bool fresh = life->kernel_main_pid ||
                         fact->time_us < life->evidence_us + EVIDENCE_AGE_MAX_US;
         bool asked = life->asked && tracker_now_us(tracker) < life->asked_us + ASKED_US;
+        /* Not every signal is meant as an end. What is stopping may take its time. */
+        bool killed = fact->time_us < life->kill_time_us + ASKED_US ||
+                        workload->last_known == STATE_STOPPING;
 
         *ret_facts = (struct exit_facts){
                 .kind = workload->kind,
@@ -122,7 +138,8 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .constraint = life->constraint,
                 .oom_cgroup = life->oom_cgroup,
                 .task_cgroup = life->task_cgroup,
-                .oomd_kill = life->oomd_kill,
+                .own_limit = life->own_limit,
+                .oomd_kill = life->oomd_kill && fresh,
                 .oomd_reason = life->oomd_reason,
                 .oom_kill_rise = fresh ? life->oom_kill_rise : 0,
                 .oom_group_kill_rise = fresh ? life->oom_group_kill_rise : 0,
@@ -131,8 +148,8 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                                 ? fact->time_us - life->evidence_us
                                 : 0,
                 .runtime_oom = fact->runtime_oom || (life->runtime_oom && fresh),
-                .kill_signal = life->kill_signal,
-                .stop_timeout = life->stop_timeout,
+                .kill_signal = killed ? life->kill_signal : 0,
+                .stop_timeout = killed && life->stop_timeout,
                 .unit_timeout = fact->unit_timeout,
                 .unit_watchdog = fact->unit_watchdog,
                 .kernel_readable = tracker->kernel_readable,
@@ -265,7 +282,7 @@ static bool already_told(
                 const struct workload *workload, const struct life *life, const struct fact *fact) {
         uint64_t told_us = workload->last_exit.time_us;
 
-        if (workload->last_known != STATE_STOPPED && workload->last_known != STATE_FAILED)
+        if (!tracker_is_over(workload->last_known))
                 return false;
         if (!workload->last_exit.action[0] || (!life->exit_was_synthetic && !fact->synthetic))
                 return false;
@@ -339,6 +356,8 @@ uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool al
         struct pending_exit *pending;
         struct life *life;
 
+        if (tracker->is_walking)
+                return now_us; /* afterwards */
         while ((pending = list_first(&tracker->pending, struct pending_exit, list)) &&
                         (all || pending->deadline_us <= now_us))
                 pending_finish(tracker, pending);

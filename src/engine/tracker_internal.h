@@ -22,7 +22,8 @@
 /* A life that began this much after the last thing known is another one. Runtimes date a start
  * before they tell it, so only their rounding counts. */
 #define OTHER_LIFE_US (100 * USEC_PER_MSEC)
-/* An end that comes this long after an operator asked for it is due to that. */
+/* An end that comes this long after somebody asked for it, an operator or by a signal of the
+ * runtime's, is due to that. */
 #define ASKED_US (300 * USEC_PER_SEC)
 /* After a source is up, its stream may for this long tell what its listing has shown already. */
 #define CATCH_UP_US (5 * USEC_PER_SEC)
@@ -52,13 +53,14 @@ struct life {
         uint32_t pid; /* last known main process; kept when it ends */
         int kill_signal;
         bool stop_timeout;
-        uint64_t kill_time_us;
+        uint64_t kill_time_us; /* CLOCK_REALTIME */
         enum exit_asked asked;
         uint64_t asked_us; /* CLOCK_MONOTONIC */
 
         bool kernel_kill, kernel_main_pid;
         enum oom_constraint constraint;
         char *oom_cgroup, *task_cgroup;
+        bool own_limit;
         bool oomd_kill;
         char *oomd_reason;
         bool runtime_oom;
@@ -95,6 +97,8 @@ struct tracker {
         struct list oom_book;   /* of struct kernel_kill, by deadline */
         size_t n_oom_book;
         bool kernel_readable, cgroup_readable;
+        bool is_walking; /* over workloads or exits: none but the one it is at may go. Evidence may
+                            come meanwhile, since the end of a life has sources look for it */
         struct tracker_stats stats;
         struct log_ratelimit limit;
 };
@@ -106,6 +110,8 @@ void tracker_arm(struct tracker *tracker, uint64_t deadline_us);
 /** Whether a life in @state is not on its way out: of one that is stopping, the exit comes by
  * itself, and the next that runs is another life. */
 bool tracker_goes_on(enum workload_state state);
+/** Whether a life in @state has ended. */
+bool tracker_is_over(enum workload_state state);
 /**
  * Whether @fact is older than what is known of @workload: a source that comes back tells the past
  * again, some of which was never seen. It is news, but changes nothing.
@@ -135,7 +141,10 @@ void life_settle(struct tracker *tracker, struct life *life);
 void life_begin(struct tracker *tracker, struct workload *workload, uint64_t time_us);
 void tracker_exit(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 const struct fact *fact);
-void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact);
+void tracker_kill(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
+                const struct fact *fact);
+/** Publish the exit that waits as soon as nobody walks over the others. */
+void life_settle_soon(struct tracker *tracker, struct life *life);
 /** Deal with every deadline that is over. Return: the next one (CLOCK_MONOTONIC), USEC_INFINITY for
  * none. */
 uint64_t tracker_run_deadlines(struct tracker *tracker, uint64_t now_us, bool all);
@@ -146,6 +155,8 @@ void life_forget_evidence(struct life *life);
 void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact);
 /** Lines that nobody claimed yet: is @workload, newly seen or just ended, their victim? */
 void tracker_claim_oom(struct tracker *tracker, struct workload *workload);
+/** A life begins: a process of it may have been killed already, before its start was told. */
+void life_check_early(struct tracker *tracker, struct life *life);
 /** Settle the lines that nobody claimed in time. Return: the next deadline (CLOCK_MONOTONIC),
  * USEC_INFINITY for none. */
 uint64_t tracker_run_oom_book(struct tracker *tracker, uint64_t now_us);

@@ -8,10 +8,6 @@
 #include "base/clock.h"
 #include "engine/tracker_internal.h"
 
-static bool is_over(enum workload_state state) {
-        return state == STATE_STOPPED || state == STATE_FAILED;
-}
-
 void tracker_listing_begin(struct tracker *tracker, struct tracker_source *source) {
         struct workload *workload;
 
@@ -28,8 +24,13 @@ static bool is_other_life(const struct workload *workload, const struct workload
 
         if (workload_state_is_alive(workload->last_known) && old_pid && info->pid == old_pid)
                 return false; /* whatever the clock says */
+        /* Where no start is told: a host that was started anew gives the same ids again. A unit's
+         * main process may change. */
+        if (workload_state_is_alive(workload->last_known) && old_pid && info->pid &&
+                        !info->started_us && info->kind != WORKLOAD_UNIT)
+                return true;
 
-        if (is_over(workload->last_known) && workload->last_exit.time_us > known_us)
+        if (tracker_is_over(workload->last_known) && workload->last_exit.time_us > known_us)
                 known_us = workload->last_exit.time_us;
         if (known_us == 0 && info->started_us && !workload_state_is_alive(workload->last_known))
                 return true; /* its first */
@@ -42,7 +43,7 @@ static bool is_other_life(const struct workload *workload, const struct workload
 static uint64_t listed_since_us(const struct fact *fact) {
         const struct workload_info *info = &fact->workload;
         uint64_t since_us = workload_state_is_alive(info->state) ? info->started_us
-                        : is_over(info->state)                   ? info->finished_us
+                        : tracker_is_over(info->state)           ? info->finished_us
                                                                  : info->created_us;
 
         return since_us ? since_us : fact->time_us;
@@ -58,14 +59,27 @@ static void made_up_start(struct tracker *tracker, struct tracker_source *source
         fact.message = NULL;
         if (strcmp(action, "paused") != 0)
                 fact.details = NULL; /* a pause has a reason: a full disk, a watchdog */
-        if (listed->workload.started_us)
-                fact.time_us = listed->workload.started_us;
-        if (strcmp(action, "started") == 0)
+        if (strcmp(action, "started") == 0) {
+                if (listed->workload.started_us)
+                        fact.time_us = listed->workload.started_us;
+                workload->started_us = fact.time_us;
                 life_begin(tracker, workload, fact.time_us);
+        }
         (void) workload_set_state(workload,
                         listed->workload.state == STATE_PAUSED ? STATE_PAUSED : STATE_RUNNING,
                         listed->workload.state_reason, fact.time_us);
         tracker_emit_action(tracker, source, workload, &fact, action);
+}
+
+/* Nobody saw when it ended; that it had before it was started again is known. */
+static uint64_t vanished_us(const struct workload *workload, const struct fact *listed) {
+        const struct workload_info *info = &listed->workload;
+
+        if (!info->started_us || info->started_us > listed->time_us)
+                return listed->time_us;
+        return info->finished_us >= workload->since_us && info->finished_us < info->started_us
+                        ? info->finished_us
+                        : info->started_us;
 }
 
 static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
@@ -80,7 +94,9 @@ static void made_up_exit(struct tracker *tracker, struct tracker_source *source,
         fact.runtime_oom = listed->workload.oom_killed == 1 &&
                         (fact.code == 137 || listed->workload.kind == WORKLOAD_UNIT);
         fact.workload.state = WORKLOAD_STATE_MAX_;
-        if (listed->workload.finished_us && how != EXIT_VANISHED)
+        if (how == EXIT_VANISHED)
+                fact.time_us = vanished_us(workload, listed);
+        else if (listed->workload.finished_us)
                 fact.time_us = listed->workload.finished_us;
         tracker_exit(tracker, source, workload, &fact);
 }
@@ -104,16 +120,16 @@ static void tracker_diff(struct tracker *tracker, struct tracker_source *source,
                 }
         } else if (workload_state_is_alive(info->state)) {
                 made_up_start(tracker, source, workload, fact, "started");
-        } else if (is_over(info->state) &&
+        } else if (tracker_is_over(info->state) &&
                         (workload_state_is_alive(old) || info->how == EXIT_START_FAILED) &&
-                        !is_over(old)) {
+                        !tracker_is_over(old)) {
                 made_up_exit(tracker, source, workload, fact, info->how);
                 return; /* its state follows the verdict */
-        } else if (is_over(info->state) && other_life) {
+        } else if (tracker_is_over(info->state) && other_life) {
                 made_up_start(tracker, source, workload, fact, "started");
                 made_up_exit(tracker, source, workload, fact, info->how);
                 return;
-        } else if (is_over(info->state) && is_over(old)) {
+        } else if (tracker_is_over(info->state) && tracker_is_over(old)) {
                 workload->state = old; /* known before the source was lost: the verdict stands */
                 return;
         }
@@ -195,6 +211,7 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
         source->known = true;
         gone.synthetic = true;
         gone.time_us = clock_realtime_us();
+        tracker->is_walking = true;
         list_for_each_safe(workload, next, inventory_list(tracker->inventory), by_age) {
                 if (workload->listed || strcmp(workload->source, source->name) != 0)
                         continue;
@@ -207,15 +224,17 @@ void tracker_listing_end(struct tracker *tracker, struct tracker_source *source)
                 else
                         tracker_remove(tracker, source, workload, &gone);
         }
+        tracker->is_walking = false;
 }
 
-void tracker_kill(struct tracker *tracker, struct workload *workload, const struct fact *fact) {
+void tracker_kill(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
+                const struct fact *fact) {
         struct life *life = life_get(tracker, workload);
 
-        if (!life)
-                return;
+        if (!life || tracker_is_past(tracker, source, workload, fact))
+                return; /* an earlier life was meant */
         if (life->kill_signal && life->kill_signal != SIGKILL && fact->kill_signal == SIGKILL)
-                life->stop_timeout = true;
+                life->stop_timeout = fact->time_us < life->kill_time_us + ASKED_US;
         life->kill_signal = fact->kill_signal;
         life->kill_time_us = fact->time_us;
 }

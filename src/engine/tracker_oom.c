@@ -66,14 +66,26 @@ static struct kernel_kill *kernel_kill_new(
         return kill;
 }
 
+/* Of one that has ended, the number of its process may be another's by now. */
+static struct workload *find_process(
+                const struct tracker *tracker, const struct kernel_kill *kill) {
+        struct workload *workload =
+                        kill->pid ? inventory_find_last_pid(tracker->inventory, kill->pid) : NULL;
+
+        if (workload && tracker_is_over(workload->last_known) && workload->last_exit.action[0] &&
+                        workload->last_exit.time_us + SAME_TIME_US < kill->time_us)
+                return NULL;
+        return workload;
+}
+
 static struct workload *kernel_kill_victim(
                 struct tracker *tracker, const struct kernel_kill *kill, bool *ret_main) {
         struct workload *workload = NULL;
 
         if (kill->task_cgroup)
                 workload = inventory_find_cgroup(tracker->inventory, kill->task_cgroup);
-        if (!workload && kill->pid)
-                workload = inventory_find_last_pid(tracker->inventory, kill->pid);
+        if (!workload)
+                workload = find_process(tracker, kill);
         if (workload) {
                 struct life *life = life_get(tracker, workload);
 
@@ -89,6 +101,7 @@ static struct workload *kernel_kill_victim(
 static void amend(struct tracker *tracker, struct tracker_source *source, struct workload *workload,
                 uint64_t time_us, const char *origin) {
         struct fact fact = FACT_INIT(FACT_ACTION);
+        char evidence[40];
 
         if (strcmp(workload->last_exit.reason, "sigkill-unknown") != 0 &&
                         strcmp(workload->last_exit.reason, "qemu-failed") != 0)
@@ -106,7 +119,19 @@ static void amend(struct tracker *tracker, struct tracker_source *source, struct
         (void) snprintf(workload->last_exit.reason, sizeof(workload->last_exit.reason), "oom");
         (void) snprintf(workload->last_exit.confidence, sizeof(workload->last_exit.confidence),
                         "confirmed");
+        (void) snprintf(workload->last_exit.evidence, sizeof(workload->last_exit.evidence), "%s",
+                        exit_evidence_words(EVIDENCE_KERNEL, evidence));
+        (void) snprintf(workload->last_exit.scope, sizeof(workload->last_exit.scope), "%s",
+                        oom_scope_to_string(OOM_SCOPE_UNKNOWN));
         tracker_emit_action(tracker, source, workload, &fact, "amended");
+}
+
+static void arm_check(struct tracker *tracker, struct life *life) {
+        if (life->check.next != &life->check)
+                return;
+        life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
+        list_append(&tracker->oom_checks, &life->check);
+        tracker_arm(tracker, tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
 }
 
 /* Evidence is on record; either an exit waits for it, or one may follow, or it was a child that
@@ -122,49 +147,87 @@ static void life_evidence(struct tracker *tracker, struct workload *workload, ui
                 life->evidence_us = time_us;
         if (life->pending) {
                 if (life->kernel_kill || life->oomd_kill)
-                        life_settle(tracker, life);
+                        life_settle_soon(tracker, life);
                 return;
         }
+        if (!life->check_origin)
+                (void) copy_text(&life->check_origin, origin);
         if (life->kernel_main_pid)
                 list_remove(&life->check); /* no child: the exit comes, however late it is told */
-        if (!goes_on || life->kernel_main_pid || life->check.next != &life->check)
-                return;
-        if (origin)
-                (void) copy_text(&life->check_origin, origin);
-        life->check_deadline_us = tracker_now_us(tracker) + OOM_CHECK_WAIT_US;
-        list_append(&tracker->oom_checks, &life->check);
-        tracker_arm(tracker, tracker_run_deadlines(tracker, tracker_now_us(tracker), false));
+        else if (goes_on)
+                arm_check(tracker, life);
+}
+
+/* Its last exit has been told as an OOM kill, for sure. */
+static bool is_told(const struct workload *workload) {
+        return strcmp(workload->last_exit.action, "OOMKilled") == 0 &&
+                        strcmp(workload->last_exit.confidence, "confirmed") == 0;
+}
+
+static void count_kill(struct workload *workload, struct life *life, uint64_t time_us) {
+        if (life->blind_kills > 0 && time_us <= life->blind_us)
+                life->blind_kills--;
+        else
+                workload->oom_kills++;
+}
+
+/* Was that in a life before the one it has now; in the last one, of those? A process may be killed
+ * before its runtime says, and dates, that it has started, but not before the last one had ended.
+ * One that has that very number now is meant, whatever the clock says. */
+static bool is_of_earlier_life(
+                const struct workload *workload, const struct kernel_kill *kill, bool *ret_last) {
+        bool alive = workload_state_is_alive(workload->last_known),
+             is_its = alive && kill->pid && workload->pid == kill->pid;
+
+        *ret_last = alive && !is_its && workload->last_exit.action[0] &&
+                        kill->time_us <= workload->last_exit.time_us &&
+                        workload->last_exit.time_us <= workload->started_us;
+        return *ret_last ||
+                        (!is_its && workload->started_us &&
+                                        kill->time_us + SAME_TIME_US < workload->started_us);
+}
+
+/* Whose limit was hit. A line that does not say, of one of a group that is killed together, leaves
+ * it as the line before it did. */
+static void take_limit(struct tracker *tracker, const struct workload *workload,
+                const struct kernel_kill *kill) {
+        struct life *life = workload->extra;
+
+        free(life->oom_cgroup);
+        free(life->task_cgroup);
+        life->constraint = kill->constraint;
+        life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
+        life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
+        life->own_limit = kill->oom_cgroup &&
+                        inventory_find_cgroup(tracker->inventory, kill->oom_cgroup) == workload;
 }
 
 static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
                 struct workload *workload, bool main_pid) {
         struct life *life = life_get(tracker, workload);
         struct tracker_source *source = tracker_source_find(tracker, workload->source);
+        bool last;
 
         kill->attributed = true;
-        if (!life || !source ||
-                        (workload->started_us &&
-                                        kill->time_us + SAME_TIME_US < workload->started_us))
-                return; /* of an earlier life */
-        if (workload->last_exit.action[0] && kill->time_us <= workload->last_exit.time_us &&
-                        strcmp(workload->last_exit.action, "OOMKilled") == 0 &&
-                        strcmp(workload->last_exit.confidence, "confirmed") == 0 &&
+        if (!life || !source)
+                return;
+        if (is_of_earlier_life(workload, kill, &last)) {
+                if (last && !is_told(workload)) {
+                        count_kill(workload, life, kill->time_us);
+                        amend(tracker, source, workload, kill->time_us, kill->origin);
+                }
+                return;
+        }
+        if (kill->time_us <= workload->last_exit.time_us && is_told(workload) &&
                         workload->last_exit.time_us >= workload->started_us)
                 return; /* that exit has been told */
 
+        if (!life->kernel_kill || kill->task_cgroup)
+                take_limit(tracker, workload, kill);
         life->kernel_kill = true;
         life->kernel_main_pid = life->kernel_main_pid || main_pid;
-        life->constraint = kill->constraint;
-        free(life->oom_cgroup);
-        free(life->task_cgroup);
-        life->oom_cgroup = kill->oom_cgroup ? strdup(kill->oom_cgroup) : NULL;
-        life->task_cgroup = kill->task_cgroup ? strdup(kill->task_cgroup) : NULL;
-        if (life->blind_kills > 0 && kill->time_us <= life->blind_us)
-                life->blind_kills--;
-        else
-                workload->oom_kills++;
-        if ((workload->last_known == STATE_FAILED || workload->last_known == STATE_STOPPED) &&
-                        !life->pending) {
+        count_kill(workload, life, kill->time_us);
+        if (tracker_is_over(workload->last_known) && !life->pending) {
                 amend(tracker, source, workload, kill->time_us, kill->origin);
                 if (main_pid)
                         life_forget_evidence(life); /* not for the life that may follow */
@@ -179,6 +242,16 @@ void tracker_claim_oom(struct tracker *tracker, struct workload *workload) {
         list_for_each(kill, &tracker->oom_book, list)
                 if (!kill->attributed && kernel_kill_victim(tracker, kill, &main_pid) == workload)
                         kernel_evidence(tracker, kill, workload, main_pid);
+}
+
+void life_check_early(struct tracker *tracker, struct life *life) {
+        const struct workload *workload = life->workload;
+
+        if (!tracker_is_over(workload->last_known))
+                tracker_claim_oom(tracker, life->workload);
+        if (life->kernel_kill && !life->kernel_main_pid &&
+                        life->evidence_us > workload->last_exit.time_us)
+                arm_check(tracker, life);
 }
 
 void tracker_oom(struct tracker *tracker, struct tracker_source *source, const struct fact *fact) {
@@ -212,13 +285,18 @@ void tracker_oom(struct tracker *tracker, struct tracker_source *source, const s
         if (!life)
                 return;
 
-        if (fact->oom_source == OOM_FROM_RUNTIME)
-                life->runtime_oom = true;
         if (fact->oom_source == OOM_FROM_CGROUP && !tracker->kernel_readable) {
                 workload->oom_kills += fact->oom_kill_rise; /* else the kernel's lines are */
                 life->blind_kills += fact->oom_kill_rise;
                 life->blind_us = fact->time_us;
         }
+        /* Two tell of one kill, and the exit was told between them. It must not be taken for
+         * evidence of the next life's. */
+        if (tracker_is_over(workload->last_known) && !life->pending && is_told(workload) &&
+                        fact->time_us <= workload->last_exit.time_us + SAME_TIME_US)
+                return;
+        if (fact->oom_source == OOM_FROM_RUNTIME)
+                life->runtime_oom = true;
         life->oom_kill_rise += fact->oom_kill_rise;
         life->oom_group_kill_rise += fact->oom_group_kill_rise;
         if (fact->oom_source == OOM_FROM_OOMD) {

@@ -30,6 +30,8 @@ static enum oom_scope kernel_scope(const struct exit_facts *facts) {
         case CONSTRAINT_MEMORY_POLICY:
                 return OOM_SCOPE_HOST;
         case CONSTRAINT_MEMCG:
+                if (facts->own_limit)
+                        return OOM_SCOPE_SELF;
                 if (!facts->oom_cgroup || !facts->task_cgroup)
                         return OOM_SCOPE_UNKNOWN;
                 return cgroup_is_above(facts->oom_cgroup, facts->task_cgroup) ? OOM_SCOPE_ANCESTOR

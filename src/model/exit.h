@@ -81,6 +81,7 @@ struct exit_facts {
         enum oom_constraint constraint;
         const char *oom_cgroup;  /* whose limit was hit; NULL for a global kill */
         const char *task_cgroup; /* the victim's; NULL: not known */
+        bool own_limit; /* oom_cgroup is the workload's, or lies in it: the victim may lie deeper */
 
         bool oomd_kill;
         const char *oomd_reason; /* "memory-used" or "memory-pressure"; NULL */

@@ -12,9 +12,11 @@ enum fact_type {
         FACT_LISTING_END,   /* what was not named is gone */
         FACT_WORKLOAD, /* workload as it is now; what differs from the inventory becomes synthetic
                           events */
-        FACT_ACTION,   /* action happened to workload; workload.state is the state afterwards */
-        FACT_EXIT,     /* a life of workload ended: how, code, signal … */
-        FACT_REMOVED,  /* workload no longer exists (rm, undefine) */
+        FACT_LISTED,  /* workload exists, but how it is could not be found out: one that is known is
+                         not gone */
+        FACT_ACTION,  /* action happened to workload; workload.state is the state afterwards */
+        FACT_EXIT,    /* a life of workload ended: how, code, signal … */
+        FACT_REMOVED, /* workload no longer exists (rm, undefine) */
         FACT_KILL, /* the runtime was asked to send kill_signal to workload (docker kill, stop) */
         FACT_OOM,  /* evidence of an OOM kill, by oom_source */
         FACT_READABLE, /* oom_source can or cannot be read (oom_readable): what its silence means */

@@ -73,6 +73,16 @@ bool bus_link_is_peer(const struct bus_link *link, sd_bus_message *message) {
         return link->owner && sender && strcmp(sender, link->owner) == 0;
 }
 
+bool bus_link_is_silence(sd_bus_message *message) {
+        static const char *const names[] = { SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_TIMEOUT,
+                SD_BUS_ERROR_DISCONNECTED };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (sd_bus_message_is_method_error(message, names[i]))
+                        return true;
+        return false;
+}
+
 /* A call that is told as a span. What its answer leads to has the parent that it had. */
 struct asked {
         struct spans *spans; /* a reference */
@@ -173,10 +183,25 @@ int bus_link_send_owned(struct bus_link *link, sd_bus_message *message,
         return send_call(link, NULL, message, handler, userdata, destroy);
 }
 
+struct method {
+        const char *peer, *path, *interface, *member;
+};
+
+static int call_method(struct bus_link *link, sd_bus_slot **ret_slot, const struct method *method,
+                sd_bus_message_handler_t handler, void *userdata, const char *types, va_list args) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(link->bus, &message, method->peer, method->path,
+                        method->interface, method->member);
+        if (r >= 0)
+                r = sd_bus_message_appendv(message, types, args);
+        return r < 0 ? r : bus_link_send(link, ret_slot, message, handler, userdata);
+}
+
 int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *path,
                 const char *interface_member, sd_bus_message_handler_t handler, void *userdata,
                 const char *types, ...) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         const char *dot = strrchr(interface_member, '.');
         _cleanup_(freep) char *interface = NULL;
         va_list args;
@@ -188,32 +213,24 @@ int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *pat
         interface = strndup(interface_member, (size_t) (dot - interface_member));
         if (!interface)
                 return -ENOMEM;
-        r = sd_bus_message_new_method_call(
-                        link->bus, &message, link->owner, path, interface, dot + 1);
-        if (r < 0)
-                return r;
-
         va_start(args, types);
-        r = sd_bus_message_appendv(message, types, args);
+        r = call_method(link, ret_slot, &(struct method){ link->owner, path, interface, dot + 1 },
+                        handler, userdata, types, args);
         va_end(args);
-        return r < 0 ? r : bus_link_send(link, ret_slot, message, handler, userdata);
+        return r;
 }
 
 /* The bus itself. */
 static int ask_bus(struct bus_link *link, const char *member, sd_bus_message_handler_t handler,
                 const char *types, ...) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         va_list args;
         int r;
 
-        r = sd_bus_message_new_method_call(
-                        link->bus, &message, dbus_name, dbus_path, dbus_name, member);
-        if (r < 0)
-                return r;
         va_start(args, types);
-        r = sd_bus_message_appendv(message, types, args);
+        r = call_method(link, NULL, &(struct method){ dbus_name, dbus_path, dbus_name, member },
+                        handler, link, types, args);
         va_end(args);
-        return r < 0 ? r : bus_link_send(link, NULL, message, handler, link);
+        return r;
 }
 
 static int on_pong(sd_bus_message *message, void *userdata, sd_bus_error *error) {

@@ -53,6 +53,9 @@ void bus_link_up(struct bus_link *link);
 void bus_link_fail(struct bus_link *link, const char *what, int error);
 /** Did the peer itself send @message? */
 bool bus_link_is_peer(const struct bus_link *link, sd_bus_message *message);
+/** Is @message, what came of a call, no answer of the peer's at all? It says nothing of what was
+ * asked about then. */
+bool bus_link_is_silence(sd_bus_message *message);
 /** Begin a call to the peer. @ret_slot: NULL: the call lives as long as the connection. @types and
  * what follows as sd_bus_message_append(). Return: 0 or negative errno. */
 int bus_link_call(struct bus_link *link, sd_bus_slot **ret_slot, const char *path,

@@ -264,13 +264,14 @@ static int on_subscribed(sd_event_source *timer, uint64_t time_us, void *userdat
 }
 
 static void docker_subscribe(struct docker_source *docker) {
-        uint64_t since;
+        uint64_t since, now_nano = clock_realtime_us() * NSEC_PER_USEC;
         char url[512];
         int r;
 
-        if (docker->cursor_nano == 0) {
-                /* Now is where a later run has to begin, though no event may come. */
-                docker->cursor_nano = clock_realtime_us() * NSEC_PER_USEC + OVERLAP_NS;
+        if (docker->cursor_nano == 0 || docker->cursor_nano > now_nano + 2 * OVERLAP_NS) {
+                /* Now is where a later run has to begin, though no event may come; or the clock was
+                 * ahead when the last one came. */
+                docker->cursor_nano = now_nano + OVERLAP_NS;
                 (void) snprintf(docker->cursor, sizeof(docker->cursor), "%ju",
                                 (uintmax_t) docker->cursor_nano);
         }

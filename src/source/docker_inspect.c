@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "source/docker.h"
 
+#define ERROR_MAX_BYTES 1024
+
 static uint64_t time_of(struct json_object *object, const char *path) {
         const char *text = json_get_string(object, path);
         uint64_t time_us;
@@ -37,15 +39,17 @@ static enum workload_state state_of(const char *status, int exit_code) {
         return exit_code == 0 ? STATE_STOPPED : STATE_FAILED; /* exited, stopped, dead */
 }
 
+/* It repeats the command, which may be of any length; an event may not. */
 static struct json_object *start_error(struct json_object *object) {
         const char *error = json_get_string(object, "State/Error");
+        _cleanup_(freep) char *cut = NULL;
         struct json_object *details;
 
         if (!error || !error[0])
                 return NULL;
         details = json_object_new_object();
-        if (details)
-                (void) json_add_string(details, "error", error);
+        if (details && text_sanitize(error, strlen(error), ERROR_MAX_BYTES, &cut) >= 0)
+                (void) json_add_string(details, "error", cut);
         return details;
 }
 

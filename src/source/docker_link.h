@@ -37,7 +37,7 @@ struct docker_source {
         sd_event_source *look_timer;
         struct curl_call *list_call;
         struct list looks_waiting, looks_running, looks_held; /* of struct look */
-        size_t n_running, n_held, held_size, n_listing;
+        size_t n_looks, n_running, n_held, held_size, n_listing;
         struct map *touched; /* id to n_events of its newest event, while looks are under way */
         uint64_t listed_us;  /* CLOCK_MONOTONIC */
         bool listing;

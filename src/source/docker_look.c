@@ -13,6 +13,7 @@
 
 #define LIST_MAX_BYTES (64U << 20)
 #define LOOK_MAX_BYTES (4U << 20)
+#define LOOKS_MAX      16384 /* those of a listing come on top, which is bounded itself */
 #define RUNNING_MAX    8
 #define HELD_MAX_BYTES (1U << 20)
 #define HOLD_US        (250 * USEC_PER_MSEC)
@@ -27,14 +28,17 @@ struct look {
         char *answer; /* held */
         size_t size;
         uint64_t sent;          /* docker->n_events when it was asked */
+        uint64_t asked_us;      /* CLOCK_REALTIME of that */
         uint64_t not_before_us; /* CLOCK_MONOTONIC: when it may be asked or, held, believed */
         unsigned int n_tries;
         bool listing; /* part of a listing */
         bool created; /* may turn out never to have started */
+        bool gone;    /* the engine says that there is no such container */
 };
 
 static struct look *look_free(struct look *look) {
         list_remove(&look->list);
+        look->docker->n_looks--;
         curl_call_cancel(look->call);
         free(look->answer);
         free(look);
@@ -76,9 +80,14 @@ static void look_new(struct docker_source *docker, const char *id, uint64_t afte
 
         if (strlen(id) >= sizeof(look->id) || strspn(id, "0123456789abcdefABCDEF") != strlen(id))
                 return; /* goes into a URL */
+        if (!listing && docker->n_looks >= LOOKS_MAX) {
+                docker->source.stats.dropped++;
+                return;
+        }
         look = calloc(1, sizeof(*look));
         if (!look)
                 return;
+        docker->n_looks++;
         look->docker = docker;
         look->listing = listing;
         look->created = created;
@@ -94,7 +103,17 @@ void docker_look(struct docker_source *docker, const char *id, uint64_t after_us
 
 /* ---- answers ---- */
 
-static void look_post(struct look *look, const char *body, size_t size) {
+/* It was in the list. An engine may be unable to say more: one hangs over a container that hangs.
+ */
+static void post_listed(struct look *look) {
+        struct fact fact = FACT_INIT(FACT_LISTED);
+
+        fact.workload.native_id = look->id;
+        source_post(&look->docker->source, &fact);
+}
+
+/* Return: whether it could be read. */
+static bool look_post(struct look *look, const char *body, size_t size) {
         struct docker_source *docker = look->docker;
         struct docker_fact seen;
         int r;
@@ -102,8 +121,9 @@ static void look_post(struct look *look, const char *body, size_t size) {
         r = docker_inspect_parse(docker->flavour, body, size, &seen);
         if (r < 0) {
                 source_malformed(&docker->source, "Unreadable container", body, size);
-                return;
+                return false;
         }
+        seen.fact.time_us = look->asked_us;
         if (seen.fact.workload.pid &&
                         proc_memory_cgroup(seen.fact.workload.pid, seen.cgroup,
                                         sizeof(seen.cgroup)) >= 0)
@@ -114,13 +134,15 @@ static void look_post(struct look *look, const char *body, size_t size) {
                 docker_start_seen(docker, look->id, &seen);
         source_post(&docker->source, &seen.fact);
         docker_fact_done(&seen);
+        return true;
 }
 
+/* @body: NULL: there is no answer. */
 static void look_settle(struct look *look, const char *body, size_t size) {
         struct docker_source *docker = look->docker;
 
-        if (body)
-                look_post(look, body, size);
+        if (!(body && look_post(look, body, size)) && look->listing && !look->gone)
+                post_listed(look);
         docker->n_listing -= look->listing;
         look_free(look);
         if (docker->listing && docker->n_listing == 0) {
@@ -158,6 +180,7 @@ static void look_done(struct curl_call *call, int error, long status, const char
         bool ok = error >= 0 && status == 200;
 
         look->call = NULL;
+        look->gone = error >= 0 && status == 404;
         docker->n_running--;
         if (!ok) {
                 log_debug("Cannot inspect %s: status %ld, %s", look->id, status,
@@ -196,6 +219,7 @@ static bool look_start(struct look *look) {
                         return false;
         }
         look->sent = docker->n_events;
+        look->asked_us = clock_realtime_us();
         (void) snprintf(url, sizeof(url), "http://localhost/containers/%s/json", look->id);
         if (docker_call(docker, url,
                             &(struct curl_request){

@@ -19,6 +19,9 @@
 #define KEEPALIVE_S     5
 #define KEEPALIVE_COUNT 5
 #define CMDLINE_MAX     (256 * 1024)
+/* A domain that has an event each time it is asked is followed by its events. */
+#define TRIES_MAX 8
+#define WHY_MAX   256
 
 static void post_state(struct libvirt_link *link, enum source_state state, const char *error) {
         struct fact fact = FACT_INIT(FACT_SOURCE);
@@ -143,17 +146,20 @@ static void fill_container(struct workload_info *info, char *cgroup, size_t size
 
 /* ---- listing ---- */
 
-static void post_domain(
+/* Return: 1 it has been told; 0 not, as events have told something newer; negative: its state
+ * cannot be had, for which there is an error of libvirt's. */
+static int try_domain(
                 struct libvirt_link *link, virDomainPtr domain, const char *type, bool quiet) {
+        uint64_t n_lifecycle = libvirt_link_lifecycle(link);
         struct fact fact = FACT_INIT(FACT_WORKLOAD);
         struct workload_info *info = &fact.workload;
         char uuid[VIR_UUID_STRING_BUFLEN], reason_text[32], cgroup[1024];
         int state = 0, reason = 0;
 
+        fact.time_us = clock_realtime_us(); /* what happens from now on is newer */
         if (virDomainGetUUIDString(domain, uuid) < 0 ||
                         virDomainGetState(domain, &state, &reason, 0) < 0)
-                return;
-        fact.time_us = clock_realtime_us();
+                return -EIO;
         fact.quiet = quiet;
         info->kind = WORKLOAD_VM;
         info->native_id = uuid;
@@ -175,7 +181,16 @@ static void post_domain(
         else if (info->domain_id > 0 && strcmp(type, "lxc") == 0)
                 fill_container(info, cgroup, sizeof(cgroup));
         info->labels = libvirt_app_labels(domain);
-        libvirt_link_post(link, &fact);
+        return libvirt_link_post_if_newest(link, &fact, quiet ? UINT64_MAX : n_lifecycle);
+}
+
+static int post_domain(
+                struct libvirt_link *link, virDomainPtr domain, const char *type, bool quiet) {
+        int r = 0;
+
+        for (unsigned int i = 0; r == 0 && i < TRIES_MAX; i++)
+                r = try_domain(link, domain, type, quiet);
+        return r == 0 ? try_domain(link, domain, type, true) : r;
 }
 
 /* Nothing but its app: what else it is may be told by events that are under way. */
@@ -209,29 +224,55 @@ static const char *driver_name(virConnectPtr connection, char text[static 16]) {
         return text;
 }
 
-static int list_domains(struct libvirt_link *link, virConnectPtr connection) {
+/* One whose state cannot be had may be gone since it was listed, or else be there all the same; or
+ * it is the connection that is gone, and nothing is known of any. Return: 0; -EIO that. */
+static int list_domain(struct libvirt_link *link, virDomainPtr domain, const char *type,
+                char why[static WHY_MAX]) {
+        struct fact fact = FACT_INIT(FACT_LISTED);
+        char uuid[VIR_UUID_STRING_BUFLEN];
+
+        if (post_domain(link, domain, type, false) >= 0 ||
+                        virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+                return 0;
+        (void) snprintf(why, WHY_MAX, "%s", virGetLastErrorMessage());
+        if (virConnectIsAlive(virDomainGetConnect(domain)) != 1 ||
+                        virDomainGetUUIDString(domain, uuid) < 0)
+                return -EIO;
+        fact.time_us = clock_realtime_us();
+        fact.workload.native_id = uuid;
+        libvirt_link_post(link, &fact);
+        return 0;
+}
+
+static int list_domains(
+                struct libvirt_link *link, virConnectPtr connection, char why[static WHY_MAX]) {
         virDomainPtr *domains;
         char type[16];
-        int n;
+        int n, r = 0;
 
         n = virConnectListAllDomains(connection, &domains, 0);
-        if (n < 0)
+        if (n < 0) {
+                (void) snprintf(why, WHY_MAX, "%s", virGetLastErrorMessage());
                 return -EIO;
+        }
         (void) driver_name(connection, type);
         post_mark(link, FACT_LISTING_BEGIN);
         for (int i = 0; i < n; i++) {
-                post_domain(link, domains[i], type, false);
+                if (r >= 0)
+                        r = list_domain(link, domains[i], type, why);
                 (void) virDomainFree(domains[i]);
         }
         free(domains);
-        post_mark(link, FACT_LISTING_END);
-        return 0;
+        if (r >= 0)
+                post_mark(link, FACT_LISTING_END);
+        return r;
 }
 
 /* ---- looks ---- */
 
 static void look(struct libvirt_link *link, virConnectPtr connection,
                 const struct libvirt_look *wanted) {
+        uint64_t n_lifecycle = libvirt_link_lifecycle(link);
         struct fact gone = FACT_INIT(FACT_REMOVED);
         virDomainPtr domain;
         virErrorPtr error;
@@ -244,7 +285,7 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
                 if (wanted->what == LIBVIRT_LOOK_METADATA)
                         post_metadata(link, domain);
                 else if (wanted->what == LIBVIRT_LOOK_ALL)
-                        post_domain(link, domain, driver_name(connection, type), true);
+                        (void) post_domain(link, domain, driver_name(connection, type), true);
                 (void) virDomainFree(domain);
                 libvirt_span_end(span, 0, NULL);
                 return;
@@ -256,7 +297,8 @@ static void look(struct libvirt_link *link, virConnectPtr connection,
         gone.time_us = clock_realtime_us();
         gone.workload.kind = WORKLOAD_VM;
         gone.workload.native_id = wanted->uuid;
-        libvirt_link_post(link, &gone);
+        if (!libvirt_link_post_if_newest(link, &gone, n_lifecycle))
+                libvirt_link_look(link, wanted->uuid, LIBVIRT_LOOK_GONE);
 }
 
 /* Serve until the connection ends or the source stops. Return: whether to go on. */
@@ -298,7 +340,7 @@ static bool pause_for(struct libvirt_link *link, uint64_t wait_us) {
         struct timespec until;
         bool quit;
 
-        (void) clock_gettime(CLOCK_REALTIME, &until);
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (time_t) (wait_us / USEC_PER_SEC);
         until.tv_nsec += (long) (wait_us % USEC_PER_SEC * NSEC_PER_USEC);
         if (until.tv_nsec >= 1000000000) {
@@ -325,6 +367,7 @@ static const char *reason_text(int reason) {
 static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         int ids[LIBVIRT_CALLBACKS_MAX], n = 0, reason = 0, r;
         virConnectPtr connection;
+        char why[WHY_MAX];
         struct span *span;
         bool go_on = true;
 
@@ -345,11 +388,12 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
         (void) virConnectRegisterCloseCallback(connection, on_closed, link, NULL);
         libvirt_link_post_lifecycle(link, NULL, 0, 0);
         r = libvirt_events_register(link, connection, ids);
+        (void) snprintf(why, sizeof(why), "%s", virGetLastErrorMessage());
         if (r >= 0) {
                 n = r;
                 span = libvirt_span_begin(link->spans, link->uri, NULL, "list");
-                r = list_domains(link, connection);
-                libvirt_span_end(span, r, NULL);
+                r = list_domains(link, connection, why);
+                libvirt_span_end(span, r, why);
         }
         if (r >= 0) {
                 *wait_us = 0;
@@ -357,8 +401,7 @@ static bool connection_run(struct libvirt_link *link, uint64_t *wait_us) {
                 go_on = serve(link, connection, &reason);
         }
         if (go_on)
-                post_state(link, SOURCE_DOWN,
-                                r < 0 ? virGetLastErrorMessage() : reason_text(reason));
+                post_state(link, SOURCE_DOWN, r < 0 ? why : reason_text(reason));
 
         for (int i = 0; i < n; i++)
                 (void) virConnectDomainEventDeregisterAny(connection, ids[i]);

@@ -15,6 +15,7 @@
 int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 struct libvirt_link **ret_link) {
         struct libvirt_link *link;
+        pthread_condattr_t clock;
 
         link = calloc(1, sizeof(*link));
         if (!link)
@@ -26,7 +27,10 @@ int libvirt_link_new(const char *uri, bool write, struct mailbox *mailbox,
                 return -ENOMEM;
         }
         (void) pthread_mutex_init(&link->lock, NULL);
-        (void) pthread_cond_init(&link->wake, NULL);
+        (void) pthread_condattr_init(&clock);
+        (void) pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&link->wake, &clock);
+        (void) pthread_condattr_destroy(&clock);
         list_init(&link->looks);
         link->refs = 1;
         link->write = write;
@@ -94,28 +98,40 @@ void libvirt_letter_free(struct libvirt_letter *letter) {
         free(letter);
 }
 
-static void send(struct libvirt_link *link, struct libvirt_letter *letter) {
+/* Under lock. */
+static void send_locked(struct libvirt_link *link, struct libvirt_letter *letter) {
         int r;
 
-        (void) pthread_mutex_lock(&link->lock);
         r = link->mailbox ? mailbox_post(link->mailbox, (struct letter *) letter) : -ECANCELED;
         if (r == -EAGAIN)
                 link->dropped++;
-        (void) pthread_mutex_unlock(&link->lock);
         if (r < 0)
                 libvirt_letter_free(letter);
 }
 
-static void send_fact(struct libvirt_link *link, struct fact *fact, bool folds) {
+static void send(struct libvirt_link *link, struct libvirt_letter *letter) {
+        (void) pthread_mutex_lock(&link->lock);
+        send_locked(link, letter);
+        (void) pthread_mutex_unlock(&link->lock);
+}
+
+static struct libvirt_letter *letter_of(struct fact *fact, bool folds) {
         struct libvirt_letter *letter = calloc(1, sizeof(*letter));
 
         if (!letter) {
                 fact_free(fact);
-                return;
+                return NULL;
         }
         letter->fact = fact;
         letter->folds = folds;
-        send(link, letter);
+        return letter;
+}
+
+static void send_fact(struct libvirt_link *link, struct fact *fact, bool folds) {
+        struct libvirt_letter *letter = letter_of(fact, folds);
+
+        if (letter)
+                send(link, letter);
 }
 
 /* From here on only the copy holds details and labels: references are not atomic. */
@@ -134,6 +150,33 @@ void libvirt_link_post(struct libvirt_link *link, const struct fact *fact) {
 
         if (copy)
                 send_fact(link, copy, false);
+}
+
+uint64_t libvirt_link_lifecycle(struct libvirt_link *link) {
+        uint64_t n;
+
+        (void) pthread_mutex_lock(&link->lock);
+        n = link->n_lifecycle;
+        (void) pthread_mutex_unlock(&link->lock);
+        return n;
+}
+
+bool libvirt_link_post_if_newest(
+                struct libvirt_link *link, const struct fact *fact, uint64_t n_lifecycle) {
+        struct fact *copy = take_copy(fact);
+        struct libvirt_letter *letter = copy ? letter_of(copy, false) : NULL;
+        bool newest;
+
+        if (!letter)
+                return true; /* no memory: asking again would not help */
+        (void) pthread_mutex_lock(&link->lock);
+        newest = link->n_lifecycle <= n_lifecycle;
+        if (newest)
+                send_locked(link, letter);
+        (void) pthread_mutex_unlock(&link->lock);
+        if (!newest)
+                libvirt_letter_free(letter);
+        return newest;
 }
 
 void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact, const char *key,
@@ -173,7 +216,10 @@ void libvirt_link_post_lifecycle(
                 letter->domain_id = (int) virDomainGetID(domain);
                 (void) virDomainGetUUIDString(domain, letter->uuid);
         }
-        send(link, letter);
+        (void) pthread_mutex_lock(&link->lock);
+        link->n_lifecycle += domain != NULL;
+        send_locked(link, letter);
+        (void) pthread_mutex_unlock(&link->lock);
 }
 
 void libvirt_link_answer(struct libvirt_link *link, uint64_t ticket, int error, const char *text) {

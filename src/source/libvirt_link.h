@@ -54,6 +54,7 @@ struct libvirt_link {
         unsigned int n_controls; /* under lock: threads of libvirt_control() */
         uint64_t dropped;        /* under lock: letters and looks refused */
         uint64_t unposted;       /* under lock: events held by the fold, or that tell nothing new */
+        uint64_t n_lifecycle;    /* under lock: lifecycle events told */
         struct fold *fold;       /* under lock; keys begin with "UUID " */
         char threshold[512];     /* events thread only: the last block-threshold */
         char *uri;
@@ -68,7 +69,15 @@ struct libvirt_link *libvirt_link_ref(struct libvirt_link *link);
 void libvirt_link_unref(struct libvirt_link *link);
 /** Any thread. @fact is copied, but for its details and the workload's labels, which are taken. */
 void libvirt_link_post(struct libvirt_link *link, const struct fact *fact);
-/** The same for an event that may come very often: told, or held for a summary (model/fold.h). */
+/** How many lifecycle events have been told: ask before libvirt is asked how a domain is. */
+uint64_t libvirt_link_lifecycle(struct libvirt_link *link);
+/** libvirt_link_post(), unless more than @n_lifecycle of them have been told by now: what was asked
+ * may be older than what they say, which the loop has been told already. Return: whether it was
+ * posted; details and labels are taken in any case. */
+bool libvirt_link_post_if_newest(
+                struct libvirt_link *link, const struct fact *fact, uint64_t n_lifecycle);
+/** libvirt_link_post() for an event that may come very often: told, or held for a summary
+ * (model/fold.h). */
 void libvirt_link_post_repeat(struct libvirt_link *link, const struct fact *fact, const char *key,
                 unsigned int burst);
 /** An event that tells nothing new was taken from the peer. */

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "loop/timer.h"
 #include "source/bus_control.h"
+#include "source/bus_dict.h"
 #include "source/proc.h"
 #include "source/unit_life.h"
 
@@ -217,44 +218,26 @@ static int take_text(char **field, sd_bus_message *message) {
                 return -ENOMEM;
         free(*field);
         *field = copy;
-        return 0;
+        return 1;
 }
 
-static int read_entry(struct machine *machine, sd_bus_message *message) {
-        const char *name, *contents;
-        int r;
+static int take_property(
+                sd_bus_message *message, const char *name, const char *type, void *userdata) {
+        struct machine *machine = userdata;
+        const struct {
+                const char *name;
+                char **field;
+        } texts[] = { { "Class", &machine->class }, { "Service", &machine->service },
+                { "Unit", &machine->unit } };
 
-        r = sd_bus_message_read_basic(message, 's', &name);
-        if (r >= 0)
-                r = sd_bus_message_peek_type(message, NULL, &contents);
-        if (r < 0)
-                return r;
-        if (strcmp(name, "Class") == 0 && strcmp(contents, "s") == 0)
-                return take_text(&machine->class, message);
-        if (strcmp(name, "Service") == 0 && strcmp(contents, "s") == 0)
-                return take_text(&machine->service, message);
-        if (strcmp(name, "Unit") == 0 && strcmp(contents, "s") == 0)
-                return take_text(&machine->unit, message);
-        if (strcmp(name, "Leader") == 0 && strcmp(contents, "u") == 0)
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                if (strcmp(name, texts[i].name) == 0 && strcmp(type, "s") == 0)
+                        return take_text(texts[i].field, message);
+        if (strcmp(name, "Leader") == 0 && strcmp(type, "u") == 0)
                 return sd_bus_message_read(message, "v", "u", &machine->leader);
-        if (strcmp(name, "Timestamp") == 0 && strcmp(contents, "t") == 0)
+        if (strcmp(name, "Timestamp") == 0 && strcmp(type, "t") == 0)
                 return sd_bus_message_read(message, "v", "t", &machine->started_us);
-        return sd_bus_message_skip(message, "v");
-}
-
-static int read_machine(struct machine *machine, sd_bus_message *message) {
-        int r;
-
-        r = sd_bus_message_enter_container(message, 'a', "{sv}");
-        while (r >= 0) {
-                r = sd_bus_message_enter_container(message, 'e', "sv");
-                if (r <= 0)
-                        break;
-                r = read_entry(machine, message);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(message);
-        }
-        return r < 0 ? r : 0;
+        return 0;
 }
 
 static int on_machine(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -263,9 +246,14 @@ static int on_machine(sd_bus_message *message, void *userdata, sd_bus_error *err
         bool listed = machine->in_listing, vanished = false;
 
         machine_drop_call(machine);
+        if (bus_link_is_silence(message)) {
+                bus_link_fail(&machined->link, "does not answer",
+                                -sd_bus_message_get_errno(message));
+                return 0;
+        }
         if (sd_bus_message_is_method_error(message, NULL)) {
                 vanished = true; /* ended meanwhile */
-        } else if (read_machine(machine, message) < 0) {
+        } else if (bus_dict_read(message, take_property, machine) < 0) {
                 source_malformed(&machined->source, "Unreadable machine", machine->name,
                                 strlen(machine->name));
         } else {

@@ -142,6 +142,10 @@ static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *
 
         unit->call = sd_bus_slot_unref(unit->call);
         units->n_calls--;
+        if (bus_link_is_silence(message)) {
+                bus_link_fail(&units->link, "does not answer", -sd_bus_message_get_errno(message));
+                return 0;
+        }
         if (sd_bus_message_is_method_error(message, NULL)) {
                 log_debug("Cannot read unit %s: %s", unit->name,
                                 sd_bus_message_get_error(message)->message);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "source/bus_dict.h"
 
 #define EXIT_EXEC 203 /* systemd.exec(5): the program could not be executed */
 
@@ -141,43 +142,28 @@ static int read_value(sd_bus_message *message, const char *type, char hex[static
         return 0;
 }
 
-static int read_entry(struct unit_view *view, sd_bus_message *message) {
-        const char *name, *type, *contents;
+static int take_property(
+                sd_bus_message *message, const char *name, const char *type, void *userdata) {
+        const char *wanted = unit_property_type(name);
+        struct unit_view *view = userdata;
         struct unit_value value;
         char hex[33];
         int r;
 
-        r = sd_bus_message_read_basic(message, 's', &name);
-        if (r < 0)
-                return r;
-        type = unit_property_type(name);
-        r = sd_bus_message_peek_type(message, NULL, &contents);
-        if (r < 0)
-                return r;
-        if (!type || strcmp(type, contents) != 0)
-                return sd_bus_message_skip(message, "v");
-
+        if (!wanted || strcmp(wanted, type) != 0)
+                return 0;
         r = sd_bus_message_enter_container(message, 'v', type);
         if (r >= 0)
                 r = read_value(message, type, hex, &value);
         if (r >= 0)
                 r = unit_view_take(view, name, &value);
-        return r < 0 ? r : sd_bus_message_exit_container(message);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        return r < 0 ? r : 1;
 }
 
 int unit_view_read(struct unit_view *view, sd_bus_message *message) {
-        int r;
-
-        r = sd_bus_message_enter_container(message, 'a', "{sv}");
-        while (r >= 0) {
-                r = sd_bus_message_enter_container(message, 'e', "sv");
-                if (r <= 0)
-                        break;
-                r = read_entry(view, message);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(message);
-        }
-        return r < 0 ? r : sd_bus_message_exit_container(message);
+        return bus_dict_read(message, take_property, view);
 }
 
 /* ---- lives ---- */

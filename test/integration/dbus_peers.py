@@ -164,13 +164,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         engine, path = self.server.engine, self.path
+        engine.paths.append(path)
         if path.startswith("/_ping"):
             self.give(b"OK")
         elif path.startswith("/containers/json"):
             self.give(json.dumps([{"Id": one} for one in list(engine.containers)]).encode())
         elif path.startswith("/containers/"):
-            one = engine.containers.get(path.split("/")[2])
-            self.give(json.dumps(one).encode() if one else b"{}", 200 if one else 404)
+            name = path.split("/")[2]
+            one = engine.containers.get(name)
+            self.give(json.dumps(one).encode() if one else b"{}", engine.statuses.get(name, 200 if one else 404))
         elif "until=" in path:
             self.give(b"")
         else:
@@ -201,6 +203,7 @@ class Engine:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.containers, self.streams, self.nano = {}, [], time.time_ns()
+        self.statuses, self.paths = {}, []  # what a look at a container is answered with, if not with it; all that was asked
         self.ended = None
         self.start()
 

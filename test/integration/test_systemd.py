@@ -474,6 +474,68 @@ def test_the_recorded_oom_kill_of_a_unit_joins_result_and_kernel_line(daemon, bu
     assert json.loads(one.get("/ready")[1])["sources"]["unit"]["state"] == "down"
 
 
+SILENT = """
+import dbus, dbus.mainloop.glib, dbus.service, sys, time
+from gi.repository import GLib
+dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+bus = dbus.bus.BusConnection(sys.argv[1])
+loop = GLib.MainLoop()
+MANAGER = "org.freedesktop.systemd1.Manager"
+PATH = "/org/freedesktop/systemd1/unit/t_2da_2eservice"
+asked = []
+
+class NoReply(dbus.DBusException):
+    _dbus_error_name = "org.freedesktop.DBus.Error.NoReply"
+
+class Systemd(dbus.service.Object):
+    @dbus.service.method(MANAGER)
+    def Subscribe(self):
+        pass
+
+    @dbus.service.signal(MANAGER, signature="b")
+    def Reloading(self, active):
+        pass
+
+    @dbus.service.method(MANAGER, in_signature="asas", out_signature="a(ssssssouso)")
+    def ListUnitsByPatterns(self, states, patterns):
+        return [("t-a.service", "", "loaded", "active", "running", "", dbus.ObjectPath(PATH), dbus.UInt32(0), "",
+                 dbus.ObjectPath("/"))]
+
+class Unit(dbus.service.Object):
+    @dbus.service.method("org.freedesktop.DBus.Properties", in_signature="s", out_signature="a{sv}")
+    def GetAll(self, interface):
+        asked.append(interface)
+        if len(asked) == 2:
+            raise NoReply("too busy")
+        now = dbus.UInt64(1700000000000000)
+        return {"ActiveState": "active", "SubState": "running", "LoadState": "loaded", "InactiveExitTimestamp": now,
+                "InvocationID": dbus.Array([dbus.Byte(7)] * 16, signature="y"), "MainPID": dbus.UInt32(1)}
+
+manager, unit = Systemd(bus, "/org/freedesktop/systemd1"), Unit(bus, PATH)
+name = dbus.service.BusName("org.freedesktop.systemd1", bus)
+GLib.io_add_watch(sys.stdin, GLib.IO_IN, lambda *_: sys.stdin.readline() and (manager.Reloading(False) or True))
+loop.run()
+"""
+
+
+def test_a_manager_that_does_not_answer_makes_units_unknown_and_not_gone(daemon, bus, tmp_path):
+    one = daemon({"sources.units.address": bus, "sources.units.patterns": "t-*"})
+    with open(tmp_path / "silent.log", "ab") as log:
+        systemd = subprocess.Popen([sys.executable, "-c", SILENT, bus], stdin=subprocess.PIPE, stdout=log, stderr=log)
+    try:
+        one.up("unit")
+        systemd.stdin.write(b"relist\n")
+        systemd.stdin.flush()
+        lost = one.wait_event(name="unit", action="source_down")
+        assert "does not answer" in lost["message"]
+        one.up("unit")
+        assert actions(one, "t-a.service") == []
+        assert [w["state"] for w in one.json("/api/v1/workloads") if w["name"] == "t-a.service"] == ["running"]
+    finally:
+        systemd.kill()
+        systemd.wait()
+
+
 @pytest.fixture(scope="module")
 def journald(scratch):
     """A journald of its own /run that reads this machine's kernel log: the folder of its files."""

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "source/docker.h"
 #include "test.h"
 
@@ -135,12 +136,32 @@ static void an_exit_without_a_readable_code_has_none(void **state) {
         docker_fact_done(&fact);
 }
 
+/* It repeats a command of any length; an event with all of it would be refused. */
+static void why_a_container_did_not_start_is_cut(void **state) {
+        static char text[40000];
+        struct docker_fact fact;
+        const char *error;
+        size_t n;
+
+        n = (size_t) snprintf(text, sizeof(text),
+                        "{\"Id\":\"a\",\"State\":{\"Status\":\"created\",\"ExitCode\":127,\"Error\":\"exec: %020000d\"}}",
+                        0);
+        assert_int_equal(docker_inspect_parse(&docker_flavour, text, n, &fact), 0);
+        assert_int_equal(fact.fact.workload.how, EXIT_START_FAILED);
+        error = json_get_string(fact.fact.details, "error");
+        assert_non_null(error);
+        assert_memory_equal(error, "exec: 0000", 10);
+        assert_int_equal(strlen(error), 1024);
+        docker_fact_done(&fact);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(dockers_recorded_stream_is_read_whole),
                 cmocka_unit_test(podmans_two_dialects_say_the_same),
                 cmocka_unit_test(lines_that_are_no_events_are_told_from_unknown_ones),
                 cmocka_unit_test(an_exit_without_a_readable_code_has_none),
+                cmocka_unit_test(why_a_container_did_not_start_is_cut),
         };
 
         return RUN_TESTS(tests);

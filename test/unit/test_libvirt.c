@@ -1,7 +1,9 @@
 /* The libvirt source over libvirt's own test driver, in this process: what the loop is told, in
  * which order, and that it is told nothing after the end. */
 
+#include <dlfcn.h>
 #include <libvirt/libvirt.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +17,33 @@
 
 #define URI       "test:///default"
 #define FACTS_MAX 256
+
+/* What libvirt is asked goes through here. */
+static struct {
+        _Atomic(virDomainPtr) ends; /* ends once its state has been read, and that is told */
+        _Atomic bool fails;         /* states cannot be had */
+        _Atomic bool dead;          /* the connection is said to be */
+} asked;
+
+int virDomainGetState(virDomainPtr domain, int *state, int *reason, unsigned int flags) {
+        __typeof__(virDomainGetState) *real;
+        virDomainPtr ends;
+        int r;
+
+        *(void **) &real = dlsym(RTLD_NEXT, "virDomainGetState");
+        r = asked.fails ? -1 : real(domain, state, reason, flags);
+        ends = r >= 0 ? atomic_exchange(&asked.ends, NULL) : NULL;
+        if (ends && virDomainDestroy(ends) >= 0) /* by a connection that may */
+                (void) usleep(300000);
+        return r;
+}
+
+int virConnectIsAlive(virConnectPtr connection) {
+        __typeof__(virConnectIsAlive) *real;
+
+        *(void **) &real = dlsym(RTLD_NEXT, "virConnectIsAlive");
+        return asked.dead ? 0 : real(connection);
+}
 
 struct bench {
         sd_event *event;
@@ -244,6 +273,55 @@ static void nothing_is_told_after_the_end_and_it_starts_again(void **state) {
         assert_int_equal(stats.dropped, 0);
 }
 
+/* Its end is told to the loop before what was read of it: that must not bring it back. */
+static void what_happens_while_a_domain_is_read_is_newer(void **state) {
+        struct bench *bench = *state;
+        size_t i = bench->n, listed = 0;
+
+        libvirt_source_ops.stop(bench->source);
+        asked.ends = bench->domain;
+        assert_int_equal(libvirt_source_ops.start(bench->source), 0);
+        i = await(bench, i, FACT_EXIT, NULL);
+        for (size_t end = await(bench, i, FACT_LISTING_END, NULL); i < end; i++)
+                if (bench->facts[i]->type == FACT_WORKLOAD)
+                        listed = i;
+        assert_true(listed > 0);
+        assert_int_equal(bench->facts[listed]->workload.state, STATE_STOPPED);
+        (void) await_up(bench, i);
+}
+
+static void a_domain_that_cannot_be_read_is_not_gone(void **state) {
+        struct bench *bench = *state;
+        size_t i = bench->n;
+
+        libvirt_source_ops.stop(bench->source);
+        asked.fails = true;
+        assert_int_equal(libvirt_source_ops.start(bench->source), 0);
+        i = await(bench, i, FACT_LISTED, NULL);
+        assert_int_equal(strlen(bench->facts[i]->workload.native_id), 36);
+        (void) await(bench, i, FACT_LISTING_END, NULL);
+        (void) await_up(bench, i);
+        asked.fails = false;
+}
+
+static void a_listing_that_the_connection_does_not_survive_is_none(void **state) {
+        struct bench *bench = *state;
+        size_t begin = bench->n, i;
+
+        libvirt_source_ops.stop(bench->source);
+        asked.fails = asked.dead = true;
+        assert_int_equal(libvirt_source_ops.start(bench->source), 0);
+        i = await(bench, begin, FACT_LISTING_BEGIN, NULL);
+        i = await(bench, i, FACT_SOURCE, NULL);
+        assert_int_equal(bench->facts[i]->source_state, SOURCE_DOWN);
+        asked.fails = asked.dead = false;
+        for (; begin < i; begin++)
+                assert_true(bench->facts[begin]->type != FACT_LISTING_END &&
+                                bench->facts[begin]->type != FACT_LISTED);
+        (void) await(bench, i, FACT_LISTING_END, NULL);
+        (void) await_up(bench, i);
+}
+
 /* It takes the connection and never answers. */
 static int listen_and_hang(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -302,6 +380,9 @@ int main(void) {
                 TEST(a_domain_is_defined_renamed_and_undefined),
                 TEST(metadata_is_told_with_its_namespace),
                 TEST(nothing_is_told_after_the_end_and_it_starts_again),
+                TEST(what_happens_while_a_domain_is_read_is_newer),
+                TEST(a_domain_that_cannot_be_read_is_not_gone),
+                TEST(a_listing_that_the_connection_does_not_survive_is_none),
                 cmocka_unit_test(one_that_hangs_holds_nobody_up),
         };
 

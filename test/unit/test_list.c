@@ -46,6 +46,17 @@ static void entries_stay_in_order_and_leave_from_anywhere(void **state) {
         expect(&head, NULL, 0);
 }
 
+static void an_entry_may_be_put_before_all_others(void **state) {
+        struct item a = { .value = 1 }, b = { .value = 2 };
+        struct list head;
+
+        list_init(&head);
+        list_prepend(&head, &a.list);
+        expect(&head, (const int[]){ 1 }, 1);
+        list_prepend(&head, &b.list);
+        expect(&head, (const int[]){ 2, 1 }, 2);
+}
+
 static void an_entry_may_be_removed_twice(void **state) {
         struct item a = { .value = 1 }, b = { .value = 2 };
         struct list head;
@@ -104,6 +115,7 @@ static void a_safe_walk_may_free_where_it_stands(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(entries_stay_in_order_and_leave_from_anywhere),
+                cmocka_unit_test(an_entry_may_be_put_before_all_others),
                 cmocka_unit_test(an_entry_may_be_removed_twice),
                 cmocka_unit_test(a_splice_moves_all_to_the_end),
                 cmocka_unit_test(a_safe_walk_may_free_where_it_stands),

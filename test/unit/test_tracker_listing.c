@@ -182,6 +182,121 @@ static void the_past_leaves_the_state_as_it_is(void **state) {
         assert_int_not_equal(the_workload()->last_exit.code, 3);
 }
 
+/* Its end was not seen. It lies before its next start, or the timeline would show that one first.
+ */
+static void an_end_that_was_missed_lies_before_the_next_start(void **state) {
+        static const struct {
+                struct step listed;
+                uint64_t expected_us;
+        } cases[] = {
+                { LISTED(9000, STATE_RUNNING, .started_us = AT(8000)), AT(8000) },
+                { LISTED(9000, STATE_RUNNING, .started_us = AT(8000), .finished_us = AT(7000)),
+                                AT(7000) },
+                /* of an earlier end; after the start; a start in the future; no start told */
+                { LISTED(9000, STATE_RUNNING, .started_us = AT(8000), .finished_us = AT(-1000)),
+                                AT(8000) },
+                { LISTED(9000, STATE_RUNNING, .started_us = AT(8000), .finished_us = AT(8500)),
+                                AT(8000) },
+                { LISTED(9000, STATE_RUNNING, .started_us = AT(9500)), AT(9000) },
+                { LISTED(9000, STATE_RUNNING, .domain_id = 2), AT(9000) },
+        };
+        const struct step begin[] = { LIST,
+                LISTED(0, STATE_RUNNING, .started_us = AT(0), .domain_id = 1), LIST_END, UP, LOST };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                (void) tracker_teardown(NULL);
+                (void) tracker_setup(NULL);
+                for (size_t j = 0; j < ARRAY_SIZE(begin); j++)
+                        take_step(&begin[j]);
+                take_step(&cases[i].listed);
+                print_message("%zu\n", i);
+                assert_string_equal(told(),
+                                "source_up source_down vanished:vanished/assumed* started*");
+                assert_int_equal(the_workload()->last_exit.time_us, cases[i].expected_us);
+                assert_true(the_workload()->started_us >= cases[i].expected_us);
+                assert_int_equal(the_workload()->since_us, the_workload()->started_us);
+        }
+}
+
+/* libvirt tells no start: it began when it was seen, not when the life before it did. */
+static void a_life_whose_start_nobody_tells_begins_when_it_is_seen(void **state) {
+        const struct step steps[] = { UP, START_OF(HEX, 0, .domain_id = 1), LOST,
+                LISTED(9000, STATE_RUNNING, .domain_id = 2), LIST_END, UP,
+                START_OF(HEX, 9001, .domain_id = 2), EXIT(9500, 3) };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->started_us, AT(9000));
+        assert_string_equal(told(),
+                        "source_up started source_down vanished:vanished/assumed* started* source_up "
+                        "died:exit-code/confirmed[exit-code]");
+}
+
+/* After a start of the host, domains have the same ids as before, in the same order. */
+static void another_process_is_another_life_where_no_start_is_told(void **state) {
+        static const struct scenario scenarios[] = {
+                { "a VM after a start of the host",
+                                { VM_START(0), STEP(RESTART), LIBVIRT(FACT_LISTING_BEGIN, 9000),
+                                                LIBVIRT(FACT_WORKLOAD, 9000,
+                                                                .workload.state = STATE_RUNNING,
+                                                                .workload.pid = 301),
+                                                LIBVIRT(FACT_LISTING_END, 9000) },
+                                "started vanished:vanished/assumed* started*" },
+                { "the same process",
+                                { VM_START(0), STEP(RESTART), LIBVIRT(FACT_LISTING_BEGIN, 9000),
+                                                LIBVIRT(FACT_WORKLOAD, 9000,
+                                                                .workload.state = STATE_RUNNING),
+                                                LIBVIRT(FACT_LISTING_END, 9000) },
+                                "started" },
+                { "its process is not known",
+                                { VM_START(0), STEP(RESTART), LIBVIRT(FACT_LISTING_BEGIN, 9000),
+                                                LIBVIRT(FACT_WORKLOAD, 9000,
+                                                                .workload.state = STATE_RUNNING,
+                                                                .workload.pid = 0),
+                                                LIBVIRT(FACT_LISTING_END, 9000) },
+                                "started" },
+                { "a unit whose main process hands over",
+                                { LIBVIRT(FACT_ACTION, 0, .action = "started",
+                                                  .workload.kind = WORKLOAD_UNIT,
+                                                  .workload.state = STATE_RUNNING),
+                                                LIBVIRT(FACT_WORKLOAD, 9000,
+                                                                .workload.kind = WORKLOAD_UNIT,
+                                                                .workload.state = STATE_RUNNING,
+                                                                .workload.pid = 301) },
+                                "started" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+}
+
+/* The runtime tells no time of it, and it was running until the source was lost, at least. */
+static void a_pause_that_was_missed_is_dated_when_it_was_seen(void **state) {
+        const struct step steps[] = { KNOWN, LOST, LISTED(9000, STATE_PAUSED, .started_us = AT(0)),
+                LIST_END, UP };
+
+        for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+                take_step(&steps[i]);
+        assert_int_equal(the_workload()->state, STATE_PAUSED);
+        assert_int_equal(the_workload()->since_us, AT(9000));
+        assert_int_equal(the_workload()->started_us, AT(0));
+}
+
+static void what_is_only_listed_is_not_gone(void **state) {
+        static const struct scenario scenarios[] = {
+                { "one that is known",
+                                { KNOWN, LOST, DOCKER(FACT_LISTED, 9000, ABOUT(HEX)), LIST_END, UP,
+                                                EXIT(9500, 3) },
+                                "source_up source_down source_up died:exit-code/confirmed[exit-code]" },
+                { "one that is not",
+                                { KNOWN, LOST, DOCKER(FACT_LISTED, 9000, ABOUT("new")), LIST_END,
+                                                UP },
+                                "source_up source_down vanished:vanished/assumed* removed* source_up" },
+        };
+
+        play(scenarios, ARRAY_SIZE(scenarios));
+        assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 0);
+}
+
 static struct tracker_source *docker(void) {
         struct tracker_source *source;
 
@@ -308,6 +423,11 @@ int main(void) {
                 TRACKER_TEST(a_second_listing_tells_what_was_missed),
                 TRACKER_TEST(what_a_listing_and_an_event_tell_is_told_once),
                 TRACKER_TEST(the_past_leaves_the_state_as_it_is),
+                TRACKER_TEST(an_end_that_was_missed_lies_before_the_next_start),
+                TRACKER_TEST(a_life_whose_start_nobody_tells_begins_when_it_is_seen),
+                TRACKER_TEST(another_process_is_another_life_where_no_start_is_told),
+                TRACKER_TEST(a_pause_that_was_missed_is_dated_when_it_was_seen),
+                TRACKER_TEST(what_is_only_listed_is_not_gone),
                 TRACKER_TEST(a_lost_source_makes_its_workloads_unknown_and_never_stopped),
                 TRACKER_TEST(sources_are_announced_where_that_is_news),
                 TRACKER_TEST(what_was_stored_is_known_after_a_restart),
