@@ -17,14 +17,8 @@
 struct timeline_wait {
         struct http_wait wait; /* first */
         char slug[APP_SLUG_MAX + 1];
-        char *kind; /* as rows show it; NULL: all */
         unsigned int limit;
 };
-
-static void wait_free(struct timeline_wait *wait) {
-        free(wait->kind);
-        free(wait);
-}
 
 static void answer_object(struct http_wait *wait, unsigned int status, struct json_object *object) {
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
@@ -43,29 +37,21 @@ static void answer_object(struct http_wait *wait, unsigned int status, struct js
 static void rows_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *rows = json_object_new_array();
-        struct timeline_wait *wait = userdata;
+        _cleanup_(freep) struct timeline_wait *wait = userdata;
 
         if (error < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the journal cannot be read");
                 (void) json_object_put(rows);
-                wait_free(wait);
                 return;
         }
         (void) json_add_string(object, "slug", wait->slug);
         (void) json_add(object, "events", rows);
-        for (size_t i = 0; i < n; i++) {
-                struct json_object *row = timeline_to_json(events[i]);
-
-                if (wait->kind && strcmp(json_get_string(row, "kind"), wait->kind) != 0)
-                        (void) json_object_put(row);
-                else
-                        (void) json_object_array_add(rows, row);
-        }
+        for (size_t i = 0; i < n; i++)
+                (void) json_object_array_add(rows, timeline_to_json(events[i]));
         if (n == wait->limit)
                 (void) json_add_uint(object, "next_before", events[n - 1]->seq);
         answer_object(&wait->wait, MHD_HTTP_OK, object);
-        wait_free(wait);
 }
 
 static enum MHD_Result busy(struct http_request *request) {
@@ -96,7 +82,7 @@ static enum MHD_Result read_rows(struct http_request *request, struct timeline_w
         };
 
         if (journal_read(request->http->api->journal, &query, rows_done, wait) < 0) {
-                wait_free(wait);
+                free(wait);
                 return busy(request);
         }
         return http_wait(request, &wait->wait);
@@ -123,9 +109,9 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
                 return MHD_NO;
         (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
         wait->limit = (unsigned int) n;
-        wait->kind = kind ? strdup(kind) : NULL;
         filter.slug = wait->slug;
         filter.severity = (char *) (uintptr_t) severity;
+        filter.timeline_kind = (char *) (uintptr_t) kind;
         return read_rows(request, wait, &filter, before_seq);
 }
 
@@ -136,7 +122,7 @@ static void post_done(struct event *event, void *userdata) {
         struct timeline_wait *wait = userdata;
 
         answer_object(&wait->wait, MHD_HTTP_CREATED, row);
-        wait_free(wait);
+        free(wait);
 }
 
 /* The row that the same Idempotency-Key has made. */
@@ -150,7 +136,7 @@ static void repeated_done(int error, struct event *const *events, size_t n, void
         } else {
                 answer_object(&wait->wait, MHD_HTTP_OK, row);
         }
-        wait_free(wait);
+        free(wait);
 }
 
 static enum MHD_Result append(struct http_request *request, struct event *event) {
@@ -167,7 +153,7 @@ static enum MHD_Result append(struct http_request *request, struct event *event)
         if (r == -EALREADY)
                 r = journal_read(api->journal, &query, repeated_done, wait);
         if (r < 0) {
-                wait_free(wait);
+                free(wait);
                 return busy(request);
         }
         return http_wait(request, &wait->wait);

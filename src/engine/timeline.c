@@ -89,24 +89,6 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
                         ret_event);
 }
 
-static bool is_upper(char c) {
-        return c >= 'A' && c <= 'Z';
-}
-
-/* "OOMKilled" is "oom_killed" there, "io-error" "io_error". */
-static void kind_of(const char *action, char *kind, size_t size) {
-        size_t n = 0;
-
-        for (const char *c = action; *c && n + 2 < size; c++) {
-                if (c > action && is_upper(c[0]) && c[1] >= 'a')
-                        kind[n++] = '_';
-                kind[n++] = is_upper(*c) ? (char) (*c | 0x20) : *c;
-        }
-        kind[n] = '\0';
-        for (char *c = strchr(kind, '-'); c; c = strchr(c, '-'))
-                *c = '_';
-}
-
 static struct json_object *metadata_of(const struct event *event) {
         struct json_object *posted = json_get(event->details, "metadata"), *metadata = NULL;
 
@@ -121,12 +103,12 @@ static struct json_object *metadata_of(const struct event *event) {
 
 struct json_object *timeline_to_json(const struct event *event) {
         struct json_object *object = json_object_new_object();
-        char time[CLOCK_RFC3339_MAX], kind[2 * EVENT_ACTION_MAX + 2], id[24];
+        char time[CLOCK_RFC3339_MAX], kind[EVENT_TIMELINE_KIND_MAX + 1], id[24];
 
         if (!object)
                 return NULL;
         (void) snprintf(id, sizeof(id), "evt-%012jx", (uintmax_t) event->seq);
-        kind_of(event->action, kind, sizeof(kind));
+        event_timeline_kind(event->action, kind);
         (void) json_add_string(object, "event_id", id);
         (void) json_add_string(object, "slug", event->slug);
         (void) json_add_string(object, "kind", kind);

@@ -128,6 +128,20 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
     assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
 
 
+def test_a_page_of_one_kind_is_as_long_as_was_asked_for(daemon):
+    """Rows of other kinds take no place in it."""
+    one = daemon()
+    for i in range(3):
+        assert send(one, "POST", EVENTS, {"kind": "deploy_failed", "message": str(i)})[0] == 201
+        for _ in range(4):
+            assert send(one, "POST", EVENTS, {"kind": "deploy_started"})[0] == 201
+    page = send(one, "GET", EVENTS + "?kind=deploy_failed&limit=2")[1]
+    assert [e["message"] for e in page["events"]] == ["2", "1"] and page["next_before"] == page["events"][1]["seq"]
+    page = send(one, "GET", EVENTS + f"?kind=deploy_failed&limit=2&before={page['next_before']}")[1]
+    assert [e["message"] for e in page["events"]] == ["0"] and "next_before" not in page
+    assert send(one, "GET", EVENTS + "?kind=probe_up") == (200, {"slug": "shop", "events": []})
+
+
 def test_the_same_key_posts_once_also_across_a_kill(daemon):
     one = daemon()
     body = {"kind": "deploy_started"}
