@@ -18,7 +18,16 @@ struct timeline_wait {
         struct http_wait wait; /* first */
         char slug[APP_SLUG_MAX + 1];
         unsigned int limit;
+        struct event *posted; /* what is to be the one that was stored before; NULL: nothing is */
 };
+
+static struct timeline_wait *wait_free(struct timeline_wait *wait) {
+        if (wait)
+                event_unref(wait->posted);
+        free(wait);
+        return NULL;
+}
+DEFINE_FREEP(struct timeline_wait, wait_free);
 
 static void answer_object(struct http_wait *wait, unsigned int status, struct json_object *object) {
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
@@ -37,7 +46,7 @@ static void answer_object(struct http_wait *wait, unsigned int status, struct js
 static void rows_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *rows = json_object_new_array();
-        _cleanup_(freep) struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
         if (error < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
@@ -82,7 +91,7 @@ static enum MHD_Result read_rows(struct http_request *request, struct timeline_w
         };
 
         if (journal_read(request->http->api->journal, &query, rows_done, wait) < 0) {
-                free(wait);
+                wait_free(wait);
                 return busy(request);
         }
         return http_wait(request, &wait->wait);
@@ -119,44 +128,66 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
 
 static void post_done(struct event *event, void *userdata) {
         _cleanup_(json_putp) struct json_object *row = timeline_to_json(event);
-        struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
         answer_object(&wait->wait, MHD_HTTP_CREATED, row);
-        free(wait);
+}
+
+/* But for its number and its time. */
+static bool says_the_same(const struct event *a, const struct event *b) {
+        return strcmp(a->action, b->action) == 0 && a->severity == b->severity &&
+                        strcmp(a->message, b->message) == 0 &&
+                        json_object_equal(a->details, b->details);
 }
 
 /* The row that the same Idempotency-Key has made. */
 static void repeated_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(json_putp) struct json_object *row = n ? timeline_to_json(events[0]) : NULL;
-        struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
-        if (error < 0 || n == 0) { /* the first is on its way to the disk */
-                http_error_later(&wait->wait, MHD_HTTP_CONFLICT, "in_progress",
-                                "an event with this Idempotency-Key is being stored");
+        if (error < 0 || n == 0) {
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the journal cannot be read");
+        } else if (!says_the_same(events[0], wait->posted)) {
+                http_error_later(&wait->wait, MHD_HTTP_UNPROCESSABLE_CONTENT, "key_reused",
+                                "Idempotency-Key: another event was posted with it");
         } else {
                 answer_object(&wait->wait, MHD_HTTP_OK, row);
         }
-        free(wait);
+}
+
+static int read_repeated(const struct api_context *api, struct timeline_wait *wait, uint64_t seq) {
+        const struct event *event = wait->posted;
+        const struct journal_query query = { .newest_first = true,
+                .before_seq = seq + 1,
+                .limit = 1,
+                .filter = { .slug = event->slug, .origin = event->origin } };
+
+        return journal_read(api->journal, &query, repeated_done, wait);
 }
 
 static enum MHD_Result append(struct http_request *request, struct event *event) {
+        _cleanup_(wait_freep) struct timeline_wait *wait = calloc(1, sizeof(*wait));
         const struct api_context *api = request->http->api;
-        struct timeline_wait *wait = calloc(1, sizeof(*wait));
-        struct journal_query query = { .newest_first = true,
-                .limit = 1,
-                .filter = { .slug = event->slug, .origin = event->origin } };
+        struct timeline_wait *waiting = wait;
+        uint64_t seq;
         int r;
 
         if (!wait)
                 return MHD_NO;
         r = api->post(event, post_done, wait, api->userdata);
-        if (r == -EALREADY)
-                r = journal_read(api->journal, &query, repeated_done, wait);
-        if (r < 0) {
-                free(wait);
-                return busy(request);
+        if (r == -EALREADY) {
+                seq = api->posted(event->origin, api->userdata);
+                if (seq > journal_last_seq(api->journal))
+                        return http_error(request, MHD_HTTP_CONFLICT, "in_progress",
+                                        "an event with this Idempotency-Key is being stored");
+                wait->posted = event_ref(event);
+                r = read_repeated(api, wait, seq);
         }
-        return http_wait(request, &wait->wait);
+        if (r < 0)
+                return busy(request);
+        wait = NULL; /* post_done() or repeated_done() has it */
+        return http_wait(request, &waiting->wait);
 }
 
 enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug) {

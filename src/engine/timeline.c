@@ -17,6 +17,16 @@ static bool is_kind(const char *text) {
                         islower((unsigned char) text[0]);
 }
 
+/* As it is stored: two that differ must not become one there. */
+static bool is_key(const char *text) {
+        const size_t n = strlen(text);
+
+        for (size_t i = 0; i < n; i++)
+                if (iscntrl((unsigned char) text[i]))
+                        return false;
+        return n > 0 && n <= TIMELINE_KEY_MAX && text_is_utf8(text, n);
+}
+
 struct parts {
         const char *kind, *message;
         int severity;
@@ -68,8 +78,9 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
         }
         if (!parts.kind)
                 return diag_refuse(diag, "kind", "is missing");
-        if (key && (!key[0] || strlen(key) > TIMELINE_KEY_MAX))
-                return diag_refuse(diag, "Idempotency-Key", "wants 1 to 128 bytes");
+        if (key && !is_key(key))
+                return diag_refuse(diag, "Idempotency-Key",
+                                "wants 1 to 128 bytes of UTF-8 without control characters");
 
         details = json_object_new_object();
         if (!details)

@@ -105,10 +105,14 @@ int journal_load_documents(struct journal *journal, const char *kind,
                 int (*each)(const char *id, const char *document, void *userdata), void *userdata);
 /** The cursor of @source; *ret_cursor NULL: none. Caller frees. */
 int journal_load_cursor(struct journal *journal, const char *source, char **ret_cursor);
-/** Call @each with (source, origin) of the newest @max events that have an origin, oldest first. */
+/** Call @each with (source, origin) of the newest @max events of sources that have an origin,
+ * oldest first. */
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata);
+/** The same of those that were posted with a key; @seq is a decimal number. */
+int journal_load_posts(struct journal *journal, size_t max,
+                int (*each)(const char *seq, const char *origin, void *userdata), void *userdata);
 
 /** Other bounds, kept from the writer's next look at them on. Loop thread. */
 void journal_configure(

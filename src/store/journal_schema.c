@@ -252,7 +252,15 @@ int journal_load_origins(struct journal *journal, size_t max,
                 void *userdata) {
         return each_pair(journal,
                         "SELECT source, origin FROM (SELECT seq, source, origin FROM events WHERE origin <> ''"
-                        " ORDER BY seq DESC LIMIT ?) ORDER BY seq",
+                        " AND source <> '' ORDER BY seq DESC LIMIT ?) ORDER BY seq",
+                        (int64_t) max, each, userdata);
+}
+
+int journal_load_posts(struct journal *journal, size_t max,
+                int (*each)(const char *seq, const char *origin, void *userdata), void *userdata) {
+        return each_pair(journal,
+                        "SELECT seq, origin FROM (SELECT seq, origin FROM events WHERE origin <> ''"
+                        " AND source = '' ORDER BY seq DESC LIMIT ?) ORDER BY seq",
                         (int64_t) max, each, userdata);
 }
 

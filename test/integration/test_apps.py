@@ -150,12 +150,28 @@ def test_the_same_key_posts_once_also_across_a_kill(daemon):
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-2")[0] == 201
     assert send(one, "POST", "/api/app-gateway/events/other", body, Idempotency_Key="k-1")[0] == 201
-    assert send(one, "POST", EVENTS, body, Idempotency_Key="k" * 129)[0] == 400
+    for key in ("k" * 129, "", "k\xff", "k\t1"):
+        status, answer = send(one, "POST", EVENTS, body, Idempotency_Key=key)
+        assert status == 400 and answer["error"]["message"].startswith("Idempotency-Key: "), key
+    for other in ({"kind": "deploy_failed"}, dict(body, severity="error"), dict(body, message="x"), dict(body, metadata={"a": 1})):
+        status, answer = send(one, "POST", EVENTS, other, Idempotency_Key="k-1")
+        assert status == 422 and answer["error"]["code"] == "key_reused", other
     one.kill()
     (one.folder / "http.sock").unlink(missing_ok=True)
     one.start()
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
     assert len(send(one, "GET", EVENTS)[1]["events"]) == 2
+    longest = "\u00e4".encode().decode("latin-1") * 64
+    assert send(one, "POST", EVENTS, body, Idempotency_Key=longest)[0] == 201
+    assert send(one, "POST", EVENTS, body, Idempotency_Key=longest)[0] == 200
+
+
+def test_a_key_whose_event_is_no_longer_stored_may_come_again(daemon):
+    one = daemon({"events.retention_age": "1s"})
+    status, first = send(one, "POST", EVENTS, {"kind": "deploy_started"}, Idempotency_Key="k-1")
+    assert status == 201
+    wait_for(lambda: not send(one, "GET", EVENTS)[1]["events"], 30, "it has gone")
+    assert send(one, "POST", EVENTS, {"kind": "deploy_started"}, Idempotency_Key="k-1")[0] == 201
 
 
 def test_what_was_acknowledged_survives_kills(daemon):

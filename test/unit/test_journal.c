@@ -190,6 +190,54 @@ static void pages_and_filters_give_what_was_asked(void **state) {
         journal_close(journal);
 }
 
+/* @source "": a post; @origin 0: without. */
+static void append_of(struct journal *journal, const char *source, int origin) {
+        struct journal_entry entry = {};
+        char text[16];
+
+        (void) snprintf(text, sizeof(text), "%d", origin);
+        assert_int_equal(event_new(&(struct event_fields){ .time_us = 1,
+                                                   .name = "one",
+                                                   .action = "started",
+                                                   .source = source,
+                                                   .origin = origin ? text : NULL },
+                                         &entry.event),
+                        0);
+        assert_int_equal(journal_append(journal, &entry), 0);
+}
+
+static int note_pair(const char *a, const char *b, void *userdata) {
+        char *told = userdata;
+        size_t n = strlen(told);
+
+        (void) snprintf(told + n, 128 - n, "%s=%s ", a, b);
+        return 0;
+}
+
+static void posts_take_no_place_among_the_origins_of_sources(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        char told[128] = "";
+
+        append_of(journal, "docker", 1);
+        append_of(journal, "podman", 2);
+        append_of(journal, "docker", 3);
+        for (int i = 4; i < 20; i++)
+                append_of(journal, "", i);
+        append_of(journal, "docker", 0);
+        append_of(journal, "", 0);
+        run_until(f, 21);
+        journal_close(journal);
+
+        journal = reopen(f, NULL);
+        assert_int_equal(journal_load_origins(journal, 2, note_pair, told), 0);
+        assert_string_equal(told, "podman=2 docker=3 ");
+        told[0] = '\0';
+        assert_int_equal(journal_load_posts(journal, 3, note_pair, told), 0);
+        assert_string_equal(told, "17=17 18=18 19=19 ");
+        journal_close(journal);
+}
+
 static void a_full_queue_refuses_counts_and_skips_no_number(void **state) {
         struct fixture *f = *state;
         const struct rlimit tiny = { 1 << 20, RLIM_INFINITY },
@@ -273,6 +321,8 @@ int main(void) {
                                 a_kill_at_any_moment_loses_no_acknowledged_event, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 pages_and_filters_give_what_was_asked, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                posts_take_no_place_among_the_origins_of_sources, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_full_queue_refuses_counts_and_skips_no_number, setup, teardown),
                 cmocka_unit_test_setup_teardown(
