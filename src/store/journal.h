@@ -50,7 +50,8 @@ struct journal_entry {
         const char *workload_id;    /* NULL: none */
         const char *workload_state; /* copied JSON text of workload_freeze(); NULL with a
                                        workload_id: forget it */
-        const char *document_kind;  /* "app" "probe" …; NULL: none */
+        const char *document_kind; /* "app" "probe" …; NULL: none. Without an event it is not taken
+                                      while the store does not write */
         const char *document_id;
         const char *document; /* copied JSON text; NULL with a document_kind: delete it */
         /* On the loop, once all of it is durable, after the event was published; never if the
@@ -88,7 +89,8 @@ DEFINE_FREEP(struct journal, journal_close);
  * Number the event, render it and queue the entry. Loop thread only.
  *
  * Return: 0; -ENOSPC queue full: the event is dropped and counted and its number not used; the same
- * where somebody waits for it to be durable while the store does not write; -ENOMEM.
+ * where somebody waits for it to be durable, or it is a document alone, while the store does not
+ * write; -ENOMEM.
  */
 int journal_append(struct journal *journal, const struct journal_entry *entry);
 
