@@ -160,8 +160,8 @@ static uint64_t used_bytes(sqlite3 *db) {
 static int delete_oldest(struct journal *journal, uint64_t before_us) {
         if (before_us) {
                 return exec_format(journal->db,
-                                "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_us < %lld"
-                                " ORDER BY seq LIMIT 100)",
+                                "DELETE FROM events WHERE seq IN (SELECT seq FROM events INDEXED BY"
+                                " events_by_time WHERE time_us < %lld ORDER BY time_us LIMIT 100)",
                                 before_us);
         }
         return exec_format(journal->db,

@@ -123,10 +123,11 @@ static int prepare_query(
         sqlite3_stmt *statement = NULL;
         int r, n = 3;
 
+        /* The "+": events are wanted by number, which the index of times does not give. */
         r = buf_append_str(&sql,
                         query->newest_first
-                                        ? "SELECT * FROM events WHERE seq < ?1 AND time_us >= ?2"
-                                        : "SELECT * FROM events WHERE seq > ?1 AND time_us >= ?2");
+                                        ? "SELECT * FROM events WHERE seq < ?1 AND +time_us >= ?2"
+                                        : "SELECT * FROM events WHERE seq > ?1 AND +time_us >= ?2");
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(conditions); i++)
                 if (conditions[i].value)
                         r = buf_printf(&sql, " AND %s = ?%d", conditions[i].column, n++);

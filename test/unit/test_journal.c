@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/journal.h"
 #include "test.h"
 
@@ -313,6 +314,42 @@ static void retention_by_size_drops_the_oldest_only(void **state) {
         journal_close(journal);
 }
 
+static void retention_by_age_drops_the_old_whatever_their_number(void **state) {
+        static const unsigned int days_ago[] = { 0, 40, 29, 31, 0, 3650, 30 };
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        const uint64_t day_us = 86400 * USEC_PER_SEC, now_us = clock_realtime_us();
+        uint64_t result[3], n = 0;
+
+        for (size_t i = 0; i < 300; i++) { /* more of them than go at a time */
+                for (size_t j = 0; j < ARRAY_SIZE(days_ago); j++) {
+                        struct journal_entry entry = {};
+
+                        assert_int_equal(
+                                        event_new(&(struct event_fields){ .time_us = now_us -
+                                                                                  days_ago[j] * day_us,
+                                                                  .action = "started" },
+                                                        &entry.event),
+                                        0);
+                        assert_int_equal(journal_append(journal, &entry), 0);
+                        n++;
+                }
+        }
+        run_until(f, n);
+        journal_close(journal);
+
+        journal = reopen(f, &(struct journal_config){ .retention_age_us = 30 * day_us });
+        do {
+                assert_true(sd_event_run(f->event, 1000) >= 0);
+                read_page(f, journal, &(struct journal_query){ .limit = 1000 }, result);
+        } while (result[0] > 900);
+        assert_int_equal(result[0], 900);
+        assert_int_equal(result[1], 1);
+        read_page(f, journal, &(struct journal_query){ .newest_first = true, .limit = 1 }, result);
+        assert_int_equal(result[1], n - 2);
+        journal_close(journal);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(numbers_go_on_after_a_reopen_without_repeat_or_gap,
@@ -330,6 +367,9 @@ int main(void) {
                                 teardown),
                 cmocka_unit_test_setup_teardown(
                                 retention_by_size_drops_the_oldest_only, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                retention_by_age_drops_the_old_whatever_their_number, setup,
+                                teardown),
         };
 
         return RUN_TESTS(tests);
