@@ -10,9 +10,9 @@
  *
  * Where the database cannot be opened at all, the journal is in memory only: events are published
  * at once, without being durable, the newest are kept for the disk within the same bounds, and
- * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^20,
- * where no stored one can be (fewer than a million events a second were ever made), and are kept
- * when they are stored after all.
+ * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^16,
+ * where no stored one can be (fewer than 65,536 events a second were made, all in all), and are
+ * kept when they are stored after all.
  *
  * A database that is removed or replaced under the journal, at the latest by then, is noticed
  * within 10 s and before the next event: the next one has all but the events that were in it. One

@@ -79,8 +79,9 @@ static int open_checked(struct journal *journal, struct journal_numbers *numbers
         return r;
 }
 
+/* Below 2^48 until the year 2106: an event_id has twelve digits. */
 uint64_t journal_far_seq(void) {
-        return (clock_realtime_us() / USEC_PER_SEC) << 20;
+        return (clock_realtime_us() / USEC_PER_SEC) << 16;
 }
 
 static int prepare(struct journal *journal) {
