@@ -108,7 +108,9 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
                 return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         if (limit && (text_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
                 return http_bad_request(request, "limit: is a number from 1 to 1000");
-        if (before && (read_before(before, &before_seq) < 0 || before_seq == 0))
+        if (before &&
+                        (read_before(before, &before_seq) < 0 || before_seq == 0 ||
+                                        before_seq > INT64_MAX))
                 return http_bad_request(request, "before: is a sequence number or an event_id");
         if (severity && severity_from_string(severity) < 0)
                 return http_bad_request(request, "severity: is info, warning or error");

@@ -55,7 +55,7 @@ def test_an_app_is_bound_changed_listed_and_unbound(daemon):
     ("shop", {"vm_name": 5}, "vm_name"), ("shop", {"vm_name": ""}, "vm_name"), ("shop", {"vm_names": "x"}, "vm_names"),
     ("shop", {"vm_names": ["x"] * 65}, "vm_names"), ("shop", {"vm_name": "a\u0000b"}, "vm_name"),
     ("shop", {"vm_name": "x" * 513}, "vm_name"), ("shop", {"containers": [{}]}, "containers"),
-    ("shop", {"hosts": ["a b"]}, "hosts"), ("shop", {"hosts": ["a:123456"]}, "hosts"), ("shop", {"hosts": [""]}, "hosts"),
+    ("shop", {"hosts": ["a b"]}, "hosts"), ("shop", {"hosts": ["a:65536"]}, "hosts"), ("shop", {"hosts": [""]}, "hosts"),
     ("shop", {"labels": []}, "labels"), ("shop", {"labels": {"": "x"}}, "labels"), ("shop", {"colour": "red"}, "colour"),
     ("shop", {"slug": "other"}, "slug"),
 ], ids=range(17))
@@ -123,8 +123,11 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
     assert [e["kind"] for e in send(one, "GET", EVENTS + "?kind=deploy_started")[1]["events"]] == ["deploy_started"]
     assert [e["kind"] for e in send(one, "GET", EVENTS + f"?before={posted[1]['event_id']}")[1]["events"]] == ["deploy_started"]
     for query in ("limit=0", "limit=1001", "limit=x", "severity=warn", "before=0", "before=evt-xyz",
-                  "before=evt--00000000001", "before=evt-%2000000000001", "before=evt-0x0000000001", "before=evt-00000000000000001"):
+                  "before=evt--00000000001", "before=evt-%2000000000001", "before=evt-0x0000000001", "before=evt-00000000000000001", "before=9223372036854775808",
+                  "before=evt-8000000000000000"):
         assert send(one, "GET", f"{EVENTS}?{query}")[0] == 400, query
+    for query in ("limit=1000", "before=9223372036854775807", "before=evt-7fffffffffffffff"):
+        assert len(send(one, "GET", f"{EVENTS}?{query}")[1]["events"]) == 3, query
     assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
 
 
