@@ -92,8 +92,9 @@ def test_only_json_is_taken_and_only_from_who_may(daemon):
     ({"kind": "x", "severity": "warn"}, "severity"), ({"kind": "x", "severity": 1}, "severity"),
     ({"kind": "x", "message": "x" * 1001}, "message"), ({"kind": "x", "message": None}, "message"),
     ({"kind": "x", "metadata": []}, "metadata"), ({"kind": "x", "metadata": {"a": "x" * 8192}}, "metadata"),
-    ({"kind": "x", "colour": "red"}, "colour"),
-], ids=range(12))
+    ({"kind": "x", "colour": "red"}, "colour"), ({"kind": "x", "metadata": {"a": [1, {"b": 1 << 64}]}}, "metadata"),
+    ({"kind": "x", "metadata": {"a": -(1 << 63) - 1}}, "metadata"), ({"kind": "x", "metadata": {"a": 10 ** 400}}, "metadata"),
+], ids=range(15))
 def test_a_bad_event_names_its_field(daemon, body, field):
     one = daemon()
     status, answer = send(one, "POST", EVENTS, body)
@@ -129,6 +130,14 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
     for query in ("limit=1000", "before=9223372036854775807", "before=evt-7fffffffffffffff"):
         assert len(send(one, "GET", f"{EVENTS}?{query}")[1]["events"]) == 3, query
     assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
+
+
+def test_metadata_comes_back_as_it_was_posted(daemon):
+    one = daemon()
+    metadata = {"most": (1 << 64) - 1, "least": -(1 << 63), "0": 0, "minus": -1, "real": 1e308, "text": "\u00e4\n\u2028", "deep": [[[{"": None}]]]}
+    row = send(one, "POST", EVENTS, {"kind": "x", "metadata": metadata})[1]
+    assert row["metadata"] == metadata
+    assert send(one, "GET", EVENTS)[1]["events"] == [row]
 
 
 def test_a_page_of_one_kind_is_as_long_as_was_asked_for(daemon):
