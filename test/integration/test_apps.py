@@ -258,6 +258,8 @@ def test_the_client_shows_apps_and_their_timelines(daemon):
     apps = virtwatch("apps").stdout
     assert "shop" in apps and "web-1, shop.example" in apps
     assert json.loads(virtwatch("apps", "-o", "json").stdout)[0]["slug"] == "shop"
+    send(one, "PUT", "/api/app-gateway/apps/blog", {"labels": {"tier": "web\x1b", "n": ""}})
+    assert "tier=web\\x1b, n=" in virtwatch("apps").stdout
     timeline = virtwatch("timeline", "shop").stdout
     assert "deploy_started" in timeline and "deploy_failed" not in timeline and "\x1b" not in timeline
     missing = virtwatch("timeline")
