@@ -66,6 +66,17 @@ def test_a_bad_binding_names_its_field_and_binds_nothing(daemon, slug, body, fie
     assert send(one, "GET", "/api/app-gateway/apps")[1] == []
 
 
+def test_a_target_with_a_nul_is_refused(daemon):
+    """What stands behind it would not be seen: it would be another app."""
+    one = daemon()
+    assert send(one, "PUT", APP, {"vm_name": "web-1"})[0] == 201
+    for method, path, body in (("PUT", APP + "%00x", {}), ("DELETE", APP + "%00", None), ("GET", EVENTS + "?severity=info%00x", None),
+                               ("GET", APP + "?a%00=b", None)):
+        status, answer = send(one, method, path, body)
+        assert status == 400 and "NUL" in answer["error"]["message"], (method, path, answer)
+    assert send(one, "GET", APP)[1]["vm_names"] == ["web-1"]
+
+
 @pytest.mark.parametrize("body, status", [
     (b"", 400), (b"{", 400), (b"[]", 400), (b'{"a":1,"a":2}', 400), (b'{"kind":NaN}', 400), (b'{"kind":"\xff"}', 400),
     (b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", 400), (b"{}{}", 400), (b'{"kind":"x"} x', 400),
