@@ -16,7 +16,7 @@ struct tracker_config {
         enum oom_rule oom_rule;
         uint64_t evidence_wait_us; /* 0..5 s; default 250 ms */
         size_t workloads_max;      /* default 20000 */
-        size_t origins_max;        /* remembered for de-duplication; default 16384 */
+        size_t origins_max; /* remembered of each source, for de-duplication; default 16384 */
 };
 
 /* One thing to store: the event may be NULL (only state or cursor changed). */

@@ -107,7 +107,7 @@ int journal_load_documents(struct journal *journal, const char *kind,
                 int (*each)(const char *id, const char *document, void *userdata), void *userdata);
 /** The cursor of @source; *ret_cursor NULL: none. Caller frees. */
 int journal_load_cursor(struct journal *journal, const char *source, char **ret_cursor);
-/** Call @each with (source, origin) of the newest @max events of sources that have an origin,
+/** Call @each with (source, origin) of the newest @max events of each source that have an origin,
  * oldest first. */
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),

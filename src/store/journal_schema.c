@@ -30,6 +30,7 @@ static const char schema_2[] =
 static const char schema_3[] =
                 "CREATE INDEX events_by_time ON events (time_us);"
                 "CREATE INDEX events_posted ON events (seq) WHERE origin <> '' AND source = '';"
+                "CREATE INDEX events_of_sources ON events (source, seq) WHERE origin <> '' AND source <> '';"
                 "PRAGMA user_version = 3;";
 
 /* Each step in a transaction of its own: what was there stays whole. */
@@ -254,13 +255,74 @@ int journal_load_documents(struct journal *journal, const char *kind,
         return r;
 }
 
+/* The first source behind @after in the alphabet, that has events. Return: 0 and its name, caller
+ * frees; -ENODATA none; what else. */
+static int next_source(sqlite3 *db, const char *after, char **ret_source) {
+        sqlite3_stmt *statement = NULL;
+        char *source = NULL;
+        int r;
+
+        r = journal_error(sqlite3_prepare_v2(db,
+                        "SELECT source FROM events INDEXED BY events_of_sources WHERE origin <> '' AND"
+                        " source <> '' AND source > ? ORDER BY source LIMIT 1",
+                        -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, after, -1, SQLITE_STATIC);
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                source = strdup((const char *) sqlite3_column_text(statement, 0));
+                r = source ? 0 : -ENOMEM;
+        } else {
+                r = journal_error(r);
+                r = r < 0 ? r : -ENODATA;
+        }
+        (void) sqlite3_finalize(statement);
+        if (r >= 0)
+                *ret_source = source;
+        return r;
+}
+
+static int load_origins_of(struct journal *journal, const char *source, size_t max,
+                int (*each)(const char *source, const char *origin, void *userdata),
+                void *userdata) {
+        sqlite3_stmt *statement = NULL;
+        int r, step = SQLITE_DONE;
+
+        r = journal_error(sqlite3_prepare_v2(journal->db,
+                        "SELECT origin FROM (SELECT seq, origin FROM events INDEXED BY events_of_sources"
+                        " WHERE origin <> '' AND source <> '' AND source = ?1 ORDER BY seq DESC LIMIT ?2)"
+                        " ORDER BY seq",
+                        -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(statement, 2, (int64_t) max);
+        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
+                r = each(source, (const char *) sqlite3_column_text(statement, 0), userdata);
+        if (r >= 0)
+                r = journal_error(step);
+        (void) sqlite3_finalize(statement);
+        return r;
+}
+
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata) {
-        return each_pair(journal,
-                        "SELECT source, origin FROM (SELECT seq, source, origin FROM events WHERE origin <> ''"
-                        " AND source <> '' ORDER BY seq DESC LIMIT ?) ORDER BY seq",
-                        (int64_t) max, each, userdata);
+        _cleanup_(freep) char *source = strdup("");
+        int r = source ? 0 : -ENOMEM;
+
+        while (r >= 0 && journal->db) {
+                char *next = NULL;
+
+                r = next_source(journal->db, source, &next);
+                if (r < 0)
+                        break;
+                free(source);
+                source = next;
+                r = load_origins_of(journal, source, max, each, userdata);
+        }
+        return r == -ENODATA ? 0 : r;
 }
 
 int journal_load_posts(struct journal *journal, size_t max,

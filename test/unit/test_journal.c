@@ -215,15 +215,16 @@ static int note_pair(const char *a, const char *b, void *userdata) {
         return 0;
 }
 
-static void posts_take_no_place_among_the_origins_of_sources(void **state) {
+static void the_origins_of_a_source_lose_their_place_to_no_other(void **state) {
         struct fixture *f = *state;
         struct journal *journal = reopen(f, NULL);
         char told[128] = "";
 
         append_of(journal, "docker", 1);
         append_of(journal, "podman", 2);
-        append_of(journal, "docker", 3);
-        for (int i = 4; i < 20; i++)
+        for (int i = 3; i < 7; i++)
+                append_of(journal, "docker", i);
+        for (int i = 7; i < 20; i++)
                 append_of(journal, "", i);
         append_of(journal, "docker", 0);
         append_of(journal, "", 0);
@@ -232,7 +233,7 @@ static void posts_take_no_place_among_the_origins_of_sources(void **state) {
 
         journal = reopen(f, NULL);
         assert_int_equal(journal_load_origins(journal, 2, note_pair, told), 0);
-        assert_string_equal(told, "podman=2 docker=3 ");
+        assert_string_equal(told, "docker=5 docker=6 podman=2 ");
         told[0] = '\0';
         assert_int_equal(journal_load_posts(journal, 3, note_pair, told), 0);
         assert_string_equal(told, "17=17 18=18 19=19 ");
@@ -360,7 +361,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                                 pages_and_filters_give_what_was_asked, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                posts_take_no_place_among_the_origins_of_sources, setup, teardown),
+                                the_origins_of_a_source_lose_their_place_to_no_other, setup,
+                                teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_full_queue_refuses_counts_and_skips_no_number, setup, teardown),
                 cmocka_unit_test_setup_teardown(
