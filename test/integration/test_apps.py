@@ -304,14 +304,15 @@ def test_what_the_client_has_already_is_not_sent_again(daemon):
     send(one, "PUT", APP, {"vm_name": "web-1"})
     client = http.client.HTTPConnection("127.0.0.1", one.port(), timeout=20)
 
-    def ask(etag=None):
-        client.request("GET", APP, headers={"Authorization": f"Bearer {TOKEN}", **({"If-None-Match": etag} if etag else {})})
+    def ask(etag=None, method="GET"):
+        client.request(method, APP, headers={"Authorization": f"Bearer {TOKEN}", **({"If-None-Match": etag} if etag else {})})
         answer = client.getresponse()
         return answer.status, answer.read(), answer.headers["ETag"]
 
     status, body, etag = ask()
     assert status == 200 and etag.startswith('W/"')
     assert ask(etag) == (304, b"", etag)
+    assert ask(method="HEAD") == (200, b"", etag) and ask(etag, "HEAD") == (304, b"", etag)
     assert ask(f'"x", {etag[2:]}')[0] == 304
     assert ask('W/"0000000000000000"')[:2] == (200, body)
     send(one, "PUT", APP, {"vm_name": "web-2"})
