@@ -316,6 +316,41 @@ static void retention_by_size_drops_the_oldest_only(void **state) {
         journal_close(journal);
 }
 
+static void note_done(struct event *event, void *userdata) {
+        *(bool *) userdata = true;
+}
+
+/* The bound is made much lower, and an event comes. */
+static void retention_does_not_hold_up_what_comes(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        const uint64_t n = 60000;
+        bool is_done = false;
+        struct journal_entry entry = { .done = note_done, .userdata = &is_done };
+        uint64_t first;
+        char name[401];
+
+        memset(name, 'x', 400);
+        name[400] = '\0';
+        for (uint64_t i = 1; i <= n; i++) {
+                assert_int_equal(append(journal, name, NULL), 0);
+                if (i % 5000 == 0)
+                        run_until(f, i);
+        }
+        journal_close(journal);
+
+        journal = reopen(f, &(struct journal_config){ .retention_bytes = 1 << 20 });
+        assert_int_equal(event_new(&(struct event_fields){ .action = "started" }, &entry.event), 0);
+        assert_int_equal(journal_append(journal, &entry), 0);
+        while (!is_done)
+                assert_true(sd_event_run(f->event, 5000000) > 0);
+        first = journal_first_seq(journal);
+        assert_true(first < n / 2);
+        while (journal_first_seq(journal) < n - 2000)
+                assert_true(sd_event_run(f->event, 1000) >= 0);
+        journal_close(journal);
+}
+
 static void retention_by_age_drops_the_old_whatever_their_number(void **state) {
         static const unsigned int days_ago[] = { 0, 40, 29, 31, 0, 3650, 30 };
         struct fixture *f = *state;
@@ -370,6 +405,8 @@ int main(void) {
                                 teardown),
                 cmocka_unit_test_setup_teardown(
                                 retention_by_size_drops_the_oldest_only, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                retention_does_not_hold_up_what_comes, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 retention_by_age_drops_the_old_whatever_their_number, setup,
                                 teardown),
