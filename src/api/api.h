@@ -90,10 +90,13 @@ struct api_context {
          * Take in an event that somebody posted (borrowed). @done: on the loop, once it is
          * durable and published.
          *
-         * Return: 0; -EALREADY one of that origin is there already; -ENOSPC; -ENOMEM.
+         * Return: 0; -EALREADY one of that origin is there already, see posted(); -ENOSPC; -ENOMEM.
          */
         int (*post)(struct event *event, void (*done)(struct event *event, void *userdata),
                         void *done_userdata, void *userdata);
+        /** The number of the event of that origin that was posted before, and is stored or about to
+         * be; 0: there is none. */
+        uint64_t (*posted)(const char *origin, void *userdata);
         /**
          * Keep a document (NULL: forget it) together with an event (taken, also on failure; may be
          * NULL), see journal_entry.

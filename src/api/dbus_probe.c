@@ -159,7 +159,10 @@ static int refuse(int error, const char *reason, sd_bus_error *ret_error) {
                                 ret_error, VW_ERROR_NO_SUCH_PROBE, prober_error_words(error));
         case -EINVAL:
         case -EACCES:
-                return sd_bus_error_set(ret_error, SD_BUS_ERROR_INVALID_ARGS, reason);
+                return sd_bus_error_set(ret_error, SD_BUS_ERROR_INVALID_ARGS,
+                                reason ? reason : prober_error_words(-EINVAL));
+        case -EAGAIN:
+                return sd_bus_error_set(ret_error, SD_BUS_ERROR_FAILED, prober_error_words(error));
         case -EDESTADDRREQ:
                 return sd_bus_error_set(ret_error, VW_ERROR_NO_TARGET, prober_error_words(error));
         case -EPERM:
@@ -185,6 +188,8 @@ static void answer(const struct dbus_call *call, int error) {
                 return; /* the bus it came from is gone; what was asked for is done */
         if (error < 0) {
                 (void) refuse(error, NULL, &reason);
+                if (!sd_bus_error_is_set(&reason))
+                        (void) sd_bus_error_set_errno(&reason, error);
                 r = dbus_call_reply_error(call, &reason);
         } else {
                 r = sd_bus_reply_method_return(call->message, "");
@@ -200,10 +205,10 @@ static void on_kept(struct event *event, void *userdata) {
         answer(call, 0);
 }
 
-static void on_run(const struct probe *probe, void *userdata) {
+static void on_run(int error, const struct probe *probe, void *userdata) {
         _cleanup_(dbus_call_freep) struct dbus_call *call = userdata;
 
-        answer(call, probe ? 0 : -ENOENT);
+        answer(call, error);
 }
 
 static int configure(struct dbus *dbus, sd_bus_message *message, const char *slug,
@@ -247,7 +252,7 @@ static int then_change(
         else
                 r = prober_remove(dbus->api->prober, slug, on_kept, call);
         if (r < 0)
-                return refuse(r, diag.text[0] ? diag.text : "url: it cannot be read", error);
+                return refuse(r, diag.text[0] ? diag.text : NULL, error);
         call = NULL; /* on_kept() or on_run() has it */
         return 1;
 }

@@ -151,6 +151,8 @@ static void *on_uri(void *userdata, const char *uri, struct MHD_Connection *conn
         for (const char *c = uri; *c && !request->refusal; c++)
                 if (*c <= ' ' || *c >= 0x7f)
                         request->refusal = strdup("the target may hold printable ASCII only");
+        if (!request->refusal && strstr(uri, "%00")) /* what is behind it would not count */
+                request->refusal = strdup("the target may not hold a NUL (%00)");
         return request;
 }
 

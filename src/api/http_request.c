@@ -11,6 +11,7 @@
 #include "api/http_internal.h"
 #include "api/http_web.h"
 #include "base/clock.h"
+#include "base/diag.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "model/spans.h"
@@ -157,7 +158,8 @@ bool http_route_is_public(const struct http_request *request) {
 /* Metrics and health are new each time; what is left are the objects of the API. */
 static bool has_etag(const struct http_request *request, const char *type) {
         return request->route && !request->route->is_public &&
-                        strcmp(request->method, "GET") == 0 &&
+                        (strcmp(request->method, "GET") == 0 ||
+                                        strcmp(request->method, "HEAD") == 0) &&
                         strcmp(type, "application/json") == 0;
 }
 
@@ -423,10 +425,41 @@ static enum MHD_Result take_body(struct http_request *request, const char *url, 
         return buf_append(&request->body, data, size) < 0 ? MHD_NO : MHD_YES;
 }
 
+/* Whole numbers that json-c would make another of. */
+struct number_search {
+        const char *name; /* of the body's member that it lies in */
+        size_t name_size;
+        bool found;
+};
+
+static void on_body_piece(const struct json_piece *piece, void *userdata) {
+        struct number_search *search = userdata;
+        char text[24];
+        uint64_t high;
+        int64_t low;
+
+        if (search->found)
+                return;
+        if (piece->depth == 1) {
+                search->name = piece->name;
+                search->name_size = piece->name_size;
+        }
+        if (piece->kind != JSON_NUMBER || memchr(piece->text, '.', piece->size) ||
+                        memchr(piece->text, 'e', piece->size) ||
+                        memchr(piece->text, 'E', piece->size))
+                return;
+        (void) snprintf(text, sizeof(text), "%.*s", (int) (piece->size < 24 ? piece->size : 23),
+                        piece->text);
+        search->found = piece->size >= sizeof(text) ||
+                        (text_to_u64(text, &high) < 0 && text_to_i64(text, &low) < 0);
+}
+
 enum MHD_Result http_body_json(struct http_request *request, struct json_object **ret_object) {
         const char *type = http_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+        struct number_search search = {};
         struct json_object *object = NULL;
         size_t offset = 0;
+        struct diag diag = {};
         char message[96];
         int r;
 
@@ -435,8 +468,14 @@ enum MHD_Result http_body_json(struct http_request *request, struct json_object 
                         (type[16] && !strchr("; \t", type[16])))
                 return http_error(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                                 "unsupported_media_type", "the body must be application/json");
-        r = json_validate(request->body.data ? request->body.data : "", request->body.size,
-                        JSON_DEPTH_MAX, &offset);
+        r = json_visit(request->body.data ? request->body.data : "", request->body.size,
+                        JSON_DEPTH_MAX, on_body_piece, &search, &offset);
+        if (r >= 0 && search.found) {
+                diag_set(&diag, 0, 0, "%.*s: has a whole number that 64 bits do not hold",
+                                (int) (search.name_size < 64 ? search.name_size : 64),
+                                search.name ? search.name : "");
+                return http_bad_request(request, diag.text);
+        }
         if (r >= 0)
                 r = json_parse(request->body.data, request->body.size, &object);
         if (r < 0) {

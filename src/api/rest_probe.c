@@ -184,13 +184,19 @@ enum MHD_Result rest_probe_delete(struct http_request *request, const char *slug
 
 /* ---- POST …/run ---- */
 
-static void run_done(const struct probe *probe, void *userdata) {
+static void run_done(int error, const struct probe *probe, void *userdata) {
         _cleanup_(freep) struct probe_wait *wait = userdata;
+        const char *words = prober_error_words(error);
 
-        if (probe)
+        if (error >= 0)
                 answer_probe(&wait->wait, MHD_HTTP_OK, probe);
-        else
+        else if (error == -ENOENT)
                 gone_meanwhile(&wait->wait);
+        else if (error == -EDESTADDRREQ)
+                http_error_later(&wait->wait, MHD_HTTP_NOT_FOUND, "no_target", words);
+        else
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                words ? words : strerrordesc_np(-error));
 }
 
 enum MHD_Result rest_probe_run(struct http_request *request, const char *slug) {
@@ -202,7 +208,7 @@ enum MHD_Result rest_probe_run(struct http_request *request, const char *slug) {
         r = prober_run(wait->prober, slug, run_done, wait);
         if (r < 0) {
                 free(wait);
-                return refuse(request, r, "url: it cannot be read");
+                return refuse(request, r, prober_error_words(r));
         }
         return http_wait(request, &wait->wait);
 }

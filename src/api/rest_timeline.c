@@ -17,14 +17,17 @@
 struct timeline_wait {
         struct http_wait wait; /* first */
         char slug[APP_SLUG_MAX + 1];
-        char *kind; /* as rows show it; NULL: all */
         unsigned int limit;
+        struct event *posted; /* what is to be the one that was stored before; NULL: nothing is */
 };
 
-static void wait_free(struct timeline_wait *wait) {
-        free(wait->kind);
+static struct timeline_wait *wait_free(struct timeline_wait *wait) {
+        if (wait)
+                event_unref(wait->posted);
         free(wait);
+        return NULL;
 }
+DEFINE_FREEP(struct timeline_wait, wait_free);
 
 static void answer_object(struct http_wait *wait, unsigned int status, struct json_object *object) {
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
@@ -43,29 +46,21 @@ static void answer_object(struct http_wait *wait, unsigned int status, struct js
 static void rows_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(json_putp) struct json_object *object = json_object_new_object();
         struct json_object *rows = json_object_new_array();
-        struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
         if (error < 0) {
                 http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
                                 "the journal cannot be read");
                 (void) json_object_put(rows);
-                wait_free(wait);
                 return;
         }
         (void) json_add_string(object, "slug", wait->slug);
         (void) json_add(object, "events", rows);
-        for (size_t i = 0; i < n; i++) {
-                struct json_object *row = timeline_to_json(events[i]);
-
-                if (wait->kind && strcmp(json_get_string(row, "kind"), wait->kind) != 0)
-                        (void) json_object_put(row);
-                else
-                        (void) json_object_array_add(rows, row);
-        }
+        for (size_t i = 0; i < n; i++)
+                (void) json_object_array_add(rows, timeline_to_json(events[i]));
         if (n == wait->limit)
                 (void) json_add_uint(object, "next_before", events[n - 1]->seq);
         answer_object(&wait->wait, MHD_HTTP_OK, object);
-        wait_free(wait);
 }
 
 static enum MHD_Result busy(struct http_request *request) {
@@ -113,7 +108,9 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
                 return http_bad_request(request, "slug: wants " APP_SLUG_FORM);
         if (limit && (text_to_u64(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
                 return http_bad_request(request, "limit: is a number from 1 to 1000");
-        if (before && (read_before(before, &before_seq) < 0 || before_seq == 0))
+        if (before &&
+                        (read_before(before, &before_seq) < 0 || before_seq == 0 ||
+                                        before_seq > INT64_MAX))
                 return http_bad_request(request, "before: is a sequence number or an event_id");
         if (severity && severity_from_string(severity) < 0)
                 return http_bad_request(request, "severity: is info, warning or error");
@@ -123,9 +120,9 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
                 return MHD_NO;
         (void) snprintf(wait->slug, sizeof(wait->slug), "%s", slug);
         wait->limit = (unsigned int) n;
-        wait->kind = kind ? strdup(kind) : NULL;
         filter.slug = wait->slug;
         filter.severity = (char *) (uintptr_t) severity;
+        filter.timeline_kind = (char *) (uintptr_t) kind;
         return read_rows(request, wait, &filter, before_seq);
 }
 
@@ -133,44 +130,66 @@ enum MHD_Result rest_timeline(struct http_request *request, const char *slug) {
 
 static void post_done(struct event *event, void *userdata) {
         _cleanup_(json_putp) struct json_object *row = timeline_to_json(event);
-        struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
         answer_object(&wait->wait, MHD_HTTP_CREATED, row);
-        wait_free(wait);
+}
+
+/* But for its number and its time. */
+static bool says_the_same(const struct event *a, const struct event *b) {
+        return strcmp(a->action, b->action) == 0 && a->severity == b->severity &&
+                        strcmp(a->message, b->message) == 0 &&
+                        json_object_equal(a->details, b->details);
 }
 
 /* The row that the same Idempotency-Key has made. */
 static void repeated_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(json_putp) struct json_object *row = n ? timeline_to_json(events[0]) : NULL;
-        struct timeline_wait *wait = userdata;
+        _cleanup_(wait_freep) struct timeline_wait *wait = userdata;
 
-        if (error < 0 || n == 0) { /* the first is on its way to the disk */
-                http_error_later(&wait->wait, MHD_HTTP_CONFLICT, "in_progress",
-                                "an event with this Idempotency-Key is being stored");
+        if (error < 0 || n == 0) {
+                http_error_later(&wait->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the journal cannot be read");
+        } else if (!says_the_same(events[0], wait->posted)) {
+                http_error_later(&wait->wait, MHD_HTTP_UNPROCESSABLE_CONTENT, "key_reused",
+                                "Idempotency-Key: another event was posted with it");
         } else {
                 answer_object(&wait->wait, MHD_HTTP_OK, row);
         }
-        wait_free(wait);
+}
+
+static int read_repeated(const struct api_context *api, struct timeline_wait *wait, uint64_t seq) {
+        const struct event *event = wait->posted;
+        const struct journal_query query = { .newest_first = true,
+                .before_seq = seq + 1,
+                .limit = 1,
+                .filter = { .slug = event->slug, .origin = event->origin } };
+
+        return journal_read(api->journal, &query, repeated_done, wait);
 }
 
 static enum MHD_Result append(struct http_request *request, struct event *event) {
+        _cleanup_(wait_freep) struct timeline_wait *wait = calloc(1, sizeof(*wait));
         const struct api_context *api = request->http->api;
-        struct timeline_wait *wait = calloc(1, sizeof(*wait));
-        struct journal_query query = { .newest_first = true,
-                .limit = 1,
-                .filter = { .slug = event->slug, .origin = event->origin } };
+        struct timeline_wait *waiting = wait;
+        uint64_t seq;
         int r;
 
         if (!wait)
                 return MHD_NO;
         r = api->post(event, post_done, wait, api->userdata);
-        if (r == -EALREADY)
-                r = journal_read(api->journal, &query, repeated_done, wait);
-        if (r < 0) {
-                wait_free(wait);
-                return busy(request);
+        if (r == -EALREADY) {
+                seq = api->posted(event->origin, api->userdata);
+                if (seq > journal_last_seq(api->journal))
+                        return http_error(request, MHD_HTTP_CONFLICT, "in_progress",
+                                        "an event with this Idempotency-Key is being stored");
+                wait->posted = event_ref(event);
+                r = read_repeated(api, wait, seq);
         }
-        return http_wait(request, &wait->wait);
+        if (r < 0)
+                return busy(request);
+        wait = NULL; /* post_done() or repeated_done() has it */
+        return http_wait(request, &waiting->wait);
 }
 
 enum MHD_Result rest_timeline_post(struct http_request *request, const char *slug) {

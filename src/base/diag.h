@@ -7,7 +7,8 @@ struct diag {
         char path[256];    /* the file; "" for what is no file */
         unsigned int line; /* from 1; 0: not known */
         unsigned int column;
-        char text[512]; /* one sentence without a full stop, naming the field and what is allowed */
+        char text[512]; /* one sentence without a full stop, naming the field and what is allowed;
+                         * valid UTF-8 */
 };
 
 void diag_set(struct diag *diag, unsigned int line, unsigned int column, const char *format, ...)

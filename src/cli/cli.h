@@ -2,6 +2,8 @@
 /* What the client's files share: main.c (commands), client.c (HTTP over the socket or TCP), sse.c
  * (stream parser), print.c (lines and tables). */
 
+#include <time.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -116,6 +118,8 @@ struct timeline_printer {
 };
 
 void print_timeline(struct timeline_printer *printer, struct json_object *event);
+/** " (today)", " (yesterday)", or "": what the day of @tm (local time) is at @now_s. */
+const char *print_near_day(const struct tm *tm, time_t now_s);
 
 /* ---- print_app.c ---- */
 

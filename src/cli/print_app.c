@@ -7,7 +7,23 @@
 #include "cli/cells.h"
 #include "cli/cli.h"
 
-/* "a,b,c": what is named by each list, one behind the other. */
+/* "tier=web": of containers. */
+static int labels_of(struct json_object *labels, struct buf *names) {
+        int r = 0;
+
+        if (!json_object_is_type(labels, json_type_object))
+                return 0;
+        json_object_object_foreach(labels, name, value) {
+                const char *text = json_object_get_string(value);
+
+                r = buf_printf(names, "%s%s=%s", names->size ? ", " : "", name, text ? text : "?");
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
+/* "a, b, c": what is named by each list, one behind the other. */
 static int names_of(struct json_object *app, struct buf *names) {
         static const char *const lists[] = { "vm_names", "containers", "hosts" };
         int r = 0;
@@ -22,7 +38,7 @@ static int names_of(struct json_object *app, struct buf *names) {
                         r = buf_printf(names, "%s%s", names->size ? ", " : "", name ? name : "?");
                 }
         }
-        return r;
+        return r < 0 ? r : labels_of(json_get(app, "labels"), names);
 }
 
 void print_apps(const struct cli *cli, struct json_object *apps) {

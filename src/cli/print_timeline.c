@@ -23,16 +23,22 @@ static const char *text_at(struct json_object *event, const char *name) {
         return text ? text : "";
 }
 
-/* " (today)", " (yesterday)", or nothing. */
-static const char *near_day(const struct tm *tm, time_t now_s) {
+static bool is_same_day(const struct tm *a, const struct tm *b) {
+        return a->tm_year == b->tm_year && a->tm_yday == b->tm_yday;
+}
+
+const char *print_near_day(const struct tm *tm, time_t now_s) {
         struct tm now = {};
 
         (void) localtime_r(&now_s, &now);
-        if (tm->tm_year == now.tm_year && tm->tm_yday == now.tm_yday)
+        if (is_same_day(tm, &now))
                 return " (today)";
-        now_s -= 86400;
-        (void) localtime_r(&now_s, &now);
-        return tm->tm_year == now.tm_year && tm->tm_yday == now.tm_yday ? " (yesterday)" : "";
+        /* not 24 hours before: where the clocks change a day has 23 or 25 */
+        now.tm_mday--;
+        now.tm_hour = 12;
+        now.tm_isdst = -1;
+        (void) mktime(&now);
+        return is_same_day(tm, &now) ? " (yesterday)" : "";
 }
 
 static void print_day(struct timeline_printer *printer, const struct tm *tm) {
@@ -42,7 +48,7 @@ static void print_day(struct timeline_printer *printer, const struct tm *tm) {
         if (strcmp(day, printer->day) == 0)
                 return;
         (void) printf("%s%s%s\n", printer->day[0] ? "\n" : "", day,
-                        near_day(tm, (time_t) (clock_realtime_us() / USEC_PER_SEC)));
+                        print_near_day(tm, (time_t) (clock_realtime_us() / USEC_PER_SEC)));
         memcpy(printer->day, day, sizeof(day));
 }
 

@@ -19,6 +19,7 @@
 #include "daemon/manager_internal.h"
 #include "engine/tracer.h"
 #include "loop/timer.h"
+#include "model/post_keys.h"
 
 #define NAME_WAIT_US    (5 * USEC_PER_SEC) /* of the 90 that systemd waits for us */
 #define FEED_EVENTS_MAX 65536
@@ -406,6 +407,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
                                 .good_us = clock_realtime_us(),
                                 .good = true },
                 .post = manager_post,
+                .posted = manager_posted,
                 .keep = manager_keep,
                 .app_changed = manager_app_changed,
                 .source_stats = manager_source_stats,
@@ -468,6 +470,7 @@ struct manager *manager_free(struct manager *manager) {
         tracer_free(manager->own_traces);
         curl_glue_free(manager->curl);
         apps_free(manager->apps);
+        post_keys_free(manager->post_keys);
         counters_free(manager->counters);
         feed_free(manager->feed);
         sd_event_source_disable_unref(manager->heartbeat);

@@ -5,7 +5,11 @@
 #include "api/dbus.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/manager_internal.h"
+#include "model/post_keys.h"
+
+#define POST_KEYS_MAX 65536 /* said in virtwatch-http(7) */
 
 static int load_app(const char *slug, const char *document, void *userdata) {
         _cleanup_(json_putp) struct json_object *object = NULL;
@@ -46,6 +50,26 @@ void manager_configure_apps(struct manager *manager) {
         manager_note_hosts(manager);
 }
 
+static int restore_post(const char *seq, const char *origin, void *userdata) {
+        uint64_t number;
+        int r;
+
+        r = text_to_u64(seq, &number);
+        return r < 0 ? r : post_keys_put(((struct manager *) userdata)->post_keys, origin, number);
+}
+
+static int load_posts(struct manager *manager) {
+        int r;
+
+        r = post_keys_new(POST_KEYS_MAX, &manager->post_keys);
+        if (r < 0)
+                return r;
+        r = journal_load_posts(manager->journal, POST_KEYS_MAX, restore_post, manager);
+        if (r < 0)
+                (void) log_error_errno(r, "Cannot read which events were posted: %m");
+        return r == -ENOMEM ? r : 0;
+}
+
 int manager_load_apps(struct manager *manager) {
         int r;
 
@@ -56,7 +80,7 @@ int manager_load_apps(struct manager *manager) {
         if (r < 0)
                 (void) log_error_errno(r, "Cannot read the stored apps: %m");
         manager_configure_apps(manager);
-        return r == -ENOMEM ? r : 0;
+        return r == -ENOMEM ? r : load_posts(manager);
 }
 
 void manager_restored(const char *kind, const char *id, const char *document, void *userdata) {
@@ -79,12 +103,23 @@ const char *manager_slug_of(const struct workload *workload, void *userdata) {
         return manager->apps ? apps_slug_of(manager->apps, workload) : NULL;
 }
 
+/* The oldest leave the journal, and their keys with them. */
+uint64_t manager_posted(const char *origin, void *userdata) {
+        struct manager *manager = userdata;
+        uint64_t seq = post_keys_get(manager->post_keys, origin),
+                 first = journal_first_seq(manager->journal);
+
+        if (seq > journal_last_seq(manager->journal))
+                return seq; /* on its way to the disk */
+        return first > 0 && seq >= first ? seq : 0;
+}
+
 int manager_post(struct event *event, void (*done)(struct event *event, void *userdata),
                 void *done_userdata, void *userdata) {
         struct manager *manager = userdata;
         int r;
 
-        if (event->origin[0] && tracker_has_origin(manager->tracker, event->source, event->origin))
+        if (event->origin[0] && manager_posted(event->origin, manager))
                 return -EALREADY;
         r = journal_append(manager->journal,
                         &(struct journal_entry){
@@ -94,8 +129,8 @@ int manager_post(struct event *event, void (*done)(struct event *event, void *us
                         });
         if (r < 0)
                 return r;
-        if (event->origin[0])
-                (void) tracker_restore_origin(manager->tracker, event->source, event->origin);
+        if (event->origin[0]) /* no memory: then it is stored again if it is sent again */
+                (void) post_keys_put(manager->post_keys, event->origin, event->seq);
         return 0;
 }
 

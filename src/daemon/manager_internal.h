@@ -27,6 +27,7 @@
 
 struct access_log;
 struct analytics;
+struct post_keys;
 struct rollups;
 struct tracer;
 
@@ -87,6 +88,7 @@ struct manager {
         bool is_running; /* they were started */
         bool is_ready;   /* as systemd was told */
         struct apps *apps;
+        struct post_keys *post_keys;
         struct sampler *sampler;
         struct meter_env meter_env;
         struct manager_meter meters[MANAGER_METERS_MAX];
@@ -149,6 +151,8 @@ void manager_meter_workload(struct manager *manager, const struct workload *work
 
 /* manager_apps.c: what people bind and post. */
 int manager_load_apps(struct manager *manager);
+/** See api_context.posted. */
+uint64_t manager_posted(const char *origin, void *userdata);
 /** Bind what the configuration names, in place of what it named before. */
 void manager_configure_apps(struct manager *manager);
 const char *manager_slug_of(const struct workload *workload, void *userdata);

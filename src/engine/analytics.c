@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 
-#define SLOTS   6 /* of the window */
+#define SLOTS   60 /* of the window: the one that is going on is short of as much at most */
 #define SLOT_US (ANALYTICS_WINDOW_US / SLOTS)
 
 struct host_series {

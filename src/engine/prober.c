@@ -23,7 +23,7 @@
 
 struct waiter {
         struct list list;
-        void (*done)(const struct probe *probe, void *userdata);
+        void (*done)(int error, const struct probe *probe, void *userdata);
         void *userdata;
 };
 
@@ -161,7 +161,7 @@ static void mark_dirty(struct probe *probe) {
 
 /* ---- runs ---- */
 
-static void tell_waiters(struct probe *probe, const struct probe *told) {
+static void tell_waiters(struct probe *probe, int error) {
         struct list waiters;
         struct waiter *waiter;
 
@@ -169,7 +169,7 @@ static void tell_waiters(struct probe *probe, const struct probe *told) {
         list_splice(&waiters, &probe->waiters);
         while ((waiter = list_first(&waiters, struct waiter, list))) {
                 list_remove(&waiter->list);
-                waiter->done(told, waiter->userdata);
+                waiter->done(error, error == -ENOENT ? NULL : probe, waiter->userdata);
                 free(waiter);
         }
 }
@@ -254,7 +254,7 @@ void prober_run_ended(struct probe *probe, const struct probe_result *result) {
                 take_result(probe, result);
         else
                 probe->prober->stats.skipped++;
-        tell_waiters(probe, probe);
+        tell_waiters(probe, result ? 0 : -EAGAIN);
 }
 
 static int start(struct probe *probe) {
@@ -290,6 +290,10 @@ const char *prober_error_words(int error) {
                 return "probes are switched off: probes.enabled";
         case -E2BIG:
                 return "there are 10000 probes already";
+        case -EAGAIN:
+                return "the run told nothing of its target, for want of memory or descriptors, or as it was held up; try again";
+        case -EINVAL:
+                return "url: it cannot be read";
         default:
                 return NULL;
         }
@@ -331,7 +335,8 @@ static int on_turn(sd_event_source *timer, uint64_t time_us, void *userdata) {
 }
 
 int prober_run(struct prober *prober, const char *slug,
-                void (*done)(const struct probe *probe, void *userdata), void *userdata) {
+                void (*done)(int error, const struct probe *probe, void *userdata),
+                void *userdata) {
         struct probe *probe = map_get(prober->by_slug, slug);
         struct waiter *waiter, *other;
         size_t n = 0;
@@ -373,7 +378,7 @@ static struct probe *probe_free(struct probe *probe) {
         if (!probe)
                 return NULL;
         stop_run(probe);
-        tell_waiters(probe, NULL);
+        tell_waiters(probe, -ENOENT);
         list_remove(&probe->dirty);
         free(probe->workload);
         sd_event_source_disable_unref(probe->timer);
@@ -465,14 +470,17 @@ int prober_put(struct prober *prober, const char *slug, const struct probe_confi
                         drop(probe);
                 return r;
         }
-        if (!probe_config_same_target(config, &probe->config) && probe->run) {
+        if (!probe_config_same_target(config, &probe->config))
                 stop_run(probe); /* it asks for what is no longer asked */
-                tell_waiters(probe, probe);
-        }
         probe->config = *config;
         probe->state = state;
         arm(probe);
         tell_changed(prober, probe->slug);
+        if (!probe->run && !list_is_empty(&probe->waiters)) {
+                r = start(probe);
+                if (r < 0)
+                        tell_waiters(probe, r);
+        }
         return 0;
 }
 

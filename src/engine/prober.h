@@ -81,7 +81,7 @@ struct prober_stats {
 
 int prober_new(sd_event *event, const struct prober_config *config,
                 const struct prober_hooks *hooks, struct prober **ret_prober);
-/** Drops what is under way, tells who waits (with NULL), and stores what is not stored. */
+/** Drops what is under way, tells who waits (-ENOENT), and stores what is not stored. */
 struct prober *prober_free(struct prober *prober);
 DEFINE_FREEP(struct prober, prober_free);
 
@@ -96,8 +96,8 @@ void prober_add_own(struct prober *prober, const char *address);
 /** Why @address is not to be connected to; NULL: it may be. */
 const char *prober_refusal(const struct prober *prober, const struct sockaddr *address);
 
-/** One sentence for -ENOENT, -EDESTADDRREQ, -EPERM and -E2BIG below, the same on every face; NULL
- * for other errors. */
+/** One sentence for -ENOENT, -EDESTADDRREQ, -EPERM, -E2BIG, and for -EAGAIN and -EINVAL of a run
+ * below, the same on every face; NULL for other errors. */
 const char *prober_error_words(int error);
 
 /** Take one in as it was stored, before the loop runs. Return: 0; -EINVAL; -E2BIG; -ENOMEM. */
@@ -118,17 +118,19 @@ int prober_remove(struct prober *prober, const char *slug,
                 void (*done)(struct event *event, void *userdata), void *userdata);
 
 /**
- * Run it now, out of turn and also if it is not enabled, or join the run under way.
+ * Run it now, out of turn and also if it is not enabled, or join the run under way. Is the probe
+ * told to ask for something else meanwhile, that is asked.
  *
- * @done: on the loop when it has ended, never from within; @probe NULL: it has been removed
- *        meanwhile
+ * @done: on the loop when it has ended, never from within. @error: 0; -ENOENT it has been removed
+ *        meanwhile (@probe NULL); -EAGAIN it told nothing of its target; another of those below,
+ *        as there is something else to ask
  *
  * Return: 0; -ENOENT; -EDESTADDRREQ nothing to ask: no url, the app has no
  * host, and no workload whose address is known; -EPERM probes
- * are switched off; -EBUSY too many wait; -ENOMEM.
+ * are switched off; -EBUSY too many wait; -EINVAL the url cannot be read; -ENOMEM.
  */
 int prober_run(struct prober *prober, const char *slug,
-                void (*done)(const struct probe *probe, void *userdata), void *userdata);
+                void (*done)(int error, const struct probe *probe, void *userdata), void *userdata);
 
 /** NULL: there is none. */
 const struct probe *prober_get(const struct prober *prober, const char *slug);

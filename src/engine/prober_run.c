@@ -18,8 +18,9 @@
 struct prober_run {
         struct probe *probe;
         struct curl_call *call;
-        uint64_t begin_us; /* CLOCK_MONOTONIC */
-        uint64_t at_us;    /* CLOCK_REALTIME */
+        uint64_t begin_us;      /* CLOCK_MONOTONIC */
+        uint64_t at_us;         /* CLOCK_REALTIME */
+        unsigned int timeout_s; /* that it began with */
         size_t body_size;
         uint64_t cert_expiry_s;
         char address[WORKLOAD_ADDRESS_SIZE]; /* of the VM; "": another target */
@@ -164,7 +165,7 @@ static void explain_failure(struct prober_run *run, int error, struct probe_resu
         else if (code == CURLE_COULDNT_CONNECT)
                 explain(result, "cannot connect: %s", strerrordesc_np(-error));
         else if (code == CURLE_OPERATION_TIMEDOUT)
-                explain(result, "no answer within %u s", run->probe->config.timeout_s);
+                explain(result, "no answer within %u s", run->timeout_s);
         else if (code == CURLE_COULDNT_RESOLVE_HOST)
                 explain(result, "the host's name does not resolve");
         else if (code == CURLE_TOO_MANY_REDIRECTS)
@@ -179,7 +180,7 @@ static void explain_failure(struct prober_run *run, int error, struct probe_resu
  * of the target. */
 static bool is_ours(const struct prober_run *run, int error) {
         CURLcode code = curl_call_result(run->call);
-        const uint64_t timeout_us = run->probe->config.timeout_s * USEC_PER_SEC;
+        const uint64_t timeout_us = run->timeout_s * USEC_PER_SEC;
 
         if (code == CURLE_COULDNT_CONNECT && !run->refusal && error == -EADDRNOTAVAIL)
                 return true;
@@ -317,11 +318,12 @@ int prober_run_start(struct probe *probe) {
         run->probe = probe;
         run->begin_us = clock_monotonic_us();
         run->at_us = clock_realtime_us();
+        run->timeout_s = probe->config.timeout_s;
         r = curl_glue_start(probe->prober->curl,
                         &(struct curl_request){
                                         .url = target,
                                         .own_connection = true,
-                                        .timeout_us = probe->config.timeout_s * USEC_PER_SEC,
+                                        .timeout_us = run->timeout_s * USEC_PER_SEC,
                                         .on_data = on_data,
                                         .on_done = on_done,
                                         .on_easy = on_easy,

@@ -17,6 +17,16 @@ static bool is_kind(const char *text) {
                         islower((unsigned char) text[0]);
 }
 
+/* As it is stored: two that differ must not become one there. */
+static bool is_key(const char *text) {
+        const size_t n = strlen(text);
+
+        for (size_t i = 0; i < n; i++)
+                if (iscntrl((unsigned char) text[i]))
+                        return false;
+        return n > 0 && n <= TIMELINE_KEY_MAX && text_is_utf8(text, n);
+}
+
 struct parts {
         const char *kind, *message;
         int severity;
@@ -68,8 +78,9 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
         }
         if (!parts.kind)
                 return diag_refuse(diag, "kind", "is missing");
-        if (key && (!key[0] || strlen(key) > TIMELINE_KEY_MAX))
-                return diag_refuse(diag, "Idempotency-Key", "wants 1 to 128 bytes");
+        if (key && !is_key(key))
+                return diag_refuse(diag, "Idempotency-Key",
+                                "wants 1 to 128 bytes of UTF-8 without control characters");
 
         details = json_object_new_object();
         if (!details)
@@ -89,24 +100,6 @@ int timeline_parse(const char *slug, const char *key, struct json_object *object
                         ret_event);
 }
 
-static bool is_upper(char c) {
-        return c >= 'A' && c <= 'Z';
-}
-
-/* "OOMKilled" is "oom_killed" there, "io-error" "io_error". */
-static void kind_of(const char *action, char *kind, size_t size) {
-        size_t n = 0;
-
-        for (const char *c = action; *c && n + 2 < size; c++) {
-                if (c > action && is_upper(c[0]) && c[1] >= 'a')
-                        kind[n++] = '_';
-                kind[n++] = is_upper(*c) ? (char) (*c | 0x20) : *c;
-        }
-        kind[n] = '\0';
-        for (char *c = strchr(kind, '-'); c; c = strchr(c, '-'))
-                *c = '_';
-}
-
 static struct json_object *metadata_of(const struct event *event) {
         struct json_object *posted = json_get(event->details, "metadata"), *metadata = NULL;
 
@@ -121,12 +114,12 @@ static struct json_object *metadata_of(const struct event *event) {
 
 struct json_object *timeline_to_json(const struct event *event) {
         struct json_object *object = json_object_new_object();
-        char time[CLOCK_RFC3339_MAX], kind[2 * EVENT_ACTION_MAX + 2], id[24];
+        char time[CLOCK_RFC3339_MAX], kind[EVENT_TIMELINE_KIND_MAX + 1], id[24];
 
         if (!object)
                 return NULL;
         (void) snprintf(id, sizeof(id), "evt-%012jx", (uintmax_t) event->seq);
-        kind_of(event->action, kind, sizeof(kind));
+        event_timeline_kind(event->action, kind);
         (void) json_add_string(object, "event_id", id);
         (void) json_add_string(object, "slug", event->slug);
         (void) json_add_string(object, "kind", kind);

@@ -193,10 +193,6 @@ int tracker_restore_origin(struct tracker *tracker, const char *source, const ch
         return r < 0 ? r : 0;
 }
 
-bool tracker_has_origin(const struct tracker *tracker, const char *source, const char *origin) {
-        return origin_set_has(tracker->origins, source, origin);
-}
-
 void tracker_emit(struct tracker *tracker, struct tracker_source *source,
                 const struct workload *workload, const struct event_fields *fields) {
         struct tracker_output output = {

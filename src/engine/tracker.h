@@ -16,7 +16,7 @@ struct tracker_config {
         enum oom_rule oom_rule;
         uint64_t evidence_wait_us; /* 0..5 s; default 250 ms */
         size_t workloads_max;      /* default 20000 */
-        size_t origins_max;        /* remembered for de-duplication; default 16384 */
+        size_t origins_max; /* remembered of each source, for de-duplication; default 16384 */
 };
 
 /* One thing to store: the event may be NULL (only state or cursor changed). */
@@ -75,9 +75,6 @@ void tracker_post(struct tracker *tracker, const char *source_name, const struct
 /** Before the loop: a stored workload, a stored origin. */
 int tracker_restore_workload(struct tracker *tracker, const char *frozen_json);
 int tracker_restore_origin(struct tracker *tracker, const char *source, const char *origin);
-/** Whether an event of that origin was made already (tracker_restore_origin() says that one was).
- */
-bool tracker_has_origin(const struct tracker *tracker, const char *source, const char *origin);
 /** An operator's request for its end goes to @workload's source now: the exit that follows within
  * the next minutes is of that request. EXIT_ASKED_NOBODY: it was refused. */
 void tracker_expect(struct tracker *tracker, struct workload *workload, enum exit_asked asked);

@@ -63,13 +63,21 @@ static bool is_among(const unsigned char bytes[static 16], const struct address_
         return false;
 }
 
+/* A prefix of /96 out of those that a network may choose for its NAT64 (RFC 8215). */
+static bool is_local_nat64(const unsigned char bytes[static 16]) {
+        static const unsigned char prefix[6] = { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, rest[4] = {};
+
+        return memcmp(bytes, prefix, sizeof(prefix)) == 0 &&
+                        memcmp(bytes + 8, rest, sizeof(rest)) == 0;
+}
+
 /* The IPv4 address that an IPv6 one carries, as a mapped one (RFC 4291, 6052, 2765, 3056). */
 static void unwrap(unsigned char bytes[static 16]) {
         static const unsigned char nat64[12] = { 0x00, 0x64, 0xff, 0x9b }, compatible[12] = {},
                                    translated[12] = { [8] = 0xff, [9] = 0xff };
         unsigned char four[4];
 
-        if (memcmp(bytes, nat64, sizeof(nat64)) == 0 ||
+        if (memcmp(bytes, nat64, sizeof(nat64)) == 0 || is_local_nat64(bytes) ||
                         memcmp(bytes, translated, sizeof(translated)) == 0 ||
                         (memcmp(bytes, compatible, sizeof(compatible)) == 0 &&
                                         (bytes[12] || bytes[13] || bytes[14])))

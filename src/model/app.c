@@ -2,6 +2,7 @@
 
 #include "model/app.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -49,29 +50,40 @@ static bool is_name(const char *text) {
         return text[0] && strlen(text) <= APP_NAME_MAX;
 }
 
+static bool is_port(const char *text) {
+        uint64_t port;
+
+        return strlen(text) <= 5 && text_to_u64(text, &port) >= 0 && port >= 1 && port <= 65535;
+}
+
 /* Letters, digits, hyphens and dots, and a port; or an address in brackets. */
 static bool is_host(const char *text) {
-        size_t n = strcspn(text, ":");
+        static const char name_bytes[] =
+                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+        const bool bracketed = text[0] == '[';
+        size_t n = strcspn(text, bracketed ? "]" : ":");
+        char address[INET6_ADDRSTRLEN];
+        struct in6_addr six;
 
-        if (text[0] == '[') {
-                n = strspn(text + 1, "0123456789abcdefABCDEF:.") + 1;
-                if (text[n++] != ']')
+        if (bracketed) {
+                if (text[n] != ']' || n > sizeof(address))
                         return false;
-        } else if (n == 0 || n > 253 ||
-                        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
-                                        n) {
+                memcpy(address, text + 1, n - 1);
+                address[n - 1] = '\0';
+                if (inet_pton(AF_INET6, address, &six) != 1)
+                        return false;
+                n++;
+        } else if (n == 0 || n > 253 || strspn(text, name_bytes) != n) {
                 return false;
         }
-        if (text[n] == '\0')
-                return true;
-        return text[n] == ':' && text[n + 1] && strlen(text + n + 1) <= 5 &&
-                        strspn(text + n + 1, "0123456789") == strlen(text + n + 1);
+        return !text[n] || (text[n] == ':' && is_port(text + n + 1));
 }
 
 static int take_item(struct app_list *list, struct json_object *item, const char *member,
                 bool (*is_valid)(const char *text), struct diag *diag) {
-        static const char names[] = "wants names of 1 to 512 bytes without control characters",
-                          hosts[] = "wants host names, with or without a port";
+        static const char names
+                        [] = "wants names of 1 to 512 bytes without control characters",
+                   hosts[] = "wants host names or addresses, IPv6 in brackets, with or without a port";
         const char *text = json_whole_string(item);
 
         if (!text || !is_valid(text))

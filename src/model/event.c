@@ -145,8 +145,32 @@ int event_set_seq(struct event *event, uint64_t seq) {
         return 0;
 }
 
+static bool is_upper(char c) {
+        return c >= 'A' && c <= 'Z';
+}
+
+void event_timeline_kind(const char *action, char kind[static EVENT_TIMELINE_KIND_MAX + 1]) {
+        size_t n = 0;
+
+        for (const char *c = action; *c && n + 1 < EVENT_TIMELINE_KIND_MAX; c++) {
+                if (c > action && is_upper(c[0]) && c[1] >= 'a')
+                        kind[n++] = '_';
+                kind[n++] = *c == '-' ? '_' : is_upper(*c) ? (char) (*c | 0x20) : *c;
+        }
+        kind[n] = '\0';
+}
+
 static bool matches(const char *wanted, const char *has) {
         return !wanted || strcmp(wanted, has) == 0;
+}
+
+static bool is_called(const char *wanted, const char *action) {
+        char kind[EVENT_TIMELINE_KIND_MAX + 1];
+
+        if (!wanted)
+                return true;
+        event_timeline_kind(action, kind);
+        return strcmp(wanted, kind) == 0;
 }
 
 /* Names are those of workloads only where the event is about one. */
@@ -164,6 +188,7 @@ bool event_filter_match(const struct event_filter *filter, const struct event *e
                         matches(filter->workload, event->workload) &&
                         matches(filter->severity, severity_to_string(event->severity)) &&
                         matches(filter->origin, event->origin) &&
+                        is_called(filter->timeline_kind, event->action) &&
                         (!filter->limit || is_within(filter->limit, event));
 }
 
@@ -175,6 +200,7 @@ void event_filter_done(struct event_filter *filter) {
         free(filter->workload);
         free(filter->severity);
         free(filter->origin);
+        free(filter->timeline_kind);
         limit_unref(filter->limit);
         *filter = (struct event_filter){};
 }

@@ -66,6 +66,11 @@ DEFINE_FREEP(struct event, event_unref);
  */
 int event_set_seq(struct event *event, uint64_t seq);
 
+/* What the timeline of an app calls @action: "OOMKilled" is "oom_killed" there, "io-error"
+ * "io_error"; those that are posted are called as they are. */
+#define EVENT_TIMELINE_KIND_MAX (2 * EVENT_ACTION_MAX)
+void event_timeline_kind(const char *action, char kind[static EVENT_TIMELINE_KIND_MAX + 1]);
+
 /* What a reader wants; NULL or 0 means all. */
 struct event_filter {
         char *kind;
@@ -75,6 +80,7 @@ struct event_filter {
         char *workload;
         char *severity;
         char *origin;
+        char *timeline_kind; /* what event_timeline_kind() makes of the action */
         uint64_t since_us;
         struct limit *limit; /* a reference: only what is within it */
 };

@@ -1,4 +1,5 @@
-/* A map for the look-up and a ring of its keys for the order in which they are forgotten. */
+/* A map for the look-up, and for each source a ring of its keys for the order in which they are
+ * forgotten. */
 
 #include "model/origin_set.h"
 
@@ -6,11 +7,15 @@
 
 #include "base/map.h"
 
-struct origin_set {
-        struct map *map;
-        size_t max;
-        size_t next; /* the ring's slot to be reused */
+struct ring {
+        size_t next; /* the slot to be reused */
         char *keys[];
+};
+
+struct origin_set {
+        struct map *map;   /* by key; no values of their own */
+        struct map *rings; /* by source; of struct ring */
+        size_t max;
 };
 
 int origin_set_new(size_t max, struct origin_set **ret_set) {
@@ -19,12 +24,14 @@ int origin_set_new(size_t max, struct origin_set **ret_set) {
 
         assert(max > 0);
 
-        set = calloc(1, sizeof(*set) + max * sizeof(set->keys[0]));
+        set = calloc(1, sizeof(*set));
         if (!set)
                 return -ENOMEM;
 
         set->max = max;
         r = map_new(&set->map);
+        if (r >= 0)
+                r = map_new(&set->rings);
         if (r < 0)
                 return r;
 
@@ -33,14 +40,36 @@ int origin_set_new(size_t max, struct origin_set **ret_set) {
 }
 
 struct origin_set *origin_set_free(struct origin_set *set) {
+        struct ring *ring;
+
         if (!set)
                 return NULL;
 
-        for (size_t i = 0; i < set->max; i++)
-                free(set->keys[i]);
+        if (set->rings) {
+                map_for_each(ring, set->rings) {
+                        for (size_t i = 0; i < set->max; i++)
+                                free(ring->keys[i]);
+                        free(ring);
+                }
+        }
+        map_free(set->rings);
         map_free(set->map);
         free(set);
         return NULL;
+}
+
+/* What is not used of a ring takes no memory. */
+static struct ring *ring_of(struct origin_set *set, const char *source) {
+        struct ring *ring = map_get(set->rings, source);
+
+        if (ring)
+                return ring;
+        ring = calloc(1, sizeof(*ring) + set->max * sizeof(ring->keys[0]));
+        if (ring && map_put(set->rings, source, ring) < 0) {
+                free(ring);
+                return NULL;
+        }
+        return ring;
 }
 
 /* No source name has a newline in it (config refuses that), so the pair cannot be read in two ways.
@@ -54,11 +83,12 @@ static char *origin_key(const char *source, const char *origin) {
 }
 
 int origin_set_add(struct origin_set *set, const char *source, const char *origin) {
+        struct ring *ring = ring_of(set, source);
         _cleanup_(freep) char *key = NULL;
         int r;
 
         key = origin_key(source, origin);
-        if (!key)
+        if (!key || !ring)
                 return -ENOMEM;
 
         r = map_put(set->map, key, set);
@@ -67,18 +97,11 @@ int origin_set_add(struct origin_set *set, const char *source, const char *origi
         if (r < 0)
                 return r;
 
-        if (set->keys[set->next]) {
-                (void) map_remove(set->map, set->keys[set->next]);
-                free(set->keys[set->next]);
+        if (ring->keys[ring->next]) {
+                (void) map_remove(set->map, ring->keys[ring->next]);
+                free(ring->keys[ring->next]);
         }
-        set->keys[set->next] = TAKE_PTR(key);
-        set->next = (set->next + 1) % set->max;
+        ring->keys[ring->next] = TAKE_PTR(key);
+        ring->next = (ring->next + 1) % set->max;
         return 1;
-}
-
-bool origin_set_has(const struct origin_set *set, const char *source, const char *origin) {
-        _cleanup_(freep) char *key = NULL;
-
-        key = origin_key(source, origin);
-        return key && map_get(set->map, key);
 }

@@ -22,6 +22,7 @@
 #define CLOSE_WAIT_US      (5 * USEC_PER_SEC)
 #define RETENTION_STEP     100 /* rows; small, so that no more goes than must */
 #define RETENTION_EVERY_US (10 * USEC_PER_SEC)
+#define RETENTION_TURN_US  (20 * USEC_PER_MSEC) /* then what waits to be stored has its turn */
 
 /* ---- the writer thread ---- */
 
@@ -160,8 +161,8 @@ static uint64_t used_bytes(sqlite3 *db) {
 static int delete_oldest(struct journal *journal, uint64_t before_us) {
         if (before_us) {
                 return exec_format(journal->db,
-                                "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE time_us < %lld"
-                                " ORDER BY seq LIMIT 100)",
+                                "DELETE FROM events WHERE seq IN (SELECT seq FROM events INDEXED BY"
+                                " events_by_time WHERE time_us < %lld ORDER BY time_us LIMIT 100)",
                                 before_us);
         }
         return exec_format(journal->db,
@@ -177,6 +178,26 @@ void journal_configure(
         (void) pthread_mutex_unlock(&journal->lock);
 }
 
+/* One step at least. Return: whether there may be more to remove. */
+static bool remove_old(struct journal *journal, uint64_t age_us, uint64_t bytes) {
+        const uint64_t end_us = clock_monotonic_us() + RETENTION_TURN_US;
+
+        while (age_us) {
+                if (delete_oldest(journal, clock_realtime_us() - age_us) < 0 ||
+                                sqlite3_changes(journal->db) < RETENTION_STEP)
+                        break;
+                if (clock_monotonic_us() >= end_us)
+                        return true;
+        }
+        while (bytes && used_bytes(journal->db) > bytes) {
+                if (delete_oldest(journal, 0) < 0 || sqlite3_changes(journal->db) == 0)
+                        break;
+                if (clock_monotonic_us() >= end_us)
+                        return true;
+        }
+        return false;
+}
+
 static void keep_retention(struct journal *journal) {
         uint64_t age_us, bytes;
         int64_t first;
@@ -185,16 +206,7 @@ static void keep_retention(struct journal *journal) {
         age_us = journal->retention_age_us;
         bytes = journal->retention_bytes;
         (void) pthread_mutex_unlock(&journal->lock);
-        if (age_us) {
-                while (delete_oldest(journal, clock_realtime_us() - age_us) >= 0 &&
-                                sqlite3_changes(journal->db) == RETENTION_STEP)
-                        ;
-        }
-        if (bytes) {
-                while (used_bytes(journal->db) > bytes && delete_oldest(journal, 0) >= 0 &&
-                                sqlite3_changes(journal->db) > 0)
-                        ;
-        }
+        journal->removing = remove_old(journal, age_us, bytes);
         if (database_number(journal->db, "SELECT ifnull(min(seq), 0) FROM events", &first) < 0)
                 return; /* no reason to say that there are none */
         (void) pthread_mutex_lock(&journal->lock);
@@ -354,12 +366,13 @@ static size_t take_batch(struct journal *journal, struct list *batch) {
         while (list_is_empty(&journal->queue) && !journal->stopping) {
                 journal->stats.beat_us = clock_monotonic_us();
                 journal_deadline(RETENTION_EVERY_US, &deadline);
-                if (pthread_cond_timedwait(&journal->wake, &journal->lock, &deadline) ==
-                                ETIMEDOUT) {
-                        (void) pthread_mutex_unlock(&journal->lock);
-                        look_after(journal);
-                        (void) pthread_mutex_lock(&journal->lock);
-                }
+                if (!journal->removing &&
+                                pthread_cond_timedwait(&journal->wake, &journal->lock, &deadline) !=
+                                                ETIMEDOUT)
+                        continue;
+                (void) pthread_mutex_unlock(&journal->lock);
+                look_after(journal);
+                (void) pthread_mutex_lock(&journal->lock);
         }
         while (n < journal->config.batch_max &&
                         (item = list_first(&journal->queue, struct journal_item, list))) {
@@ -388,7 +401,7 @@ static void *writer_main(void *userdata) {
                         (void) pthread_mutex_unlock(&journal->lock);
                         return NULL;
                 }
-                if (clock_monotonic_us() - kept_us > RETENTION_EVERY_US) {
+                if (journal->removing || clock_monotonic_us() - kept_us > RETENTION_EVERY_US) {
                         keep_retention(journal);
                         kept_us = clock_monotonic_us();
                 }

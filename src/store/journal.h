@@ -10,9 +10,9 @@
  *
  * Where the database cannot be opened at all, the journal is in memory only: events are published
  * at once, without being durable, the newest are kept for the disk within the same bounds, and
- * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^20,
- * where no stored one can be (fewer than a million events a second were ever made), and are kept
- * when they are stored after all.
+ * opening is tried again and again. Their numbers then begin at the seconds since 1970 times 2^16,
+ * where no stored one can be (fewer than 65,536 events a second were made, all in all), and are
+ * kept when they are stored after all.
  *
  * A database that is removed or replaced under the journal, at the latest by then, is noticed
  * within 10 s and before the next event: the next one has all but the events that were in it. One
@@ -50,7 +50,8 @@ struct journal_entry {
         const char *workload_id;    /* NULL: none */
         const char *workload_state; /* copied JSON text of workload_freeze(); NULL with a
                                        workload_id: forget it */
-        const char *document_kind;  /* "app" "probe" …; NULL: none */
+        const char *document_kind; /* "app" "probe" …; NULL: none. Without an event it is not taken
+                                      while the store does not write */
         const char *document_id;
         const char *document; /* copied JSON text; NULL with a document_kind: delete it */
         /* On the loop, once all of it is durable, after the event was published; never if the
@@ -88,7 +89,8 @@ DEFINE_FREEP(struct journal, journal_close);
  * Number the event, render it and queue the entry. Loop thread only.
  *
  * Return: 0; -ENOSPC queue full: the event is dropped and counted and its number not used; the same
- * where somebody waits for it to be durable while the store does not write; -ENOMEM.
+ * where somebody waits for it to be durable, or it is a document alone, while the store does not
+ * write; -ENOMEM.
  */
 int journal_append(struct journal *journal, const struct journal_entry *entry);
 
@@ -105,10 +107,14 @@ int journal_load_documents(struct journal *journal, const char *kind,
                 int (*each)(const char *id, const char *document, void *userdata), void *userdata);
 /** The cursor of @source; *ret_cursor NULL: none. Caller frees. */
 int journal_load_cursor(struct journal *journal, const char *source, char **ret_cursor);
-/** Call @each with (source, origin) of the newest @max events that have an origin, oldest first. */
+/** Call @each with (source, origin) of the newest @max events of each source that have an origin,
+ * oldest first. */
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata);
+/** The same of those that were posted with a key; @seq is a decimal number. */
+int journal_load_posts(struct journal *journal, size_t max,
+                int (*each)(const char *seq, const char *origin, void *userdata), void *userdata);
 
 /** Other bounds, kept from the writer's next look at them on. Loop thread. */
 void journal_configure(

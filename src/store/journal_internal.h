@@ -55,10 +55,11 @@ struct journal {
         uint64_t behind_seq; /* the writer's: it was given up, and the next one goes on behind this,
                               * the newest number that was given to the disk; 0 */
         uint64_t disk_seq;   /* the writer's: the newest that is on it */
-        bool is_suspect;     /* the writer's: a write found it corrupt, and none succeeded since */
-        bool is_corrupt;     /* the writer's: known to be, and not set aside yet */
-        bool is_renewed;     /* the writer's: it was set aside, and what is opened next is new */
-        bool is_moved;       /* the writer's: what is opened next may be any */
+        bool removing;   /* the writer's: retention has more to remove than it did in its turn */
+        bool is_suspect; /* the writer's: a write found it corrupt, and none succeeded since */
+        bool is_corrupt; /* the writer's: known to be, and not set aside yet */
+        bool is_renewed; /* the writer's: it was set aside, and what is opened next is new */
+        bool is_moved;   /* the writer's: what is opened next may be any */
         struct list salvage; /* the writer's: what the next one is to have, see journal_salvage.c */
         struct database_files files; /* the writer's: what it has open */
 

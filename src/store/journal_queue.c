@@ -126,6 +126,9 @@ static void drop_oldest(struct journal *journal) {
 static bool is_refused(struct journal *journal, const struct journal_item *item) {
         if (item->done && journal->stats.failing)
                 return true;
+        /* Whoever has it has it still, and comes again; events would go for it. */
+        if (item->document_kind && !item->event && journal->stats.failing)
+                return true;
         if (journal->stats.memory) {
                 while (is_over(journal, 8) && !list_is_empty(&journal->queue))
                         drop_oldest(journal);

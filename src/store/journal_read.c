@@ -123,10 +123,11 @@ static int prepare_query(
         sqlite3_stmt *statement = NULL;
         int r, n = 3;
 
+        /* The "+": events are wanted by number, which the index of times does not give. */
         r = buf_append_str(&sql,
                         query->newest_first
-                                        ? "SELECT * FROM events WHERE seq < ?1 AND time_us >= ?2"
-                                        : "SELECT * FROM events WHERE seq > ?1 AND time_us >= ?2");
+                                        ? "SELECT * FROM events WHERE seq < ?1 AND +time_us >= ?2"
+                                        : "SELECT * FROM events WHERE seq > ?1 AND +time_us >= ?2");
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(conditions); i++)
                 if (conditions[i].value)
                         r = buf_printf(&sql, " AND %s = ?%d", conditions[i].column, n++);
@@ -134,11 +135,10 @@ static int prepare_query(
                 r = buf_append_str(&sql, " AND slug <> ''");
         if (r >= 0 && query->filter.limit)
                 r = add_limit(&sql, query->filter.limit, n);
-        if (r >= 0) {
-                r = buf_printf(&sql, " ORDER BY seq %s LIMIT %u",
-                                query->newest_first ? "DESC" : "ASC",
-                                query->limit + UNREADABLE_MAX);
-        }
+        if (r >= 0)
+                r = buf_printf(&sql, " ORDER BY seq %s", query->newest_first ? "DESC" : "ASC");
+        if (r >= 0 && !query->filter.timeline_kind) /* that one SQLite does not know */
+                r = buf_printf(&sql, " LIMIT %u", query->limit + UNREADABLE_MAX);
         if (r >= 0)
                 r = journal_error(sqlite3_prepare_v2(db, sql.data, -1, &statement, NULL));
         if (r < 0)
@@ -161,6 +161,15 @@ static int prepare_query(
         return 0;
 }
 
+static bool is_called(sqlite3_stmt *row, const char *wanted) {
+        char kind[EVENT_TIMELINE_KIND_MAX + 1];
+
+        if (!wanted)
+                return true;
+        event_timeline_kind(column(row, 6), kind);
+        return strcmp(kind, wanted) == 0;
+}
+
 static int read_page(sqlite3 *db, struct journal_page *page, uint64_t *unreadable) {
         sqlite3_stmt *statement = NULL;
         int r, step = SQLITE_DONE;
@@ -177,6 +186,8 @@ static int read_page(sqlite3 *db, struct journal_page *page, uint64_t *unreadabl
                 return r;
         while (r >= 0 && page->n < page->query.limit &&
                         (step = sqlite3_step(statement)) == SQLITE_ROW) {
+                if (!is_called(statement, page->query.filter.timeline_kind))
+                        continue;
                 r = row_to_event(statement, &page->events[page->n]);
                 if (r >= 0)
                         page->n++;
@@ -287,7 +298,8 @@ int journal_read(struct journal *journal, const struct journal_query *query,
                         copy(&page->query.filter.slug, filter->slug) < 0 ||
                         copy(&page->query.filter.workload, filter->workload) < 0 ||
                         copy(&page->query.filter.severity, filter->severity) < 0 ||
-                        copy(&page->query.filter.origin, filter->origin) < 0)
+                        copy(&page->query.filter.origin, filter->origin) < 0 ||
+                        copy(&page->query.filter.timeline_kind, filter->timeline_kind) < 0)
                 return -ENOMEM;
         page->done = done;
         page->userdata = userdata;

@@ -7,7 +7,7 @@
 #include "store/database.h"
 #include "store/journal_internal.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 static const char schema[] =
                 "CREATE TABLE events (seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -26,9 +26,16 @@ static const char schema_2[] =
                 "CREATE INDEX events_of_slug ON events (slug, seq) WHERE slug <> '';"
                 "PRAGMA user_version = 2;";
 
+/* What is looked for every few seconds, and at the start, must not take a walk through all. */
+static const char schema_3[] =
+                "CREATE INDEX events_by_time ON events (time_us);"
+                "CREATE INDEX events_posted ON events (seq) WHERE origin <> '' AND source = '';"
+                "CREATE INDEX events_of_sources ON events (source, seq) WHERE origin <> '' AND source <> '';"
+                "PRAGMA user_version = 3;";
+
 /* Each step in a transaction of its own: what was there stays whole. */
 static int migrate(sqlite3 *db, int64_t version) {
-        static const char *const steps[SCHEMA_VERSION] = { schema, schema_2 };
+        static const char *const steps[SCHEMA_VERSION] = { schema, schema_2, schema_3 };
         int r = 0;
 
         for (; r >= 0 && version < SCHEMA_VERSION; version++) {
@@ -73,8 +80,9 @@ static int open_checked(struct journal *journal, struct journal_numbers *numbers
         return r;
 }
 
+/* Below 2^48 until the year 2106: an event_id has twelve digits. */
 uint64_t journal_far_seq(void) {
-        return (clock_realtime_us() / USEC_PER_SEC) << 20;
+        return (clock_realtime_us() / USEC_PER_SEC) << 16;
 }
 
 static int prepare(struct journal *journal) {
@@ -247,12 +255,81 @@ int journal_load_documents(struct journal *journal, const char *kind,
         return r;
 }
 
+/* The first source behind @after in the alphabet, that has events. Return: 0 and its name, caller
+ * frees; -ENODATA none; what else. */
+static int next_source(sqlite3 *db, const char *after, char **ret_source) {
+        sqlite3_stmt *statement = NULL;
+        char *source = NULL;
+        int r;
+
+        r = journal_error(sqlite3_prepare_v2(db,
+                        "SELECT source FROM events INDEXED BY events_of_sources WHERE origin <> '' AND"
+                        " source <> '' AND source > ? ORDER BY source LIMIT 1",
+                        -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, after, -1, SQLITE_STATIC);
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                source = strdup((const char *) sqlite3_column_text(statement, 0));
+                r = source ? 0 : -ENOMEM;
+        } else {
+                r = journal_error(r);
+                r = r < 0 ? r : -ENODATA;
+        }
+        (void) sqlite3_finalize(statement);
+        if (r >= 0)
+                *ret_source = source;
+        return r;
+}
+
+static int load_origins_of(struct journal *journal, const char *source, size_t max,
+                int (*each)(const char *source, const char *origin, void *userdata),
+                void *userdata) {
+        sqlite3_stmt *statement = NULL;
+        int r, step = SQLITE_DONE;
+
+        r = journal_error(sqlite3_prepare_v2(journal->db,
+                        "SELECT origin FROM (SELECT seq, origin FROM events INDEXED BY events_of_sources"
+                        " WHERE origin <> '' AND source <> '' AND source = ?1 ORDER BY seq DESC LIMIT ?2)"
+                        " ORDER BY seq",
+                        -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
+        (void) sqlite3_bind_int64(statement, 2, (int64_t) max);
+        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
+                r = each(source, (const char *) sqlite3_column_text(statement, 0), userdata);
+        if (r >= 0)
+                r = journal_error(step);
+        (void) sqlite3_finalize(statement);
+        return r;
+}
+
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata) {
+        _cleanup_(freep) char *source = strdup("");
+        int r = source ? 0 : -ENOMEM;
+
+        while (r >= 0 && journal->db) {
+                char *next = NULL;
+
+                r = next_source(journal->db, source, &next);
+                if (r < 0)
+                        break;
+                free(source);
+                source = next;
+                r = load_origins_of(journal, source, max, each, userdata);
+        }
+        return r == -ENODATA ? 0 : r;
+}
+
+int journal_load_posts(struct journal *journal, size_t max,
+                int (*each)(const char *seq, const char *origin, void *userdata), void *userdata) {
         return each_pair(journal,
-                        "SELECT source, origin FROM (SELECT seq, source, origin FROM events WHERE origin <> ''"
-                        " ORDER BY seq DESC LIMIT ?) ORDER BY seq",
+                        "SELECT seq, origin FROM (SELECT seq, origin FROM events INDEXED BY events_posted"
+                        " WHERE origin <> '' AND source = '' ORDER BY seq DESC LIMIT ?) ORDER BY seq",
                         (int64_t) max, each, userdata);
 }
 

@@ -55,7 +55,7 @@ def test_an_app_is_bound_changed_listed_and_unbound(daemon):
     ("shop", {"vm_name": 5}, "vm_name"), ("shop", {"vm_name": ""}, "vm_name"), ("shop", {"vm_names": "x"}, "vm_names"),
     ("shop", {"vm_names": ["x"] * 65}, "vm_names"), ("shop", {"vm_name": "a\u0000b"}, "vm_name"),
     ("shop", {"vm_name": "x" * 513}, "vm_name"), ("shop", {"containers": [{}]}, "containers"),
-    ("shop", {"hosts": ["a b"]}, "hosts"), ("shop", {"hosts": ["a:123456"]}, "hosts"), ("shop", {"hosts": [""]}, "hosts"),
+    ("shop", {"hosts": ["a b"]}, "hosts"), ("shop", {"hosts": ["a:65536"]}, "hosts"), ("shop", {"hosts": [""]}, "hosts"),
     ("shop", {"labels": []}, "labels"), ("shop", {"labels": {"": "x"}}, "labels"), ("shop", {"colour": "red"}, "colour"),
     ("shop", {"slug": "other"}, "slug"),
 ], ids=range(17))
@@ -64,6 +64,17 @@ def test_a_bad_binding_names_its_field_and_binds_nothing(daemon, slug, body, fie
     status, answer = send(one, "PUT", f"/api/app-gateway/apps/{slug}", body)
     assert status == 400 and answer["error"]["message"].startswith(field + ":"), answer
     assert send(one, "GET", "/api/app-gateway/apps")[1] == []
+
+
+def test_a_target_with_a_nul_is_refused(daemon):
+    """What stands behind it would not be seen: it would be another app."""
+    one = daemon()
+    assert send(one, "PUT", APP, {"vm_name": "web-1"})[0] == 201
+    for method, path, body in (("PUT", APP + "%00x", {}), ("DELETE", APP + "%00", None), ("GET", EVENTS + "?severity=info%00x", None),
+                               ("GET", APP + "?a%00=b", None)):
+        status, answer = send(one, method, path, body)
+        assert status == 400 and "NUL" in answer["error"]["message"], (method, path, answer)
+    assert send(one, "GET", APP)[1]["vm_names"] == ["web-1"]
 
 
 @pytest.mark.parametrize("body, status", [
@@ -92,8 +103,9 @@ def test_only_json_is_taken_and_only_from_who_may(daemon):
     ({"kind": "x", "severity": "warn"}, "severity"), ({"kind": "x", "severity": 1}, "severity"),
     ({"kind": "x", "message": "x" * 1001}, "message"), ({"kind": "x", "message": None}, "message"),
     ({"kind": "x", "metadata": []}, "metadata"), ({"kind": "x", "metadata": {"a": "x" * 8192}}, "metadata"),
-    ({"kind": "x", "colour": "red"}, "colour"),
-], ids=range(12))
+    ({"kind": "x", "colour": "red"}, "colour"), ({"kind": "x", "metadata": {"a": [1, {"b": 1 << 64}]}}, "metadata"),
+    ({"kind": "x", "metadata": {"a": -(1 << 63) - 1}}, "metadata"), ({"kind": "x", "metadata": {"a": 10 ** 400}}, "metadata"),
+], ids=range(15))
 def test_a_bad_event_names_its_field(daemon, body, field):
     one = daemon()
     status, answer = send(one, "POST", EVENTS, body)
@@ -123,9 +135,34 @@ def test_posted_events_are_on_every_face_and_newest_first(daemon, stream):
     assert [e["kind"] for e in send(one, "GET", EVENTS + "?kind=deploy_started")[1]["events"]] == ["deploy_started"]
     assert [e["kind"] for e in send(one, "GET", EVENTS + f"?before={posted[1]['event_id']}")[1]["events"]] == ["deploy_started"]
     for query in ("limit=0", "limit=1001", "limit=x", "severity=warn", "before=0", "before=evt-xyz",
-                  "before=evt--00000000001", "before=evt-%2000000000001", "before=evt-0x0000000001", "before=evt-00000000000000001"):
+                  "before=evt--00000000001", "before=evt-%2000000000001", "before=evt-0x0000000001", "before=evt-00000000000000001", "before=9223372036854775808",
+                  "before=evt-8000000000000000"):
         assert send(one, "GET", f"{EVENTS}?{query}")[0] == 400, query
+    for query in ("limit=1000", "before=9223372036854775807", "before=evt-7fffffffffffffff"):
+        assert len(send(one, "GET", f"{EVENTS}?{query}")[1]["events"]) == 3, query
     assert send(one, "GET", "/api/app-gateway/events/other")[1]["events"] == []
+
+
+def test_metadata_comes_back_as_it_was_posted(daemon):
+    one = daemon()
+    metadata = {"most": (1 << 64) - 1, "least": -(1 << 63), "0": 0, "minus": -1, "real": 1e308, "text": "\u00e4\n\u2028", "deep": [[[{"": None}]]]}
+    row = send(one, "POST", EVENTS, {"kind": "x", "metadata": metadata})[1]
+    assert row["metadata"] == metadata
+    assert send(one, "GET", EVENTS)[1]["events"] == [row]
+
+
+def test_a_page_of_one_kind_is_as_long_as_was_asked_for(daemon):
+    """Rows of other kinds take no place in it."""
+    one = daemon()
+    for i in range(3):
+        assert send(one, "POST", EVENTS, {"kind": "deploy_failed", "message": str(i)})[0] == 201
+        for _ in range(4):
+            assert send(one, "POST", EVENTS, {"kind": "deploy_started"})[0] == 201
+    page = send(one, "GET", EVENTS + "?kind=deploy_failed&limit=2")[1]
+    assert [e["message"] for e in page["events"]] == ["2", "1"] and page["next_before"] == page["events"][1]["seq"]
+    page = send(one, "GET", EVENTS + f"?kind=deploy_failed&limit=2&before={page['next_before']}")[1]
+    assert [e["message"] for e in page["events"]] == ["0"] and "next_before" not in page
+    assert send(one, "GET", EVENTS + "?kind=probe_up") == (200, {"slug": "shop", "events": []})
 
 
 def test_the_same_key_posts_once_also_across_a_kill(daemon):
@@ -136,12 +173,28 @@ def test_the_same_key_posts_once_also_across_a_kill(daemon):
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-2")[0] == 201
     assert send(one, "POST", "/api/app-gateway/events/other", body, Idempotency_Key="k-1")[0] == 201
-    assert send(one, "POST", EVENTS, body, Idempotency_Key="k" * 129)[0] == 400
+    for key in ("k" * 129, "", "k\xff", "k\t1"):
+        status, answer = send(one, "POST", EVENTS, body, Idempotency_Key=key)
+        assert status == 400 and answer["error"]["message"].startswith("Idempotency-Key: "), key
+    for other in ({"kind": "deploy_failed"}, dict(body, severity="error"), dict(body, message="x"), dict(body, metadata={"a": 1})):
+        status, answer = send(one, "POST", EVENTS, other, Idempotency_Key="k-1")
+        assert status == 422 and answer["error"]["code"] == "key_reused", other
     one.kill()
     (one.folder / "http.sock").unlink(missing_ok=True)
     one.start()
     assert send(one, "POST", EVENTS, body, Idempotency_Key="k-1") == (200, first)
     assert len(send(one, "GET", EVENTS)[1]["events"]) == 2
+    longest = "\u00e4".encode().decode("latin-1") * 64
+    assert send(one, "POST", EVENTS, body, Idempotency_Key=longest)[0] == 201
+    assert send(one, "POST", EVENTS, body, Idempotency_Key=longest)[0] == 200
+
+
+def test_a_key_whose_event_is_no_longer_stored_may_come_again(daemon):
+    one = daemon({"events.retention_age": "1s"})
+    status, first = send(one, "POST", EVENTS, {"kind": "deploy_started"}, Idempotency_Key="k-1")
+    assert status == 201
+    wait_for(lambda: not send(one, "GET", EVENTS)[1]["events"], 30, "it has gone")
+    assert send(one, "POST", EVENTS, {"kind": "deploy_started"}, Idempotency_Key="k-1")[0] == 201
 
 
 def test_what_was_acknowledged_survives_kills(daemon):
@@ -216,6 +269,8 @@ def test_the_client_shows_apps_and_their_timelines(daemon):
     apps = virtwatch("apps").stdout
     assert "shop" in apps and "web-1, shop.example" in apps
     assert json.loads(virtwatch("apps", "-o", "json").stdout)[0]["slug"] == "shop"
+    send(one, "PUT", "/api/app-gateway/apps/blog", {"labels": {"tier": "web\x1b", "n": ""}})
+    assert "tier=web\\x1b, n=" in virtwatch("apps").stdout
     timeline = virtwatch("timeline", "shop").stdout
     assert "deploy_started" in timeline and "deploy_failed" not in timeline and "\x1b" not in timeline
     missing = virtwatch("timeline")
@@ -249,14 +304,15 @@ def test_what_the_client_has_already_is_not_sent_again(daemon):
     send(one, "PUT", APP, {"vm_name": "web-1"})
     client = http.client.HTTPConnection("127.0.0.1", one.port(), timeout=20)
 
-    def ask(etag=None):
-        client.request("GET", APP, headers={"Authorization": f"Bearer {TOKEN}", **({"If-None-Match": etag} if etag else {})})
+    def ask(etag=None, method="GET"):
+        client.request(method, APP, headers={"Authorization": f"Bearer {TOKEN}", **({"If-None-Match": etag} if etag else {})})
         answer = client.getresponse()
         return answer.status, answer.read(), answer.headers["ETag"]
 
     status, body, etag = ask()
     assert status == 200 and etag.startswith('W/"')
     assert ask(etag) == (304, b"", etag)
+    assert ask(method="HEAD") == (200, b"", etag) and ask(etag, "HEAD") == (304, b"", etag)
     assert ask(f'"x", {etag[2:]}')[0] == 304
     assert ask('W/"0000000000000000"')[:2] == (200, body)
     send(one, "PUT", APP, {"vm_name": "web-2"})

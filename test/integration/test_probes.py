@@ -144,6 +144,12 @@ def test_what_is_no_json_stores_nothing(daemon, body):
     assert send(one, "GET", PROBES)[1] == []
 
 
+def test_what_is_refused_is_told_in_utf8(daemon):
+    one = daemon()
+    status, answer = send(one, "PUT", SHOP, {"a" + "\u00e4" * 40: 1})
+    assert status == 400 and "there is no such member" in answer["error"]["message"]
+
+
 def test_a_target_goes_down_and_up_and_each_is_told_once_everywhere(daemon, target, stream):
     one, shop = daemon(LOOPBACK), target()
     reader = stream(one)

@@ -25,8 +25,8 @@ static void private_and_public_addresses_may_be_asked(void **state) {
         static const char *const good[] = { "10.0.0.1", "192.168.122.7", "172.16.0.1",
                 "172.31.255.255", "100.64.0.1", "8.8.8.8", "1.0.0.0", "126.255.255.255",
                 "128.0.0.0", "169.253.255.255", "169.255.0.0", "223.255.255.255", "fd00::1",
-                "2001:db8::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "fdff::1",
-                "fec0::1" };
+                "2001:db8::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::a00:1",
+                "64:ff9b:1:0:a9fe:a9fe::", "2002:a00:1::1", "fdff::1", "fec0::1" };
 
         for (size_t i = 0; i < ARRAY_SIZE(good); i++)
                 if (refusal(&(struct address_policy){}, good[i]))
@@ -48,6 +48,7 @@ static void loopback_link_local_and_no_hosts_are_refused(void **state) {
 static void ipv4_within_ipv6_is_judged_as_ipv4(void **state) {
         static const char *const bad[] = { "::ffff:127.0.0.1", "::ffff:169.254.169.254",
                 "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe",
+                "64:ff9b:1::169.254.169.254", "64:ff9b:1:fffe::127.0.0.1",
                 "2002:7f00:1::", "2002:a9fe:a9fe::1", "::ffff:0.0.0.0", "::ffff:224.0.0.1" };
 
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++)

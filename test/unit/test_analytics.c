@@ -137,6 +137,20 @@ static void rates_are_of_the_last_minute_and_totals_stay(void **state) {
         assert_near(see(f, "a", at_us + 20 * MINUTE_US).rate, 1);
 }
 
+static void a_steady_rate_is_told_whenever_it_is_looked_at(void **state) {
+        struct fixture *f = *state;
+        uint64_t at_us = 100 * MINUTE_US;
+        double rate;
+
+        for (unsigned int i = 0; i < 1200; i++) { /* as batches come: four a second */
+                add(f, "a", 200, 5, 1000000, at_us);
+                rate = see(f, "a", at_us).rate;
+                if (i > 240 && (rate < 19.6 || rate > 20.1))
+                        fail_msg("%g after %u batches", rate, i);
+                at_us += 250 * USEC_PER_MSEC;
+        }
+}
+
 static void percentiles_are_of_this_minute_and_the_one_before(void **state) {
         struct fixture *f = *state;
         uint64_t at_us = 100 * MINUTE_US;
@@ -219,6 +233,7 @@ static void what_the_store_refuses_is_passed_on(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(rates_are_of_the_last_minute_and_totals_stay),
+                TEST(a_steady_rate_is_told_whenever_it_is_looked_at),
                 TEST(percentiles_are_of_this_minute_and_the_one_before),
                 TEST(hosts_past_the_cap_share_one_series),
                 TEST(rows_are_of_the_days_up_to_today),

@@ -68,6 +68,50 @@ static void a_text_with_a_nul_binds_nothing(void **state) {
         }
 }
 
+static int parse_host(const char *host) {
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+        struct json_object *hosts = json_object_new_array();
+        _cleanup_(app_freep) struct app *app = NULL;
+        struct diag diag = {};
+        int r;
+
+        assert_int_equal(json_object_array_add(hosts, json_object_new_string(host)), 0);
+        assert_int_equal(json_add(object, "hosts", hosts), 0);
+        r = app_parse("shop", object, &diag, &app);
+        assert_int_equal(r < 0, strncmp(diag.text, "hosts:", 6) == 0);
+        return r;
+}
+
+static void hosts_have_bounds(void **state) {
+        static const char *const good[] = { "a", "A.b-c_d.9", "a:1", "a:65535", "10.0.0.1:80",
+                "[::]", "[::1]:443", "[fe80::1]", "[::ffff:255.255.255.255]:65535",
+                "[1111:1111:1111:1111:1111:1111:111.111.111.111]" },
+                                 *const bad[] = { "", ":", ":80", "a:", "a:0", "a:00", "a:65536",
+                                         "a:99999", "a:100000", "a:-1", "a:+1", "a: 1", "a:8a",
+                                         "a:80:80", "a b", "a/b", "\xc3\xa4", "[", "[]", "[]:80",
+                                         "[::1", "[::1]80", "[::1]:", "[::1]:0", "[::1]:65536",
+                                         "[:::]", "[1.2.3.4]", "[dead]", "[::1%eth0]", "[[::1]]",
+                                         "::1" };
+        char name[300];
+
+        for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+                if (parse_host(good[i]) < 0)
+                        fail_msg("%s", good[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                if (parse_host(bad[i]) != -EINVAL)
+                        fail_msg("%s", bad[i]);
+        memset(name, 'a', sizeof(name));
+        memcpy(name + 253, ":65535", sizeof(":65535"));
+        assert_int_equal(parse_host(name), 0);
+        memset(name, 'a', sizeof(name));
+        name[254] = '\0';
+        assert_int_equal(parse_host(name), -EINVAL);
+        memset(name, 'f', sizeof(name));
+        name[0] = '[';
+        memcpy(name + 290, "]", sizeof("]"));
+        assert_int_equal(parse_host(name), -EINVAL);
+}
+
 static struct workload container(char *name, struct json_object *labels) {
         static char id[] = "0123";
 
@@ -283,6 +327,7 @@ int main(void) {
                 cmocka_unit_test(slugs_have_bounds),
                 cmocka_unit_test(a_binding_comes_back_as_it_was_written),
                 cmocka_unit_test(a_text_with_a_nul_binds_nothing),
+                cmocka_unit_test(hosts_have_bounds),
                 cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
                 cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
                 cmocka_unit_test(several_apps_that_name_one_take_turns),

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "test.h"
@@ -317,6 +318,43 @@ static void a_refusal_is_a_harmless_line(void **state) {
         assert_string_equal(text, "virtwatch: 404: refused\nvirtwatch: 502: no answer\n");
 }
 
+/* As Berlin has it. */
+static time_t berlin(int year, int month, int day, int hour, int minute) {
+        struct tm tm = { .tm_year = year - 1900,
+                .tm_mon = month - 1,
+                .tm_mday = day,
+                .tm_hour = hour,
+                .tm_min = minute,
+                .tm_isdst = -1 };
+
+        return mktime(&tm);
+}
+
+static const char *near(time_t then_s, time_t now_s) {
+        struct tm tm = {};
+
+        (void) localtime_r(&then_s, &tm);
+        return print_near_day(&tm, now_s);
+}
+
+static void yesterday_is_the_day_before_also_where_the_clocks_change(void **state) {
+        (void) setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+        tzset();
+        /* 2026-10-25 has 25 hours, 2026-03-29 has 23 */
+        assert_string_equal(near(berlin(2026, 10, 24, 12, 0), berlin(2026, 10, 25, 23, 30)),
+                        " (yesterday)");
+        assert_string_equal(near(berlin(2026, 10, 25, 0, 30), berlin(2026, 10, 25, 23, 30)),
+                        " (today)");
+        assert_string_equal(near(berlin(2026, 3, 29, 12, 0), berlin(2026, 3, 30, 0, 30)),
+                        " (yesterday)");
+        assert_string_equal(near(berlin(2026, 3, 28, 12, 0), berlin(2026, 3, 30, 0, 30)), "");
+        assert_string_equal(near(berlin(2025, 12, 31, 23, 59), berlin(2026, 1, 1, 0, 0)),
+                        " (yesterday)");
+        assert_string_equal(near(berlin(2024, 12, 31, 12, 0), berlin(2026, 1, 1, 0, 0)), "");
+        (void) setenv("TZ", "UTC", 1);
+        tzset();
+}
+
 static int utc(void **state) {
         (void) setenv("TZ", "UTC", 1);
         return 0;
@@ -335,6 +373,7 @@ int main(void) {
                 cmocka_unit_test(answers_of_the_wrong_shape_are_empty),
                 cmocka_unit_test(a_timeline_has_a_line_a_day_and_aligned_rows),
                 cmocka_unit_test(a_hostile_timeline_is_harmless),
+                cmocka_unit_test(yesterday_is_the_day_before_also_where_the_clocks_change),
                 cmocka_unit_test(an_import_that_goes_on_is_said_before_the_table),
                 cmocka_unit_test(a_refusal_is_a_harmless_line),
         };

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/journal.h"
 #include "test.h"
 
@@ -190,6 +191,55 @@ static void pages_and_filters_give_what_was_asked(void **state) {
         journal_close(journal);
 }
 
+/* @source "": a post; @origin 0: without. */
+static void append_of(struct journal *journal, const char *source, int origin) {
+        struct journal_entry entry = {};
+        char text[16];
+
+        (void) snprintf(text, sizeof(text), "%d", origin);
+        assert_int_equal(event_new(&(struct event_fields){ .time_us = 1,
+                                                   .name = "one",
+                                                   .action = "started",
+                                                   .source = source,
+                                                   .origin = origin ? text : NULL },
+                                         &entry.event),
+                        0);
+        assert_int_equal(journal_append(journal, &entry), 0);
+}
+
+static int note_pair(const char *a, const char *b, void *userdata) {
+        char *told = userdata;
+        size_t n = strlen(told);
+
+        (void) snprintf(told + n, 128 - n, "%s=%s ", a, b);
+        return 0;
+}
+
+static void the_origins_of_a_source_lose_their_place_to_no_other(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        char told[128] = "";
+
+        append_of(journal, "docker", 1);
+        append_of(journal, "podman", 2);
+        for (int i = 3; i < 7; i++)
+                append_of(journal, "docker", i);
+        for (int i = 7; i < 20; i++)
+                append_of(journal, "", i);
+        append_of(journal, "docker", 0);
+        append_of(journal, "", 0);
+        run_until(f, 21);
+        journal_close(journal);
+
+        journal = reopen(f, NULL);
+        assert_int_equal(journal_load_origins(journal, 2, note_pair, told), 0);
+        assert_string_equal(told, "docker=5 docker=6 podman=2 ");
+        told[0] = '\0';
+        assert_int_equal(journal_load_posts(journal, 3, note_pair, told), 0);
+        assert_string_equal(told, "17=17 18=18 19=19 ");
+        journal_close(journal);
+}
+
 static void a_full_queue_refuses_counts_and_skips_no_number(void **state) {
         struct fixture *f = *state;
         const struct rlimit tiny = { 1 << 20, RLIM_INFINITY },
@@ -240,6 +290,7 @@ static void a_corrupt_database_is_set_aside_and_numbers_do_not_go_back(void **st
                                          committed, f, &journal),
                         -EUCLEAN);
         assert_true(journal_last_seq(journal) > 1);
+        assert_true(journal_last_seq(journal) < UINT64_C(1) << 48); /* evt-<12 hex> */
         journal_close(journal);
 }
 
@@ -265,6 +316,77 @@ static void retention_by_size_drops_the_oldest_only(void **state) {
         journal_close(journal);
 }
 
+static void note_done(struct event *event, void *userdata) {
+        *(bool *) userdata = true;
+}
+
+/* The bound is made much lower, and an event comes. */
+static void retention_does_not_hold_up_what_comes(void **state) {
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        const uint64_t n = 60000;
+        bool is_done = false;
+        struct journal_entry entry = { .done = note_done, .userdata = &is_done };
+        uint64_t first;
+        char name[401];
+
+        memset(name, 'x', 400);
+        name[400] = '\0';
+        for (uint64_t i = 1; i <= n; i++) {
+                assert_int_equal(append(journal, name, NULL), 0);
+                if (i % 5000 == 0)
+                        run_until(f, i);
+        }
+        journal_close(journal);
+
+        journal = reopen(f, &(struct journal_config){ .retention_bytes = 1 << 20 });
+        assert_int_equal(event_new(&(struct event_fields){ .action = "started" }, &entry.event), 0);
+        assert_int_equal(journal_append(journal, &entry), 0);
+        while (!is_done)
+                assert_true(sd_event_run(f->event, 5000000) > 0);
+        first = journal_first_seq(journal);
+        assert_true(first < n / 2);
+        while (journal_first_seq(journal) < n - 2000)
+                assert_true(sd_event_run(f->event, 1000) >= 0);
+        journal_close(journal);
+}
+
+static void retention_by_age_drops_the_old_whatever_their_number(void **state) {
+        static const unsigned int days_ago[] = { 0, 40, 29, 31, 0, 3650, 30 };
+        struct fixture *f = *state;
+        struct journal *journal = reopen(f, NULL);
+        const uint64_t day_us = 86400 * USEC_PER_SEC, now_us = clock_realtime_us();
+        uint64_t result[3], n = 0;
+
+        for (size_t i = 0; i < 300; i++) { /* more of them than go at a time */
+                for (size_t j = 0; j < ARRAY_SIZE(days_ago); j++) {
+                        struct journal_entry entry = {};
+
+                        assert_int_equal(
+                                        event_new(&(struct event_fields){ .time_us = now_us -
+                                                                                  days_ago[j] * day_us,
+                                                                  .action = "started" },
+                                                        &entry.event),
+                                        0);
+                        assert_int_equal(journal_append(journal, &entry), 0);
+                        n++;
+                }
+        }
+        run_until(f, n);
+        journal_close(journal);
+
+        journal = reopen(f, &(struct journal_config){ .retention_age_us = 30 * day_us });
+        do {
+                assert_true(sd_event_run(f->event, 1000) >= 0);
+                read_page(f, journal, &(struct journal_query){ .limit = 1000 }, result);
+        } while (result[0] > 900);
+        assert_int_equal(result[0], 900);
+        assert_int_equal(result[1], 1);
+        read_page(f, journal, &(struct journal_query){ .newest_first = true, .limit = 1 }, result);
+        assert_int_equal(result[1], n - 2);
+        journal_close(journal);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(numbers_go_on_after_a_reopen_without_repeat_or_gap,
@@ -274,12 +396,20 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                                 pages_and_filters_give_what_was_asked, setup, teardown),
                 cmocka_unit_test_setup_teardown(
+                                the_origins_of_a_source_lose_their_place_to_no_other, setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
                                 a_full_queue_refuses_counts_and_skips_no_number, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 a_corrupt_database_is_set_aside_and_numbers_do_not_go_back, setup,
                                 teardown),
                 cmocka_unit_test_setup_teardown(
                                 retention_by_size_drops_the_oldest_only, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                retention_does_not_hold_up_what_comes, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                retention_by_age_drops_the_old_whatever_their_number, setup,
+                                teardown),
         };
 
         return RUN_TESTS(tests);

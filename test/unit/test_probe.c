@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "model/probe.h"
 #include "test.h"
 
@@ -168,6 +169,20 @@ static void urls_are_http_and_have_no_user(void **state) {
 static void unknown_members_are_named(void **state) {
         check_refused("{\"interval\":60}", "interval");
         check_refused("{\"config\":{}}", "config");
+}
+
+static void a_name_is_cut_at_a_character(void **state) {
+        struct probe_config config;
+        struct diag diag = {};
+        char text[128], *at = text;
+
+        at += snprintf(at, 8, "{\"a");
+        for (int i = 0; i < 40; i++)
+                at += snprintf(at, 8, "\xc3\xa4");
+        (void) snprintf(at, 8, "\":1}");
+        assert_int_equal(parse(text, &config, &diag), -EINVAL);
+        assert_true(text_is_utf8(diag.text, strlen(diag.text)));
+        assert_non_null(strstr(diag.text, "there is no such member"));
 }
 
 static void the_target_is_the_url_or_the_first_host(void **state) {
@@ -383,6 +398,7 @@ int main(void) {
                 cmocka_unit_test(paths_cannot_carry_a_second_request),
                 cmocka_unit_test(urls_are_http_and_have_no_user),
                 cmocka_unit_test(unknown_members_are_named),
+                cmocka_unit_test(a_name_is_cut_at_a_character),
                 cmocka_unit_test(the_target_is_the_url_or_the_first_host),
                 cmocka_unit_test(the_status_flips_once_at_the_threshold),
                 cmocka_unit_test(one_is_enough_where_one_is_the_threshold),

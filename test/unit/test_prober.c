@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -33,6 +34,7 @@ struct fixture {
         unsigned int n_kept, n_events;
         char last_action[32], document[4096];
         unsigned int n_done;
+        int run_error; /* as the last who waited was told */
         const struct workload *workload;
         char hint[64];
 };
@@ -160,8 +162,12 @@ static int put(struct fixture *f, const char *slug, const char *text) {
         return r < 0 ? r : prober_put(f->prober, slug, &config, &diag, NULL, NULL);
 }
 
-static void on_done(const struct probe *probe, void *userdata) {
-        ((struct fixture *) userdata)->n_done++;
+static void on_done(int error, const struct probe *probe, void *userdata) {
+        struct fixture *f = userdata;
+
+        assert_true((probe == NULL) == (error == -ENOENT));
+        f->run_error = error;
+        f->n_done++;
 }
 
 static void wait_done(struct fixture *f, unsigned int n) {
@@ -175,6 +181,7 @@ static void wait_done(struct fixture *f, unsigned int n) {
 static const struct probe_state *run(struct fixture *f, const char *slug) {
         assert_int_equal(prober_run(f->prober, slug, on_done, f), 0);
         wait_done(f, f->n_done + 1);
+        assert_int_equal(f->run_error, 0);
         return &prober_get(f->prober, slug)->state;
 }
 
@@ -403,24 +410,85 @@ static void one_probe_is_never_run_twice_at_once(void **state) {
                         prober_get(f->prober, "shop")->state.last.error, "no answer within 1 s");
 }
 
-static void on_gone(const struct probe *probe, void *userdata) {
-        assert_null(probe);
-        ((struct fixture *) userdata)->n_done++;
-}
-
 static void who_waits_is_told_that_it_is_gone(void **state) {
         struct fixture *f = *state;
 
         allow(f, "127.0.0.0/8");
         f->answer = NULL;
         put_shop(f, "");
-        assert_int_equal(prober_run(f->prober, "shop", on_gone, f), 0);
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
         assert_int_equal(prober_remove(f->prober, "shop", NULL, NULL), 0);
         assert_int_equal(f->n_done, 1);
+        assert_int_equal(f->run_error, -ENOENT);
         put_shop(f, "");
-        assert_int_equal(prober_run(f->prober, "shop", on_gone, f), 0);
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
         f->prober = prober_free(f->prober);
         assert_int_equal(f->n_done, 2);
+        assert_int_equal(f->run_error, -ENOENT);
+}
+
+static void who_waits_is_told_of_the_target_that_is_to_be_asked_now(void **state) {
+        struct fixture *f = *state;
+
+        allow(f, "127.0.0.0/8");
+        f->answer = NULL;
+        put_shop(f, "");
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
+        while (f->n_connections == 0)
+                assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        f->answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        put_shop(f, ",\"path\":\"/other\"");
+        assert_int_equal(prober_get_stats(f->prober)->running, 1);
+        wait_done(f, 1);
+        assert_int_equal(f->run_error, 0);
+        assert_true(prober_get(f->prober, "shop")->state.last.success);
+        assert_int_equal(f->n_connections, 2);
+
+        f->answer = NULL;
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
+        assert_int_equal(put(f, "shop", "{}"), 0);
+        assert_int_equal(f->n_done, 2);
+        assert_int_equal(f->run_error, -EDESTADDRREQ);
+        assert_int_equal(prober_get_stats(f->prober)->running, 0);
+}
+
+static void who_waits_is_told_that_a_run_told_nothing(void **state) {
+        struct rlimit limit, none;
+        struct fixture *f = *state;
+
+        allow(f, "127.0.0.0/8");
+        put_shop(f, "");
+        (void) run(f, "shop");
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = limit;
+        none.rlim_cur = 0;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
+        wait_done(f, 2);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        assert_int_equal(f->run_error, -EAGAIN);
+        assert_int_equal(prober_get_stats(f->prober)->skipped, 1);
+        assert_int_equal(prober_get(f->prober, "shop")->state.consecutive_failures, 0);
+}
+
+static void a_run_has_the_time_that_it_began_with(void **state) {
+        struct fixture *f = *state;
+
+        allow(f, "127.0.0.0/8");
+        f->answer = NULL;
+        put_shop(f, ",\"timeout_s\":1");
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
+        put_shop(f, ",\"timeout_s\":60");
+        wait_done(f, 1);
+        assert_string_equal(
+                        prober_get(f->prober, "shop")->state.last.error, "no answer within 1 s");
+        put_shop(f, ",\"timeout_s\":2");
+        assert_int_equal(prober_run(f->prober, "shop", on_done, f), 0);
+        put_shop(f, ",\"timeout_s\":1");
+        wait_done(f, 2);
+        assert_string_equal(
+                        prober_get(f->prober, "shop")->state.last.error, "no answer within 2 s");
+        assert_int_equal(prober_get_stats(f->prober)->skipped, 0);
 }
 
 static void a_long_body_is_not_read_and_does_no_harm(void **state) {
@@ -562,6 +630,9 @@ int main(void) {
                 TEST(nothing_is_in_force_that_cannot_be_stored),
                 TEST(one_probe_is_never_run_twice_at_once),
                 TEST(who_waits_is_told_that_it_is_gone),
+                TEST(who_waits_is_told_of_the_target_that_is_to_be_asked_now),
+                TEST(who_waits_is_told_that_a_run_told_nothing),
+                TEST(a_run_has_the_time_that_it_began_with),
                 TEST(a_long_body_is_not_read_and_does_no_harm),
                 TEST(a_probe_without_a_target_says_so),
                 TEST(the_apps_first_host_is_asked),
