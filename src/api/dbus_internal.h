@@ -228,6 +228,9 @@ int dbus_call_reply_error(const struct dbus_call *call, const sd_bus_error *erro
 /** A copy in which all that may not travel is U+FFFD. Caller frees; NULL: no memory. */
 char *dbus_text_clean(const char *text);
 int dbus_append_text(sd_bus_message *message, const char *text);
+/** Make what @error says a text that may travel: one that was cut in the middle of a character, or
+ * that another program gave, may be none. */
+void dbus_error_clean(sd_bus_error *error);
 /** Answer with one text. */
 int dbus_reply_text(sd_bus_message *message, const char *text);
 /** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */
