@@ -217,6 +217,12 @@ static void a_lost_source_makes_its_workloads_unknown_and_never_stopped(void **s
         assert_string_equal(told(), "started source_up source_down source_up");
 }
 
+static void why_a_source_is_lost_is_told_as_text(void **state) {
+        take_step(&(const struct step) DOCKER(FACT_SOURCE, 0, .source_state = SOURCE_DOWN,
+                        .error = "cannot reach '\xc3"));
+        assert_string_equal(docker()->error, "cannot reach '\xef\xbf\xbd");
+}
+
 static void sources_are_announced_where_that_is_news(void **state) {
         static const struct scenario scenarios[] = {
                 { "one that was never there", { DOWN, DOWN, STEP(SEEN), UP }, "| source_up" },
@@ -309,6 +315,7 @@ int main(void) {
                 TRACKER_TEST(what_a_listing_and_an_event_tell_is_told_once),
                 TRACKER_TEST(the_past_leaves_the_state_as_it_is),
                 TRACKER_TEST(a_lost_source_makes_its_workloads_unknown_and_never_stopped),
+                TRACKER_TEST(why_a_source_is_lost_is_told_as_text),
                 TRACKER_TEST(sources_are_announced_where_that_is_news),
                 TRACKER_TEST(what_was_stored_is_known_after_a_restart),
                 TRACKER_TEST(a_stored_state_is_unknown_until_its_source_speaks),
