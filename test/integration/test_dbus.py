@@ -473,6 +473,7 @@ def test_hostile_names_break_nothing(daemon, engine, bus, client):
     assert "a/b é\n\"'</script>" in [row[1] for row in listed] and "\ufffd" * 6 in [row[1] for row in listed]
     assert len(user.found("Exited")) == len(hostile)
     assert user.property(*MANAGER, "NodeName") == "n\ufffd\ufffd"
+    assert json.loads(one.get("/api/v1/version")[1])["node"] == "n\ufffd\ufdd0"
     # busctl, which refuses what RFC 3629 allows, reads all of it.
     busctl(bus, "call", NAME, MANAGER[0], "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
     assert len(ask(bus, "GetEvents", "tua{sv}", "0", "1000", "0")[0]) == len(one.events())
