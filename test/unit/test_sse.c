@@ -347,6 +347,48 @@ static void pages_follow_each_other_to_the_end(void **state) {
         fixture_stop(&f);
 }
 
+struct publishing {
+        struct fixture *f;
+        bool over; /* atomic */
+};
+
+static void *publish_on(void *userdata) {
+        struct publishing *publishing = userdata;
+
+        while (!__atomic_load_n(&publishing->over, __ATOMIC_RELAXED))
+                fixture_publish(publishing->f, EVENT_VM, 20);
+        return NULL;
+}
+
+/* Behind last_seq a stream goes on: what was published while the page was read is in one of them.
+ */
+static void a_page_of_the_newest_leads_on_without_a_hole(void **state) {
+        static char answer[1 << 16];
+        struct fixture f;
+        struct publishing publishing = { .f = &f };
+        uint64_t newest = 0, first = 0;
+        pthread_t thread;
+        char *at, *last;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 10);
+        assert_int_equal(pthread_create(&thread, NULL, publish_on, &publishing), 0);
+        for (unsigned int i = 0; i < 300; i++) {
+                fixture_get(&f, "/api/v1/events?newest=1&limit=10", "", answer, sizeof(answer));
+                for (at = answer; (at = strstr(at, "\"seq\":")); at++)
+                        newest = number(at + strlen("\"seq\":"));
+                last = strstr(answer, "\"last_seq\":");
+                assert_non_null(last);
+                assert_int_equal(newest, number(last + strlen("\"last_seq\":")));
+                first = first ? first : newest;
+        }
+        __atomic_store_n(&publishing.over, true, __ATOMIC_RELAXED);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(newest > first);
+        fixture_stop(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_reader_gets_what_happens_from_now_on),
@@ -360,6 +402,7 @@ int main(void) {
                 cmocka_unit_test(readers_over_the_limit_are_refused),
                 cmocka_unit_test(a_reader_that_closed_leaves_its_place),
                 cmocka_unit_test(pages_follow_each_other_to_the_end),
+                cmocka_unit_test(a_page_of_the_newest_leads_on_without_a_hole),
         };
 
         return RUN_TESTS(tests);
