@@ -157,7 +157,8 @@ bool http_route_is_public(const struct http_request *request) {
 /* Metrics and health are new each time; what is left are the objects of the API. */
 static bool has_etag(const struct http_request *request, const char *type) {
         return request->route && !request->route->is_public &&
-                        strcmp(request->method, "GET") == 0 &&
+                        (strcmp(request->method, "GET") == 0 ||
+                                        strcmp(request->method, "HEAD") == 0) &&
                         strcmp(type, "application/json") == 0;
 }
 

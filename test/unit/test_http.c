@@ -288,6 +288,28 @@ static void head_has_the_header_of_get_and_no_body(void **state) {
         fixture_stop(&f);
 }
 
+static void head_has_the_tag_of_get(void **state) {
+        char answer[8192], request[512], *etag;
+        struct fixture f;
+
+        a_server(&f);
+        fixture_get(&f, "/api/v1/workloads", "", answer, sizeof(answer));
+        etag = strstr(answer, "ETag: ");
+        assert_non_null(etag);
+        *strstr(etag, "\r\n") = '\0';
+        (void) snprintf(request, sizeof(request),
+                        "HEAD /api/v1/workloads HTTP/1.1\r\n" H T "If-None-Match: %s\r\n" END,
+                        etag + strlen("ETag: "));
+        fixture_ask(fixture_connect(&f), request, answer, sizeof(answer));
+        assert_status(answer, 304);
+        fixture_ask(fixture_connect(&f), "HEAD /api/v1/workloads HTTP/1.1\r\n" H T END, answer,
+                        sizeof(answer));
+        assert_status(answer, 200);
+        assert_has(answer, "\r\nETag: W/\"");
+        assert_has(answer, "\r\nCache-Control: private, no-cache\r\n");
+        fixture_stop(&f);
+}
+
 static void a_second_request_on_a_connection_is_not_read(void **state) {
         char answer[8192];
         struct fixture f;
@@ -556,6 +578,7 @@ int main(void) {
                 cmocka_unit_test(errors_have_the_right_status_and_shape),
                 cmocka_unit_test(a_header_too_large_is_refused),
                 cmocka_unit_test(head_has_the_header_of_get_and_no_body),
+                cmocka_unit_test(head_has_the_tag_of_get),
                 cmocka_unit_test(a_second_request_on_a_connection_is_not_read),
                 cmocka_unit_test(a_slow_header_is_given_up),
                 cmocka_unit_test(idle_connections_do_not_keep_others_out),
