@@ -570,6 +570,50 @@ static void compressed_bodies_that_nobody_reads_do_not_pile_up(void **state) {
         fixture_stop(&f);
 }
 
+/* A page of 1000 events is larger than what a local socket holds. */
+static void answers_that_nobody_reads_are_bounded_in_sum(void **state) {
+        static const char request[] = "GET /api/v1/events?limit=1000 HTTP/1.1\r\n" H T END;
+        static char answer[4U << 20];
+        struct fixture f;
+        int lazy[30];
+        size_t size, n_held = 0;
+
+        fixture_init(&f);
+        f.config.answers_max = 2U << 20;
+        f.detail_size = 500;
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_CONTAINER, 1000);
+        fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+        assert_status(answer, 200);
+        size = strlen(answer);
+        assert_true(size > 500000 && size < f.config.answers_max);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++) {
+                lazy[i] = fixture_connect_unix(&f);
+                fixture_send(lazy[i], request, sizeof(request) - 1);
+                assert_false(fixture_read(lazy[i], answer, 64, "\r\n", 5000));
+                n_held += strncmp(answer, "HTTP/1.1 200", 12) == 0;
+        }
+        assert_true(n_held >= 1 && n_held <= f.config.answers_max / (size - 1024));
+
+        /* errors and small answers go out all the same */
+        fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+        assert_status(answer, 503);
+        assert_has(answer, "\"busy\"");
+        fixture_get(&f, "/health", "", answer, sizeof(answer));
+        assert_status(answer, 200);
+
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+                (void) close(lazy[i]);
+        for (unsigned int i = 0; i < 100; i++) {
+                fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+                if (strncmp(answer, "HTTP/1.1 200", 12) == 0)
+                        break;
+                (void) poll(NULL, 0, 20);
+        }
+        assert_status(answer, 200);
+        fixture_stop(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(no_bad_request_is_served),
@@ -589,6 +633,7 @@ int main(void) {
                 cmocka_unit_test(metrics_come_in_the_dialect_asked_for),
                 cmocka_unit_test(large_bodies_are_compressed_for_who_can_read_them),
                 cmocka_unit_test(compressed_bodies_that_nobody_reads_do_not_pile_up),
+                cmocka_unit_test(answers_that_nobody_reads_are_bounded_in_sum),
         };
 
         return RUN_TESTS(tests);
