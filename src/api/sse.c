@@ -284,12 +284,18 @@ void sse_end(struct http *http, const char *token_id) {
         }
 }
 
-/* Last-Event-ID, else ?after=, else all there is since ?since=, else from now on. Return: whether
- * the client named an event; -EINVAL and the field's name. */
-static int start_after(struct http_request *request, uint64_t *ret_after, const char **ret_field) {
+/* Last-Event-ID, else ?after=, else all there is since ?since=, else from now on.
+ *
+ * @ret_lost: whether it is of another life of the journal, whose numbers began anew since: what
+ * came in between is nobody's to count
+ *
+ * Return: whether the client named an event; -EINVAL and the field's name. */
+static int start_after(struct http_request *request, uint64_t *ret_after, bool *ret_lost,
+                const char **ret_field) {
         const char *text = http_header(request, "Last-Event-ID");
         uint64_t last = feed_last_seq(request->http->api->feed);
 
+        *ret_lost = false;
         *ret_field = "Last-Event-ID";
         if (!text || !text[0]) {
                 *ret_field = "after";
@@ -301,8 +307,9 @@ static int start_after(struct http_request *request, uint64_t *ret_after, const 
         }
         if (text_to_u64(text, ret_after) < 0)
                 return -EINVAL;
-        if (*ret_after > last)
-                *ret_after = last; /* from another life of the journal */
+        *ret_lost = *ret_after > last;
+        if (*ret_lost)
+                *ret_after = last;
         return 1;
 }
 
@@ -355,6 +362,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         const char *field;
         struct sse *sse;
         uint64_t after;
+        bool lost;
         int r;
 
         if (http->n_sse >= http->config.sse_readers_max)
@@ -362,7 +370,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         if (http->n_sse >= http->config.sse_readers_max)
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers",
                                 "no more event streams now");
-        r = start_after(request, &after, &field);
+        r = start_after(request, &after, &lost, &field);
         if (r < 0 || rest_filter(request, &filter, &field) < 0)
                 return rest_query_refused(request, field);
         sse = calloc(1, sizeof(*sse));
@@ -379,6 +387,8 @@ enum MHD_Result sse_open(struct http_request *request) {
                                         that reconnects asks by the same address again */
         sse->reader.filter = filter;
         (void) buf_append_str(&sse->out, ": virtwatch\n\n");
+        if (lost)
+                put_missed(sse, MISSED_MAX);
         feed_reader_init(&sse->reader, http->api->feed, after, on_ready);
         list_append(&http->sse, &sse->list);
         http->n_sse++;

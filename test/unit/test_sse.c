@@ -200,6 +200,32 @@ static void a_stream_goes_on_across_a_restart(void **state) {
         fixture_stop(&f);
 }
 
+/* The database was lost: numbers begin anew, and what the client has is of before. */
+static void an_event_that_is_not_there_yet_is_of_another_life(void **state) {
+        static const char warning[] = "missed events, it is not known how many";
+        char text[4096];
+        struct fixture f;
+        int fd;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 20);
+        for (unsigned int i = 0; i < 2; i++) {
+                fd = open_stream(&f, i ? "?after=5000" : "", i ? "" : "Last-Event-ID: 5000\r\n");
+                assert_false(fixture_read(fd, text, sizeof(text), warning, 1000));
+                assert_non_null(strstr(text, warning));
+                fixture_publish(&f, EVENT_VM, 1);
+                assert_false(fixture_read(fd, text, sizeof(text), "\n\n", 1000));
+                assert_non_null(strstr(text, i ? "id: 22\n" : "id: 21\n"));
+                (void) close(fd);
+        }
+        fd = open_stream(&f, "", "Last-Event-ID: 22\r\n");
+        assert_false(fixture_read(fd, text, sizeof(text), "warning", 200));
+        assert_null(strstr(text, "warning"));
+        (void) close(fd);
+        fixture_stop(&f);
+}
+
 static void a_filter_lets_only_its_events_through(void **state) {
         struct reader *old, *live;
         struct fixture f;
@@ -395,6 +421,7 @@ int main(void) {
                 cmocka_unit_test(a_reader_resumes_from_the_journal_into_the_feed),
                 cmocka_unit_test(many_readers_resume_at_once_and_none_misses_any),
                 cmocka_unit_test(a_stream_goes_on_across_a_restart),
+                cmocka_unit_test(an_event_that_is_not_there_yet_is_of_another_life),
                 cmocka_unit_test(a_filter_lets_only_its_events_through),
                 cmocka_unit_test(since_begins_with_what_is_stored),
                 cmocka_unit_test(a_reader_that_falls_behind_is_told_exactly_how_many_it_missed),
