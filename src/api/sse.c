@@ -13,7 +13,8 @@
 #include "engine/feed.h"
 #include "store/journal.h"
 
-#define OUT_MAX    (2U * 1024 * 1024) /* a page of the largest events */
+#define OUT_ENOUGH (64U * 1024)  /* of a page: a client that does not read keeps no more of it */
+#define OUT_MAX    (256U * 1024) /* that, and one of the largest events */
 #define BLOCK_SIZE (16U * 1024)
 #define FRAME_MAX  40 /* what stands round an event's JSON */
 #define PAGE_SIZE  64
@@ -141,8 +142,8 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
         /* What is durable but not in the feed yet will come from there. */
         while (n > 0 && events[n - 1]->seq > feed_last_seq(http->api->feed))
                 n--;
-        for (; i < n && put_event(sse, events[i]) >= 0; i++)
-                sse->reader.next_seq = events[i]->seq + 1;
+        for (; i < n && sse->out.size < OUT_ENOUGH && put_event(sse, events[i]) >= 0; i++)
+                sse->reader.next_seq = events[i]->seq + 1; /* the others are read again */
         if (error >= 0 && i == n && n < PAGE_SIZE && sse->reader.next_seq <= sse->up_to)
                 sse->reader.next_seq = sse->up_to + 1; /* the rest was filtered */
         http_resume(sse->request);

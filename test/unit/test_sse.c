@@ -1,5 +1,7 @@
 /* The event stream: resuming, filters, what a slow reader is told. */
 
+#include <malloc.h>
+
 #include "http_fixture.h"
 
 static int open_stream(const struct fixture *f, const char *query, const char *headers) {
@@ -304,6 +306,40 @@ static void a_reader_that_falls_behind_is_told_exactly_how_many_it_missed(void *
         fixture_stop(&f);
 }
 
+/* They ask for what only the journal has, and read none of it. */
+static void readers_that_do_not_read_hold_little(void **state) {
+        static const char request[] =
+                        "GET /api/v1/events?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+                        "Authorization: Bearer " FIXTURE_TOKEN "\r\n\r\n";
+        struct reader *reader;
+        struct fixture f;
+        size_t before;
+        int lazy[40];
+
+        fixture_init(&f);
+        f.feed_max = 10;
+        f.detail_size = 15000;
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 200);
+        reader = reader_open(&f, "?after=0", "");
+        reader_read(reader, 200, 2000);
+        assert_int_equal(reader->n_events, 200);
+        assert_false(reader->gap);
+        assert_int_equal(reader->n_missed, 0);
+        reader_free(reader);
+
+        before = mallinfo2().uordblks;
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++) {
+                lazy[i] = fixture_connect_unix(&f);
+                fixture_send(lazy[i], request, sizeof(request) - 1);
+        }
+        (void) poll(NULL, 0, 500);
+        assert_true(mallinfo2().uordblks < before + ARRAY_SIZE(lazy) * 256 * 1024);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+                (void) close(lazy[i]);
+        fixture_stop(&f);
+}
+
 static void a_quiet_stream_has_a_heartbeat(void **state) {
         struct reader *reader;
         struct fixture f;
@@ -425,6 +461,7 @@ int main(void) {
                 cmocka_unit_test(a_filter_lets_only_its_events_through),
                 cmocka_unit_test(since_begins_with_what_is_stored),
                 cmocka_unit_test(a_reader_that_falls_behind_is_told_exactly_how_many_it_missed),
+                cmocka_unit_test(readers_that_do_not_read_hold_little),
                 cmocka_unit_test(a_quiet_stream_has_a_heartbeat),
                 cmocka_unit_test(readers_over_the_limit_are_refused),
                 cmocka_unit_test(a_reader_that_closed_leaves_its_place),
