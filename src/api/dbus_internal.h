@@ -52,8 +52,8 @@ struct dbus {
         struct list told_sources; /* of struct told_source */
         uint32_t running;         /* among those told */
         uint32_t told_running, told_count;
-        bool told_ready;
-        const char *told_health; /* a constant */
+        bool told_ready, config_untold; /* what the configuration says is to be told anew */
+        const char *told_health;        /* a constant */
 
         /* dbus_told_app.c */
         struct map *apps;       /* slug to struct dbus_app */

@@ -59,8 +59,8 @@ def named(bus):
         probe.close()
 
 
-def watch(daemon, engine, bus):
-    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path}, bus.address)
+def watch(daemon, engine, bus, settings=()):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path, **dict(settings)}, bus.address)
     one.up("docker")
     wait_for(lambda: named(bus), 10, "the name")
     return one
@@ -191,6 +191,23 @@ def test_a_bus_that_does_not_read_costs_no_memory_and_no_event(daemon, engine, s
     assert user.property(path, f"{NAME}.Workload", "State") == "paused"
     assert [change["State"] for _, change in user.changes(path) if "State" in change][-1] == "paused"
     assert len(user.found("WorkloadNew")) == len(user.found("WorkloadRemoved")) < 500
+
+
+def test_a_reload_is_told_once_the_bus_reads_again(daemon, engine, start_bus, client, tmp_path):
+    bus, one_id, config = start_bus(), engine.add("web"), tmp_path / "virtwatch.yaml"
+    config.write_text("sampler: {interval: 2s}\n")
+    one = watch(daemon, engine, bus, {"-c": config})
+    user = client(bus).listen(f"type='signal',sender='{NAME}',member='PropertiesChanged'")
+    assert user.property(*MANAGER, "SampleIntervalUSec") == 2000000
+    bus.signal(signal.SIGSTOP)
+    flood(engine, one_id, one, 20000)
+    config.write_text("sampler: {interval: 5s}\n")
+    one.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "Configuration reloaded" in (one.folder / "virtwatchd.log").read_text(), 10, "the reload")
+    bus.signal(signal.SIGCONT)
+    user.receive(3)
+    told = [change for interface, change in user.changes(MANAGER[0]) if "SampleIntervalUSec" in change]
+    assert [change["SampleIntervalUSec"] for change in told] == [5000000] and "Features" in told[0]
 
 
 def test_the_daemon_ends_though_the_bus_does_not_read(daemon, engine, start_bus):
