@@ -183,6 +183,13 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action
                 int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid,
                                 sd_bus_error *error),
                 sd_bus_error *error);
+/**
+ * Whether the arguments of @call are no larger than what any method of ours has use for. What is
+ * kept for later, and what an error quotes, is bounded by that.
+ *
+ * Return: 0, and it can be read from its beginning; negative with @error.
+ */
+int dbus_call_fits(sd_bus_message *call, sd_bus_error *error);
 /** Whether the caller may ask for another @size bytes this second. */
 bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size);
 /** The bus is gone, and all who wait. */

@@ -283,6 +283,31 @@ def test_ten_thousand_calls_without_reading_an_answer_are_bounded(daemon, engine
     wait_for(lambda: "0 calls wait" in user.manager("Dump")[0], 10, "nothing waits")
 
 
+def test_calls_of_many_megabytes_hold_nobody_up(daemon, engine, start_bus, client):
+    """What dbus-daemon holds for a client that does not read counts as its sender's, which is read no more at 127 MiB; an answer
+    that has all of such a call in it would be enough five times."""
+    bus = start_bus()
+    engine.add("web")
+    one = watch(daemon, engine, bus)
+    deaf, user = client(bus), client(bus)
+    large = "x" * (20 << 20)
+    before = rss(one)
+    for serial, call in enumerate([("GetWorkload", "s", large), ("RevokeToken", "s", large),
+                                   ("GetEvents", "tua{sv}", 0, 1, {large: ("s", "")}),
+                                   ("AddEvent", "ssssa{sv}", "shop", "x", "info", "", {"a": ("av", [("s", large)])})] * 2 +
+                                  [("GetWorkload", "s", large)] * 4, 100):
+        deaf.connection.sock.sendall(deaf.message(*MANAGER, *call).serialise(serial=serial))
+    deaf.connection.sock.sendall(deaf.message(MANAGER[0], PROPERTIES, "GetAll", "s", large).serialise(serial=200))
+    begin = time.monotonic()
+    for _ in range(100):
+        assert len(user.manager("ListWorkloads")[0]) == 1
+    assert time.monotonic() - begin < 10
+    assert rss(one) - before < 48 * MIB
+    with pytest.raises(Error) as refused:
+        user.manager("GetWorkload", "s", "x" * 65537)
+    assert refused.value.name == "org.freedesktop.DBus.Error.LimitsExceeded" and len(refused.value.text) < 200
+
+
 def test_a_match_that_the_bus_refuses_fails_the_subscription_only(daemon, engine, start_bus, client):
     bus = start_bus(Bus.__init__.__defaults__[0] + '<limit name="max_match_rules_per_connection">1</limit>')
     watch(daemon, engine, bus)
