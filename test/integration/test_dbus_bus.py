@@ -283,6 +283,19 @@ def test_ten_thousand_calls_without_reading_an_answer_are_bounded(daemon, engine
     wait_for(lambda: "0 calls wait" in user.manager("Dump")[0], 10, "nothing waits")
 
 
+def test_what_is_said_of_one_workload_counts_too(daemon, engine, start_bus, client):
+    bus, one_id = start_bus(), engine.add("web", labels={f"l{i}": "x" * 4000 for i in range(50)})
+    watch(daemon, engine, bus)
+    user, told = client(bus), 0
+    path = user.manager("GetWorkload", "s", one_id)[0]
+    with pytest.raises(Error) as refused:
+        for _ in range(1000):
+            told += len(user.call(path, f"{NAME}.Workload", "Describe")[0])
+    assert refused.value.name == "org.freedesktop.DBus.Error.LimitsExceeded" and told > 4 << 20
+    time.sleep(1.1)
+    user.call(path, f"{NAME}.Workload", "Describe")
+
+
 def test_calls_of_many_megabytes_hold_nobody_up(daemon, engine, start_bus, client):
     """What dbus-daemon holds for a client that does not read counts as its sender's, which is read no more at 127 MiB; an answer
     that has all of such a call in it would be enough five times."""
