@@ -20,6 +20,7 @@ _virtwatch() {
                 # Only what follows the last of those is replaced.
                 [[ $COMP_WORDBREAKS != *=* || $typed != *=* ]] || candidate=${candidate#"${typed%=*}="}
                 [[ $COMP_WORDBREAKS != *:* || $tail != *:* ]] || candidate=${candidate#"${tail%:*}:"}
+                [[ -z $candidate ]] || printf -v candidate %q "$candidate" # the daemon may be anybody's
                 COMPREPLY+=("$candidate")
         done < <("$1" complete -- "${words[@]:1}" 2> /dev/null)
 }

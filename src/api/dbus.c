@@ -87,9 +87,15 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
         struct workload *workload;
         size_t size = 0;
         bool objects;
+        int r;
 
         if (spans_on(dbus->api->spans))
                 dbus_served_begin(dbus, message);
+        if (sd_bus_message_is_method_call(message, NULL, NULL) > 0) {
+                r = dbus_call_fits(message, error);
+                if (r < 0)
+                        return dbus_served_refused(dbus, r, error);
+        }
         objects = sd_bus_message_is_method_call(
                         message, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         if (objects || introspects(message, VW_OBJECT_PATH "/workload"))

@@ -43,7 +43,7 @@ static void action_done(const struct actions_outcome *outcome, void *userdata) {
                 (void) sd_bus_error_set(&error, name_of(outcome->error), outcome->text);
                 r = dbus_call_reply_error(call, &error);
         } else {
-                r = sd_bus_reply_method_return(call->message, "s", outcome->text);
+                r = dbus_reply_text(call->message, outcome->text);
         }
         if (r < 0)
                 log_debug_errno(r, "Cannot answer %s: %m",

@@ -23,6 +23,7 @@
 #define POLKIT_INTERACTIVE     1U /* CheckAuthorizationFlags: AllowUserInteraction */
 #define POLKIT_US              (20 * USEC_PER_SEC)
 #define POLKIT_INTERACTIVE_US  (120 * USEC_PER_SEC) /* somebody types a password */
+#define ARGUMENTS_MAX          (64U << 10)          /* bytes; of metadata 8 KiB are taken */
 /* Of large answers, to one caller; no single one is larger. */
 #define BYTES_A_SECOND (24U << 20)
 
@@ -237,6 +238,54 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action
                 return r;
         call = NULL; /* on_user() has it */
         return 1;
+}
+
+/* ---- how much ---- */
+
+/* The next value, or the way into or out of what holds more. Return: its bytes; 0 nothing is left;
+ * negative errno. */
+static int take_argument(sd_bus_message *call, unsigned int *depth) {
+        const char *contents;
+        union {
+                uint64_t number;
+                const char *text;
+        } value;
+        char type;
+        int r;
+
+        r = sd_bus_message_peek_type(call, &type, &contents);
+        if (r == 0 && *depth > 0) {
+                (*depth)--;
+                r = sd_bus_message_exit_container(call);
+                return r < 0 ? r : 1;
+        }
+        if (r <= 0)
+                return r;
+        if (contents) {
+                (*depth)++;
+                r = sd_bus_message_enter_container(call, type, contents);
+                return r < 0 ? r : 8;
+        }
+        r = sd_bus_message_read_basic(call, type, &value);
+        if (r < 0 || !strchr("sog", type))
+                return r < 0 ? r : type == 'y' ? 1 : 8;
+        return (int) strnlen(value.text, ARGUMENTS_MAX + 1) + 8;
+}
+
+/* sd-bus does not say how large a message is; what is larger is not read to its end. */
+int dbus_call_fits(sd_bus_message *call, sd_bus_error *error) {
+        unsigned int depth = 0;
+        size_t size = 0;
+        int r;
+
+        do {
+                r = take_argument(call, &depth);
+                size += r > 0 ? (size_t) r : 0;
+        } while (r > 0 && size <= ARGUMENTS_MAX);
+        if (size > ARGUMENTS_MAX)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "A call has at most %u bytes of arguments", ARGUMENTS_MAX);
+        return r < 0 ? r : sd_bus_message_rewind(call, true);
 }
 
 bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size) {

@@ -52,8 +52,8 @@ struct dbus {
         struct list told_sources; /* of struct told_source */
         uint32_t running;         /* among those told */
         uint32_t told_running, told_count;
-        bool told_ready;
-        const char *told_health; /* a constant */
+        bool told_ready, config_untold; /* what the configuration says is to be told anew */
+        const char *told_health;        /* a constant */
 
         /* dbus_told_app.c */
         struct map *apps;       /* slug to struct dbus_app */
@@ -183,6 +183,13 @@ int dbus_call_ask(struct dbus *dbus, sd_bus_message *message, const char *action
                 int (*then)(struct dbus *dbus, sd_bus_message *message, int64_t uid,
                                 sd_bus_error *error),
                 sd_bus_error *error);
+/**
+ * Whether the arguments of @call are no larger than what any method of ours has use for. What is
+ * kept for later, and what an error quotes, is bounded by that.
+ *
+ * Return: 0, and it can be read from its beginning; negative with @error.
+ */
+int dbus_call_fits(sd_bus_message *call, sd_bus_error *error);
 /** Whether the caller may ask for another @size bytes this second. */
 bool dbus_caller_may(struct dbus *dbus, sd_bus_message *call, size_t size);
 /** The bus is gone, and all who wait. */
@@ -228,6 +235,9 @@ int dbus_call_reply_error(const struct dbus_call *call, const sd_bus_error *erro
 /** A copy in which all that may not travel is U+FFFD. Caller frees; NULL: no memory. */
 char *dbus_text_clean(const char *text);
 int dbus_append_text(sd_bus_message *message, const char *text);
+/** Make what @error says a text that may travel: one that was cut in the middle of a character, or
+ * that another program gave, may be none. */
+void dbus_error_clean(sd_bus_error *error);
 /** Answer with one text. */
 int dbus_reply_text(sd_bus_message *message, const char *text);
 /** "ttsssssa{sv}": what the Event signal and GetEvents give of one event. */

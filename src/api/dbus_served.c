@@ -101,14 +101,18 @@ int dbus_serve(sd_bus_message *message, void *userdata, sd_bus_error *error,
         struct dbus_served *served;
         int r;
 
-        if (!dbus->served)
-                return method(message, userdata, error);
+        if (!dbus->served) {
+                r = method(message, userdata, error);
+                dbus_error_clean(error);
+                return r;
+        }
         served = dbus_served_ref(dbus->served);
         served->named = true;
         span_call(served->span, "dbus", sd_bus_message_get_interface(message),
                         sd_bus_message_get_member(message));
         spans_enter(dbus->api->spans, span_context(served->span));
         r = method(message, userdata, error);
+        dbus_error_clean(error);
         if (r < 0 || sd_bus_error_is_set(error))
                 fail_by(served, r, error);
         dbus_served_leave(dbus);
@@ -207,6 +211,10 @@ void dbus_call_told(struct dbus_call *call, const sd_bus_error *error) {
 }
 
 int dbus_call_reply_error(const struct dbus_call *call, const sd_bus_error *error) {
-        dbus_served_fail(call->served, error);
-        return sd_bus_reply_method_error(call->message, error);
+        _cleanup_(sd_bus_error_free) sd_bus_error clean = SD_BUS_ERROR_NULL;
+
+        (void) sd_bus_error_copy(&clean, error);
+        dbus_error_clean(&clean);
+        dbus_served_fail(call->served, &clean);
+        return sd_bus_reply_method_error(call->message, &clean);
 }

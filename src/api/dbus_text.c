@@ -63,6 +63,18 @@ int dbus_append_text(sd_bus_message *message, const char *text) {
         return clean ? sd_bus_message_append_basic(message, 's', clean) : -ENOMEM;
 }
 
+void dbus_error_clean(sd_bus_error *error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error was = SD_BUS_ERROR_NULL;
+        _cleanup_(freep) char *clean = NULL;
+
+        if (!error || !error->message || is_clean(error->message))
+                return;
+        clean = dbus_text_clean(error->message);
+        was = *error;
+        *error = SD_BUS_ERROR_NULL;
+        (void) sd_bus_error_set(error, was.name, clean);
+}
+
 int dbus_reply_text(sd_bus_message *message, const char *text) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;

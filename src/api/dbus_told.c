@@ -159,7 +159,7 @@ static void signal_source(struct dbus *dbus, const struct tracker_source *source
 
 /* Sources, and what follows from them. Few enough to be compared each time. */
 static void flush_manager(struct dbus *dbus) {
-        const char *changed[6] = {}, *health = health_word(dbus->api);
+        const char *changed[9] = {}, *health = health_word(dbus->api);
         bool ready = api_not_ready(dbus->api) == 0, sources = false;
         uint32_t count = (uint32_t) inventory_size(tracker_inventory(dbus->api->tracker));
         struct tracker_source *source;
@@ -171,8 +171,13 @@ static void flush_manager(struct dbus *dbus) {
                 signal_source(dbus, source);
                 sources = true;
         }
-        if (sources)
-                changed[n++] = "Sources";
+        if (sources || dbus->config_untold)
+                changed[n++] = "Sources"; /* one that is gone shows in the list alone */
+        if (dbus->config_untold) {
+                changed[n++] = "Features";
+                changed[n++] = "SampleIntervalUSec";
+                changed[n++] = "RingUSec";
+        }
         if (ready != dbus->told_ready)
                 changed[n++] = "Ready";
         if (strcmp(health, dbus->told_health) != 0)
@@ -181,6 +186,7 @@ static void flush_manager(struct dbus *dbus) {
                 changed[n++] = "WorkloadCount";
         if (dbus->running != dbus->told_running)
                 changed[n++] = "RunningCount";
+        dbus->config_untold = false;
         dbus->told_ready = ready;
         dbus->told_health = health;
         dbus->told_count = count;
@@ -353,6 +359,7 @@ void dbus_told_begin(struct dbus *dbus) {
         dbus_apps_begin(dbus);
         list_for_each(source, tracker_sources(dbus->api->tracker), list)
                 (void) source_differs(dbus, source);
+        dbus->config_untold = false;
         dbus->told_ready = api_not_ready(dbus->api) == 0;
         dbus->told_health = health_word(dbus->api);
         dbus->told_running = dbus->running;
@@ -441,11 +448,11 @@ const char *dbus_told_next_sample(struct dbus *dbus) {
 }
 
 void dbus_configuration_changed(struct dbus *dbus) {
-        if (!dbus->named_us || !dbus_may_send(dbus))
+        if (!dbus->named_us)
                 return;
-        flush_manager(dbus);
-        (void) sd_bus_emit_properties_changed(dbus->bus, VW_OBJECT_PATH, VW_INTERFACE_MANAGER,
-                        "Features", "Sources", "SampleIntervalUSec", "RingUSec", NULL);
+        dbus->config_untold = true; /* if the bus takes nothing now, by the pump */
+        if (dbus_may_send(dbus))
+                flush_manager(dbus);
 }
 
 void dbus_source_changed(struct dbus *dbus, const char *source) {

@@ -242,11 +242,15 @@ static int method_get_samples(sd_bus_message *message, void *userdata, sd_bus_er
 }
 
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        const struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
+        struct dbus *dbus = dbus_of(sd_bus_message_get_bus(message));
         _cleanup_(json_putp) struct json_object *object = view_workload(dbus->api, userdata, true);
         const char *text = object ? json_text(object) : NULL;
+        int r;
 
-        return text ? dbus_reply_text(message, text) : -ENOMEM;
+        if (!text)
+                return -ENOMEM;
+        r = dbus_may_reply(dbus, message, strlen(text), error);
+        return r < 0 ? r : dbus_reply_text(message, text);
 }
 
 #define CONST   SD_BUS_VTABLE_PROPERTY_CONST

@@ -174,6 +174,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
         if (request->waiting)
                 request->waiting->request = NULL;
         list_remove(&request->list);
+        request->http->answers -= request->held;
         http_caller_done(&request->caller);
         http_log_ended(request);
         free(request->id);

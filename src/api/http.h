@@ -23,6 +23,8 @@ struct http_config {
         unsigned int per_ip_max;      /* default 0: none (loopback); */
         unsigned int sse_readers_max; /* default 2048 */
         size_t body_max;              /* bytes, default 1 MiB */
+        size_t answers_max;           /* bytes of answers that are not read to their end yet, all
+                                         together, but for small ones; 0: any number */
         uint64_t header_timeout_us;   /* default 10 s */
         uint64_t sse_heartbeat_us;    /* default 15 s */
         struct tls_context *tls;      /* referenced, as the next two; NULL: none can have TLS */

@@ -48,13 +48,15 @@ struct http_request {
         struct http_caller caller; /* by http_caller_get() */
         enum http_basic basic;
         uint64_t begin_us;
+        size_t held;     /* bytes of its answer, as they count in http->answers */
         struct buf body; /* of a method that takes one */
         size_t body_size;
         unsigned int status;
         const char *method; /* a constant: the label of metrics */
         bool begun, suspended;
-        bool is_stream; /* its answer has no end */
-        char *answer;   /* an answer that was waited for; NULL: none yet */
+        bool is_stream;   /* its answer has no end */
+        bool is_answered; /* what was waited for has come */
+        char *answer;     /* NULL: there was no memory for it */
         size_t answer_size;
         unsigned int answer_status;
         const char *answer_type;
@@ -101,6 +103,7 @@ struct http {
         struct http_metrics *metrics;
         struct http_watch *watch; /* answers while the loop cannot */
         size_t metrics_size;      /* bytes that the last scrape was, not compressed */
+        size_t answers;           /* bytes of those under way; what streams hold is bounded there */
         unsigned int n_gzip;      /* compressed bodies under way */
         struct log_ratelimit log_limit;
         struct passwords *passwords;

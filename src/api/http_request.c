@@ -24,7 +24,8 @@ enum {
         ON_MAX_
 }; /* ON_GET: and HEAD */
 
-#define METHODS_MAX 48
+#define METHODS_MAX  48
+#define ANSWER_SMALL (16U * 1024) /* bytes; errors, health and the like always go out */
 
 struct http_route {
         const char *path; /* a "{id}" takes the rest of the target, but what is behind it */
@@ -185,12 +186,36 @@ static void add_web_headers(const struct http_request *request, struct MHD_Respo
         }
 }
 
+/* A client that does not read keeps its answer in memory, for up to a minute, and anybody may ask
+ * for metrics. */
+static bool may_hold(struct http_request *request, size_t size) {
+        const size_t max = request->http->config.answers_max;
+        struct http *http = request->http;
+
+        if (max > 0 && size > ANSWER_SMALL && (size > max || http->answers > max - size))
+                return false;
+        request->held += size;
+        http->answers += size;
+        return true;
+}
+
 enum MHD_Result http_answer_taken(struct http_request *request, unsigned int status,
                 const char *type, char *text, size_t size) {
+        static const char too_many[] =
+                        "{\"error\":{\"code\":\"busy\",\"message\":\"too many answers wait to be read, try again\"}}";
         char methods[METHODS_MAX], etag[HTTP_ETAG_MAX] = "", seconds[24];
         struct MHD_Response *response;
         enum MHD_Result r;
 
+        if (!may_hold(request, size)) {
+                free(text);
+                text = strdup(too_many);
+                if (!text)
+                        return MHD_NO;
+                status = MHD_HTTP_SERVICE_UNAVAILABLE;
+                type = "application/json";
+                size = strlen(too_many);
+        }
         if (status == MHD_HTTP_OK && has_etag(request, type))
                 (void) http_etag(text, size, etag);
         if (etag[0] && http_etag_matches(request, etag)) {
@@ -514,6 +539,7 @@ void http_answer_later(
         request->answer_type = type;
         request->answer_size = text->size;
         request->answer = buf_take(text);
+        request->is_answered = true;
         http_resume(request);
 }
 
@@ -540,9 +566,11 @@ enum MHD_Result http_handle(struct http_request *request, const char *url, const
                 *upload_size = 0;
                 return take_body(request, url, method, upload, size);
         }
-        if (request->answer)
-                return http_answer(request, request->answer_status, request->answer_type,
-                                request->answer, request->answer_size);
+        if (request->is_answered && !request->answer)
+                return MHD_NO; /* asked for again, it would be done again */
+        if (request->is_answered)
+                return http_answer_taken(request, request->answer_status, request->answer_type,
+                                TAKE_PTR(request->answer), request->answer_size);
         if (!request->span)
                 return dispatch(request, url, method);
         spans_enter(request->http->api->spans, span_context(request->span));

@@ -116,6 +116,7 @@ struct page_wait {
         struct http_wait wait; /* first */
         bool newest;
         uint64_t after; /* what the client had before */
+        uint64_t last;  /* the newest event there was when the page was asked for */
 };
 
 /* What the value of a query's @field, which was refused, may be. */
@@ -201,9 +202,13 @@ int rest_filter(struct http_request *request, struct event_filter *ret_filter,
         return 0;
 }
 
-/* An empty page leads on from where it began, not back to the first event. */
+/* An empty page leads on from where it began, not back to the first event. Who goes on behind
+ * last_seq, as a stream, gets what is in no page, and nothing twice: events are published while a
+ * page is read, and may be in it or not. */
 static int render_page(struct buf *buf, struct event *const *events, size_t n,
-                const struct page_wait *wait, uint64_t last_seq) {
+                const struct page_wait *wait) {
+        uint64_t newest = n > 0 ? events[wait->newest ? 0 : n - 1]->seq : 0;
+        uint64_t last_seq = newest > wait->last ? newest : wait->last;
         uint64_t next = wait->newest ? last_seq : wait->after;
         int r;
 
@@ -223,12 +228,19 @@ static int render_page(struct buf *buf, struct event *const *events, size_t n,
 
 static void page_done(int error, struct event *const *events, size_t n, void *userdata) {
         _cleanup_(freep) struct page_wait *page = userdata;
-        struct http_request *request = page->wait.request;
+        const struct http_request *request = page->wait.request;
         _cleanup_(buf_done) struct buf text = BUF_INIT(64U << 20);
 
         if (request && error >= 0) {
-                error = render_page(
-                                &text, events, n, page, feed_last_seq(request->http->api->feed));
+                uint64_t published = feed_last_seq(request->http->api->feed);
+
+                /* What is durable, but not published yet, comes with the next page or the stream.
+                 */
+                while (n > 0 && events[page->newest ? 0 : n - 1]->seq > published) {
+                        events += page->newest;
+                        n--;
+                }
+                error = render_page(&text, events, n, page);
         }
         if (error < 0) {
                 http_error_later(&page->wait, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
@@ -287,6 +299,7 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
         if (r >= 0) {
                 wait->newest = query.newest_first;
                 wait->after = query.after_seq;
+                wait->last = feed_last_seq(request->http->api->feed);
                 r = journal_read(request->http->api->journal, &query, page_done, wait);
         }
         event_filter_done(&query.filter);

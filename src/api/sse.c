@@ -13,7 +13,8 @@
 #include "engine/feed.h"
 #include "store/journal.h"
 
-#define OUT_MAX    (2U * 1024 * 1024) /* a page of the largest events */
+#define OUT_ENOUGH (64U * 1024)  /* of a page: a client that does not read keeps no more of it */
+#define OUT_MAX    (256U * 1024) /* that, and one of the largest events */
 #define BLOCK_SIZE (16U * 1024)
 #define FRAME_MAX  40 /* what stands round an event's JSON */
 #define PAGE_SIZE  64
@@ -141,8 +142,8 @@ static void page_done(int error, struct event *const *events, size_t n, void *us
         /* What is durable but not in the feed yet will come from there. */
         while (n > 0 && events[n - 1]->seq > feed_last_seq(http->api->feed))
                 n--;
-        for (; i < n && put_event(sse, events[i]) >= 0; i++)
-                sse->reader.next_seq = events[i]->seq + 1;
+        for (; i < n && sse->out.size < OUT_ENOUGH && put_event(sse, events[i]) >= 0; i++)
+                sse->reader.next_seq = events[i]->seq + 1; /* the others are read again */
         if (error >= 0 && i == n && n < PAGE_SIZE && sse->reader.next_seq <= sse->up_to)
                 sse->reader.next_seq = sse->up_to + 1; /* the rest was filtered */
         http_resume(sse->request);
@@ -284,12 +285,18 @@ void sse_end(struct http *http, const char *token_id) {
         }
 }
 
-/* Last-Event-ID, else ?after=, else all there is since ?since=, else from now on. Return: whether
- * the client named an event; -EINVAL and the field's name. */
-static int start_after(struct http_request *request, uint64_t *ret_after, const char **ret_field) {
+/* Last-Event-ID, else ?after=, else all there is since ?since=, else from now on.
+ *
+ * @ret_lost: whether it is of another life of the journal, whose numbers began anew since: what
+ * came in between is nobody's to count
+ *
+ * Return: whether the client named an event; -EINVAL and the field's name. */
+static int start_after(struct http_request *request, uint64_t *ret_after, bool *ret_lost,
+                const char **ret_field) {
         const char *text = http_header(request, "Last-Event-ID");
         uint64_t last = feed_last_seq(request->http->api->feed);
 
+        *ret_lost = false;
         *ret_field = "Last-Event-ID";
         if (!text || !text[0]) {
                 *ret_field = "after";
@@ -301,8 +308,9 @@ static int start_after(struct http_request *request, uint64_t *ret_after, const 
         }
         if (text_to_u64(text, ret_after) < 0)
                 return -EINVAL;
-        if (*ret_after > last)
-                *ret_after = last; /* from another life of the journal */
+        *ret_lost = *ret_after > last;
+        if (*ret_lost)
+                *ret_after = last;
         return 1;
 }
 
@@ -355,6 +363,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         const char *field;
         struct sse *sse;
         uint64_t after;
+        bool lost;
         int r;
 
         if (http->n_sse >= http->config.sse_readers_max)
@@ -362,7 +371,7 @@ enum MHD_Result sse_open(struct http_request *request) {
         if (http->n_sse >= http->config.sse_readers_max)
                 return http_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_readers",
                                 "no more event streams now");
-        r = start_after(request, &after, &field);
+        r = start_after(request, &after, &lost, &field);
         if (r < 0 || rest_filter(request, &filter, &field) < 0)
                 return rest_query_refused(request, field);
         sse = calloc(1, sizeof(*sse));
@@ -379,6 +388,8 @@ enum MHD_Result sse_open(struct http_request *request) {
                                         that reconnects asks by the same address again */
         sse->reader.filter = filter;
         (void) buf_append_str(&sse->out, ": virtwatch\n\n");
+        if (lost)
+                put_missed(sse, MISSED_MAX);
         feed_reader_init(&sse->reader, http->api->feed, after, on_ready);
         list_append(&http->sse, &sse->list);
         http->n_sse++;

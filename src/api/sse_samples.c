@@ -79,12 +79,14 @@ static struct sample_round *round_new(const struct api_context *api, uint64_t at
         round->refs = 1;
         round->text.max = ROUND_MAX;
         inventory_for_each(workload, tracker_inventory(api->tracker)) {
-                const struct series *series = sampler_get(api->sampler, workload->id);
-                const struct sample *sample = series ? ring_newest(&series->ring) : NULL;
+                const struct series *series;
+                const struct sample *sample;
 
-                if (!sample || !series->running || sample->at_us != at_us)
-                        continue;
                 if (!is_wanted(api, workload, name, limit))
+                        continue; /* first: streams of one workload are as many as clients like */
+                series = sampler_get(api->sampler, workload->id);
+                sample = series ? ring_newest(&series->ring) : NULL;
+                if (!sample || !series->running || sample->at_us != at_us)
                         continue;
                 r = r < 0 ? r : put_sample(&round->text, workload, sample);
         }

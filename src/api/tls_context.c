@@ -54,9 +54,10 @@ static int read_pem(struct tls_context *context, const struct tls_pem *pem, bool
                 if (!*ret_text)
                         return -ENOMEM;
         }
-        if (!is_secret || !(file->st.st_mode & S_IROTH))
+        if (!is_secret || !(file->st.st_mode & (S_IROTH | S_IWOTH)))
                 return 0;
-        diag_set(diag, 0, 0, "has a key in it and others may read it; chmod 0640 or less");
+        diag_set(diag, 0, 0, "has a key in it and others may %s it; chmod 0640 or less",
+                        file->st.st_mode & S_IROTH ? "read" : "write");
         return -EACCES;
 }
 

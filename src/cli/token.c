@@ -62,14 +62,16 @@ static void print_tokens(const struct cli *cli, struct json_object *tokens) {
 /* The token alone on stdout, so that it can be redirected to a file. */
 static void print_made(const struct cli *cli, struct json_object *token) {
         const char *text = json_get_string(token, "token"), *id = json_get_string(token, "id");
+        _cleanup_(freep) char *shown = text_escape_terminal(text ? text : ""),
+                              *shown_id = text_escape_terminal(id ? id : "");
 
         if (cli->json) {
                 print_json(token);
                 return;
         }
-        (void) printf("%s\n", text ? text : "");
+        (void) printf("%s\n", shown ? shown : "");
         (void) fprintf(stderr, "virtwatch: this is token %s; it is not shown again\n",
-                        id ? id : "");
+                        shown_id ? shown_id : "");
 }
 
 /* ---- asking ---- */

@@ -23,7 +23,7 @@ static int ask_name(const struct cli *cli, const char *given, const char *verb,
                 char name[static NAME_BYTES_MAX]) {
         _cleanup_(json_putp) struct json_object *workload = NULL;
         _cleanup_(freep) char *path = NULL, *shown = NULL;
-        const char *kind, *id;
+        const char *kind, *id, *name_now;
         long status = 0;
         int r;
 
@@ -36,8 +36,9 @@ static int ask_name(const struct cli *cli, const char *given, const char *verb,
                 return client_refused(workload, status, NULL);
         kind = json_get_string(workload, "kind");
         id = json_get_string(workload, "id");
-        if (asprintf(&shown, "%s %s (%s)", kind ? kind : "workload",
-                            json_get_string(workload, "name"), id ? id : "") < 0) {
+        name_now = json_get_string(workload, "name");
+        if (asprintf(&shown, "%s %s (%s)", kind ? kind : "workload", name_now ? name_now : given,
+                            id ? id : "") < 0) {
                 shown = NULL;
                 return -ENOMEM;
         }
@@ -55,7 +56,7 @@ static int ask_name(const struct cli *cli, const char *given, const char *verb,
 }
 
 static void print_outcome(const struct cli *cli, struct json_object *answer) {
-        _cleanup_(freep) char *name = NULL, *message = NULL;
+        _cleanup_(freep) char *name = NULL, *message = NULL, *what = NULL;
         const char *text = json_get_string(answer, "name"),
                    *said = json_get_string(answer, "message"),
                    *action = json_get_string(answer, "action");
@@ -68,7 +69,8 @@ static void print_outcome(const struct cli *cli, struct json_object *answer) {
         }
         name = text_escape_terminal(text ? text : "");
         message = text_escape_terminal(said ? said : "");
-        (void) printf("%s: %s", name ? name : "", action ? action : "");
+        what = text_escape_terminal(action ? action : "");
+        (void) printf("%s: %s", name ? name : "", what ? what : "");
         if (vcpus)
                 (void) printf(" to %jd vCPU%s", (intmax_t) vcpus, vcpus == 1 ? "" : "s");
         if (memory)

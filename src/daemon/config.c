@@ -53,9 +53,11 @@ static int init_node(struct config *config) {
 }
 
 const char *config_host_name(char host[static CONFIG_HOST_MAX]) {
-        memset(host, 0, CONFIG_HOST_MAX);
-        if (gethostname(host, CONFIG_HOST_MAX - 1) < 0 || !host[0])
-                (void) snprintf(host, CONFIG_HOST_MAX, "localhost");
+        char name[CONFIG_HOST_MAX] = "";
+
+        if (gethostname(name, sizeof(name) - 1) < 0 || !name[0])
+                (void) snprintf(name, sizeof(name), "localhost");
+        text_fit(host, CONFIG_HOST_MAX, name);
         return host;
 }
 

@@ -54,9 +54,13 @@ static int parse_optional(
 
 static int parse_node_name(
                 const struct config_key *key, void *field, const char *text, struct diag *diag) {
+        _cleanup_(freep) char *clean = NULL;
         char host[CONFIG_HOST_MAX];
 
-        return parse_text(key, field, text[0] ? text : config_host_name(host), diag);
+        text = text[0] ? text : config_host_name(host);
+        if (text_sanitize(text, strlen(text), SIZE_MAX, &clean) < 0) /* it is in all that is told */
+                return -ENOMEM;
+        return parse_text(key, field, clean, diag);
 }
 
 static int parse_user_agent(

@@ -28,6 +28,7 @@ void manager_http_config(const struct config *config, const struct manager_tls *
                 .connections_max = config->connections_max,
                 .sse_readers_max = config->sse_readers_max,
                 .body_max = 1U << 20,
+                .answers_max = 256U << 20,
                 .header_timeout_us = 10 * USEC_PER_SEC,
                 .sse_heartbeat_us = 15 * USEC_PER_SEC,
                 .tls_per_address_max = config->tls.per_address_max,

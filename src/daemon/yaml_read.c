@@ -15,7 +15,7 @@ int yaml_complain(struct diag *diag, const yaml_node_t *node, const char *format
 
         yaml_mark(diag, node);
         va_start(args, format);
-        (void) vsnprintf(diag->text, sizeof(diag->text), format, args);
+        diag_set_list(diag, diag->line, diag->column, format, args);
         va_end(args);
         return -EINVAL;
 }

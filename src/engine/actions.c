@@ -9,9 +9,12 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "engine/tracker.h"
 #include "loop/timer.h"
 #include "model/spans.h"
+
+#define TEXT_BYTES_MAX 512 /* of what a runtime says */
 
 struct running {
         struct list list; /* in actions->running, oldest first */
@@ -201,14 +204,18 @@ static void record_outcome(const struct running *running, int error, const char 
 
 static void finish(struct running *running, int error, const char *text) {
         struct actions *actions = running->actions;
+        char clean[TEXT_BYTES_MAX] = "";
         const struct actions_outcome outcome = {
                 .id = running->id,
                 .name = running->name,
                 .action = running->action,
                 .error = error,
-                .text = text && text[0] ? text : sentence_of(error),
+                .text = text && text[0] ? clean : sentence_of(error),
         };
         struct workload *workload = workload_of(running);
+
+        if (text) /* a runtime's own words, which may have been cut in the middle of a character */
+                text_fit(clean, sizeof(clean), text);
 
         /* Where it hangs, what was asked may still happen. */
         if (error < 0 && error != -ETIMEDOUT && running->action.verb != ACTION_SCALE && workload)

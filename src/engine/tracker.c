@@ -344,10 +344,10 @@ static void tracker_source_state(
         bool announce = fact->source_state != source->state;
         bool up = fact->source_state == SOURCE_UP;
         struct workload *workload;
+        const char *told = fact->error ? fact->error : "";
         char *error;
 
-        error = strdup(fact->error ? fact->error : "");
-        if (error) {
+        if (text_sanitize(told, strlen(told), EVENT_MESSAGE_MAX, &error) >= 0) {
                 free(source->error);
                 source->error = error;
         }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 /* Grows by one zeroed element. Return: it, or NULL. */
 static void *add(void **array, size_t *n, size_t max, size_t size, uint64_t *refused) {
         void *grown;
@@ -84,7 +86,7 @@ struct stats_net *stats_add_net(struct stats *stats, const char *name) {
         if (!net)
                 return NULL;
         memset(&net->rx_bytes, 0xff, sizeof(*net) - offsetof(struct stats_net, rx_bytes));
-        (void) snprintf(net->name, sizeof(net->name), "%s", name);
+        text_fit(net->name, sizeof(net->name), name);
         return net;
 }
 
@@ -96,7 +98,7 @@ struct stats_block *stats_add_block(struct stats *stats, const char *name) {
                 return NULL;
         memset(&block->read_requests, 0xff,
                         sizeof(*block) - offsetof(struct stats_block, read_requests));
-        (void) snprintf(block->name, sizeof(block->name), "%s", name);
+        text_fit(block->name, sizeof(block->name), name);
         return block;
 }
 
@@ -107,7 +109,7 @@ struct stats_fs *stats_add_fs(struct stats *stats, const char *mountpoint) {
         if (!fs)
                 return NULL;
         fs->used_bytes = fs->total_bytes = STATS_UNKNOWN;
-        (void) snprintf(fs->mountpoint, sizeof(fs->mountpoint), "%s", mountpoint);
+        text_fit(fs->mountpoint, sizeof(fs->mountpoint), mountpoint);
         return fs;
 }
 

@@ -101,7 +101,8 @@ struct stats *stats_new(enum stats_origin origin);
 struct stats *stats_free(struct stats *stats);
 DEFINE_FREEP(struct stats, stats_free);
 
-/** One more element, all "not told". Return: NULL at the bound (counted) or no memory. */
+/** One more element, all "not told"; a name becomes UTF-8 that fits, see text_fit(). Return: NULL
+ * at the bound (counted) or no memory. */
 struct stats_vcpu *stats_add_vcpu(struct stats *stats, unsigned int number);
 struct stats_net *stats_add_net(struct stats *stats, const char *name);
 struct stats_block *stats_add_block(struct stats *stats, const char *name);

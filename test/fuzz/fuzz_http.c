@@ -1,7 +1,7 @@
 /* A whole request against a whole daemon: its first byte says how it is framed. With 'r' the rest
  * is sent as it is; else the first line is "METHOD TARGET" and the rest the body, so that what lies
  * behind the framing is reached. Whatever comes, there is an answer of ours or a closed connection,
- * and the daemon goes on. */
+ * what calls itself JSON is JSON, and the daemon goes on. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/macro.h"
+#include "base/json.h"
+#include "base/text.h"
 #include "daemon/manager.h"
 
-#define INPUT_MAX 65536
-#define QUIET_MS  20 /* a stream has no end */
+#define INPUT_MAX  65536
+#define ANSWER_MAX (1 << 20)
+#define QUIET_MS   20 /* a stream has no end */
 
 static char folder[] = "/tmp/vwfXXXXXX";
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -98,19 +100,43 @@ static int open_connection(void) {
         return fd;
 }
 
-/* Until it ends or falls silent; the answer's first line is ours. */
+/* Its first line is ours, and a body that is here whole is what it is said to be. */
+static void check_answer(const char *answer, size_t size) {
+        const char *body = strstr(answer, "\r\n\r\n"), *length;
+        uint64_t told = 0;
+        size_t offset = 0, body_size;
+        int r;
+
+        assert(size < 9 || memcmp(answer, "HTTP/1.1 ", 9) == 0);
+        length = body ? strstr(answer, "\r\nContent-Length: ") : NULL;
+        if (!length || length > body || strstr(answer, "\r\nContent-Encoding: ") ||
+                        !strstr(answer, "\r\nContent-Type: application/json\r\n"))
+                return;
+        body_size = size - (size_t) (body + 4 - answer);
+        length += strlen("\r\nContent-Length: ");
+        r = text_take_u64(&length, &told);
+        assert(r == 0);
+        if (body_size == 0 || body_size != told)
+                return;
+        r = json_validate(body + 4, body_size, JSON_DEPTH_MAX, &offset);
+        assert(r == 0);
+}
+
+/* Until it ends or falls silent. */
 static void take_answer(int fd) {
         struct pollfd one = { .fd = fd, .events = POLLIN };
-        char data[65536];
-        ssize_t n, all = 0;
+        static char answer[ANSWER_MAX + 1];
+        size_t size = 0;
+        ssize_t n;
 
-        while (poll(&one, 1, all > 0 ? QUIET_MS : 1000) == 1) {
-                n = read(fd, data, sizeof(data));
+        while (size < ANSWER_MAX && poll(&one, 1, size > 0 ? QUIET_MS : 1000) == 1) {
+                n = read(fd, answer + size, ANSWER_MAX - size);
                 if (n <= 0)
-                        return;
-                assert(all > 0 || n < 9 || memcmp(data, "HTTP/1.1 ", 9) == 0);
-                all += n;
+                        break;
+                size += (size_t) n;
         }
+        answer[size] = '\0';
+        check_answer(answer, size);
 }
 
 static void send_all(int fd, const void *data, size_t size) {

@@ -1,8 +1,10 @@
 """The client as people use it: what it refuses, what it says then, and that it never shows something else than was asked for."""
 
+import http.server
 import json
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -108,3 +110,34 @@ def test_all_events_since_a_time_are_shown(one):
     assert len(run(one, "events", "--filter", "slug=many").stdout.splitlines()) == 20
     assert len(run(one, "timeline", "many", "--since", "1h", "--json").stdout.splitlines()) == 1000
     assert run(one, "events", "--since", "2000-01-01T00:00:00Z", "--json").stdout.count('"seq":1,') == 1
+
+
+HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202e"
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A server that is not ours, and says what a terminal would obey."""
+
+    def answer(self):
+        body = json.dumps({"id": HOSTILE, "name": HOSTILE, "kind": HOSTILE, "token": HOSTILE, "action": HOSTILE, "message": HOSTILE}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("args", [["token", "create", "ci", "--scope", "read"], ["workload", "stop", "web", "--yes-i-mean", "web"],
+                                  ["workload", "stop", "web"]])
+def test_what_another_server_answers_is_shown_not_obeyed(args):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run([CLI, *args, "--host", f"http://127.0.0.1:{server.server_port}"], input="web\n", capture_output=True,
+                              text=True, timeout=20)
+        server.shutdown()
+    assert done.returncode == 0 and "owned" in done.stdout, done
+    assert not set(done.stdout + done.stderr) & set("\x1b\x07\x9b\u202e"), done

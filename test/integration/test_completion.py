@@ -1,6 +1,7 @@
 """Completion in real shells, of the real client, with a daemon, without one and with one that is stuck; and manual pages that name
 each command and option that --help does."""
 
+import http.server
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import re
 import select
 import socket
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree as tree
 
@@ -131,6 +133,28 @@ def test_no_daemon_and_a_stuck_one_fail_quietly(complete, tmp_path):
         begin = time.monotonic()
         assert complete("virtwatch timeline ", f"unix:{path}") == []
         assert time.monotonic() - begin < 10
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A server that is not ours, whose apps are called as a shell's command is written."""
+
+    def do_GET(self):
+        body = json.dumps([{"slug": "$(id)"}, {"slug": "a;id"}, {"slug": "shop"}]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_what_a_server_calls_things_is_no_command(tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        offered = bash("virtwatch timeline ", environment(tmp_path, f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+    assert offered == [r"\$\(id\)", r"a\;id", "shop"]
 
 
 def page(name):

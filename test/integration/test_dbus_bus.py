@@ -59,8 +59,8 @@ def named(bus):
         probe.close()
 
 
-def watch(daemon, engine, bus):
-    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path}, bus.address)
+def watch(daemon, engine, bus, settings=()):
+    one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path, **dict(settings)}, bus.address)
     one.up("docker")
     wait_for(lambda: named(bus), 10, "the name")
     return one
@@ -193,6 +193,23 @@ def test_a_bus_that_does_not_read_costs_no_memory_and_no_event(daemon, engine, s
     assert len(user.found("WorkloadNew")) == len(user.found("WorkloadRemoved")) < 500
 
 
+def test_a_reload_is_told_once_the_bus_reads_again(daemon, engine, start_bus, client, tmp_path):
+    bus, one_id, config = start_bus(), engine.add("web"), tmp_path / "virtwatch.yaml"
+    config.write_text("sampler: {interval: 2s}\n")
+    one = watch(daemon, engine, bus, {"-c": config})
+    user = client(bus).listen(f"type='signal',sender='{NAME}',member='PropertiesChanged'")
+    assert user.property(*MANAGER, "SampleIntervalUSec") == 2000000
+    bus.signal(signal.SIGSTOP)
+    flood(engine, one_id, one, 20000)
+    config.write_text("sampler: {interval: 5s}\n")
+    one.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "Configuration reloaded" in (one.folder / "virtwatchd.log").read_text(), 10, "the reload")
+    bus.signal(signal.SIGCONT)
+    user.receive(3)
+    told = [change for interface, change in user.changes(MANAGER[0]) if "SampleIntervalUSec" in change]
+    assert [change["SampleIntervalUSec"] for change in told] == [5000000] and "Features" in told[0]
+
+
 def test_the_daemon_ends_though_the_bus_does_not_read(daemon, engine, start_bus):
     bus, one_id = start_bus(), engine.add("web")
     one = watch(daemon, engine, bus)
@@ -264,6 +281,44 @@ def test_ten_thousand_calls_without_reading_an_answer_are_bounded(daemon, engine
     assert sorted(waits)[len(waits) // 2] < 1, waits
     deaf.connection.sock.close()
     wait_for(lambda: "0 calls wait" in user.manager("Dump")[0], 10, "nothing waits")
+
+
+def test_what_is_said_of_one_workload_counts_too(daemon, engine, start_bus, client):
+    bus, one_id = start_bus(), engine.add("web", labels={f"l{i}": "x" * 4000 for i in range(50)})
+    watch(daemon, engine, bus)
+    user, told = client(bus), 0
+    path = user.manager("GetWorkload", "s", one_id)[0]
+    with pytest.raises(Error) as refused:
+        for _ in range(1000):
+            told += len(user.call(path, f"{NAME}.Workload", "Describe")[0])
+    assert refused.value.name == "org.freedesktop.DBus.Error.LimitsExceeded" and told > 4 << 20
+    time.sleep(1.1)
+    user.call(path, f"{NAME}.Workload", "Describe")
+
+
+def test_calls_of_many_megabytes_hold_nobody_up(daemon, engine, start_bus, client):
+    """What dbus-daemon holds for a client that does not read counts as its sender's, which is read no more at 127 MiB; an answer
+    that has all of such a call in it would be enough five times."""
+    bus = start_bus()
+    engine.add("web")
+    one = watch(daemon, engine, bus)
+    deaf, user = client(bus), client(bus)
+    large = "x" * (20 << 20)
+    before = rss(one)
+    for serial, call in enumerate([("GetWorkload", "s", large), ("RevokeToken", "s", large),
+                                   ("GetEvents", "tua{sv}", 0, 1, {large: ("s", "")}),
+                                   ("AddEvent", "ssssa{sv}", "shop", "x", "info", "", {"a": ("av", [("s", large)])})] * 2 +
+                                  [("GetWorkload", "s", large)] * 4, 100):
+        deaf.connection.sock.sendall(deaf.message(*MANAGER, *call).serialise(serial=serial))
+    deaf.connection.sock.sendall(deaf.message(MANAGER[0], PROPERTIES, "GetAll", "s", large).serialise(serial=200))
+    begin = time.monotonic()
+    for _ in range(100):
+        assert len(user.manager("ListWorkloads")[0]) == 1
+    assert time.monotonic() - begin < 10
+    assert rss(one) - before < 48 * MIB
+    with pytest.raises(Error) as refused:
+        user.manager("GetWorkload", "s", "x" * 65537)
+    assert refused.value.name == "org.freedesktop.DBus.Error.LimitsExceeded" and len(refused.value.text) < 200
 
 
 def test_a_match_that_the_bus_refuses_fails_the_subscription_only(daemon, engine, start_bus, client):

@@ -201,10 +201,11 @@ def test_own_certificates_are_read_anew_when_they_change(daemon, tmp_path):
     assert serial(port, context) == second
 
 
-def test_a_key_that_all_may_read_is_refused(daemon, tmp_path):
+@pytest.mark.parametrize("mode, said", [(0o644, "others may read it"), (0o602, "others may write it")])
+def test_a_key_that_all_may_read_or_write_is_refused(daemon, tmp_path, mode, said):
     key, pem = make_certificate(tmp_path, make_authority(tmp_path, "corp"), "server")
-    key.chmod(0o644)
-    with pytest.raises(AssertionError, match="others may read it"):
+    key.chmod(mode)
+    with pytest.raises(AssertionError, match=said):
         daemon(settings(tmp_path, "127.0.0.1:0 tls=on", http__tls__certificate=pem, http__tls__key=key))
 
 

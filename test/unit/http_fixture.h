@@ -15,6 +15,7 @@
 
 #include "api/http.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "engine/apps.h"
 #include "engine/counters.h"
 #include "engine/feed.h"
@@ -29,7 +30,8 @@
 struct fixture {
         char folder[32], address[64], socket_address[64];
         struct http_config config;
-        size_t feed_max; /* events the feed keeps */
+        size_t feed_max;    /* events the feed keeps */
+        size_t detail_size; /* of what events carry with them; 0: nothing */
         pthread_t thread;
         int command[2], reply[2];
 };
@@ -62,6 +64,24 @@ static void server_on_committed(struct event *const *events, size_t n, void *use
         }
 }
 
+/* NULL: none. */
+static struct json_object *server_details(const struct server *server) {
+        const size_t size = server->fixture->detail_size;
+        struct json_object *details = NULL;
+        char *text;
+
+        if (size == 0)
+                return NULL;
+        text = malloc(size + 1);
+        assert_non_null(text);
+        memset(text, 'x', size);
+        text[size] = '\0';
+        details = json_object_new_object();
+        assert_int_equal(json_add_string(details, "detail", text), 0);
+        free(text);
+        return details;
+}
+
 static void server_publish(struct server *server, const struct command *command) {
         for (unsigned int i = 0; i < command->n; i++) {
                 struct journal_entry entry = {};
@@ -71,7 +91,8 @@ static void server_publish(struct server *server, const struct command *command)
                 assert_int_equal(event_new(&(struct event_fields){ .time_us = clock_realtime_us(),
                                                            .kind = command->kind,
                                                            .name = name,
-                                                           .action = "started" },
+                                                           .action = "started",
+                                                           .details = server_details(server) },
                                                  &entry.event),
                                 0);
                 assert_int_equal(journal_append(server->api.journal, &entry), 0);

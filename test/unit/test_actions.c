@@ -348,6 +348,15 @@ static void what_a_source_refuses_is_told_and_expected_no_more(void **state) {
         assert_string_equal(actions_error_word(world->outcome), "action_failed");
 }
 
+static void what_a_source_says_is_told_as_text(void **state) {
+        struct world *world = *state;
+
+        assert_int_equal(ask(world, "a1", DESTROY, "web"), 0);
+        commit(world);
+        actions_answer(world->actions, world->ticket, -EIO, "libvirt: no domain '\xc3");
+        assert_string_equal(world->text, "libvirt: no domain '\xef\xbf\xbd");
+}
+
 static void the_exit_that_follows_is_the_operators_and_the_next_one_is_not(void **state) {
         struct world *world = *state;
 
@@ -445,6 +454,7 @@ int main(void) {
                 TEST(no_answer_is_an_answer_after_the_timeout),
                 TEST(a_journal_that_does_not_take_it_lets_nothing_be_done),
                 TEST(what_a_source_refuses_is_told_and_expected_no_more),
+                TEST(what_a_source_says_is_told_as_text),
                 TEST(the_exit_that_follows_is_the_operators_and_the_next_one_is_not),
                 TEST(a_scale_expects_no_end),
                 TEST(what_is_gone_by_then_is_not_acted_on),

@@ -170,6 +170,20 @@ static void network_devices_are_read_without_loopback(void **state) {
         assert_int_equal(stats->nets[0].tx_drops, 8);
 }
 
+/* Who is root in a container calls them as he likes. */
+static void names_of_network_devices_can_be_shown(void **state) {
+        _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_KERNEL);
+
+        proc_parse_net_dev(
+                        "  a\xff:     1       2    3    4    0     0          0         0      5       6    7    8    0     0       0          0\n"
+                        "  \xc3\xa4:     9       2    3    4    0     0          0         0      5       6    7    8    0     0       0          0\n",
+                        stats);
+        assert_int_equal(stats->n_nets, 2);
+        assert_string_equal(stats->nets[0].name, "a\xef\xbf\xbd");
+        assert_int_equal(stats->nets[0].rx_bytes, 1);
+        assert_string_equal(stats->nets[1].name, "\xc3\xa4");
+}
+
 static void this_process_is_read(void **state) {
         _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_KERNEL);
 
@@ -188,6 +202,7 @@ int main(void) {
                 cmocka_unit_test(what_is_gone_or_outside_is_said),
                 cmocka_unit_test(absurd_values_are_not_told),
                 cmocka_unit_test(network_devices_are_read_without_loopback),
+                cmocka_unit_test(names_of_network_devices_can_be_shown),
                 cmocka_unit_test(this_process_is_read),
         };
 

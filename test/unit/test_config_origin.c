@@ -229,18 +229,22 @@ static void what_is_no_utf8_is_told_as_such(void **state) {
         _cleanup_(json_putp) struct json_object *keys = NULL;
         struct fixture *f = *state;
         struct diag diag = { .path = "a\xff" };
-        const struct config_key *key = config_key_find("node.name");
+        const struct config_key *key = config_key_find("store.path");
 
         assert_int_equal(config_init(&other), 0);
-        assert_int_equal(config_set(&other, "node.name", "n\xfe", &diag), 0);
-        assert_int_equal(config_set(&f->config, "node.name", "n\xff", &diag), 0);
+        assert_int_equal(config_set(&other, "store.path", "n\xfe", &diag), 0);
+        assert_int_equal(config_set(&f->config, "store.path", "n\xff", &diag), 0);
         assert_int_equal(config_set(&f->config, "node.ignore_disks", "n\xff,a", &diag), 0);
         keys = config_to_json(&f->config);
-        assert_shown(keys, "node.name", "\"n\xef\xbf\xbd\"");
+        assert_shown(keys, "store.path", "\"n\xef\xbf\xbd\"");
         assert_shown(keys, "node.ignore_disks", "[\"n\xef\xbf\xbd\",\"a\"]");
         assert_string_equal(
-                        json_get_string(shown(keys, "node.name"), "origin/name"), "a\xef\xbf\xbd");
+                        json_get_string(shown(keys, "store.path"), "origin/name"), "a\xef\xbf\xbd");
         assert_false(config_key_equal(key, &f->config, &other)); /* though they look alike */
+
+        /* this one is in all that is told */
+        assert_int_equal(config_set(&f->config, "node.name", "n\xff", &diag), 0);
+        assert_string_equal(f->config.node_name, "n\xef\xbf\xbd");
 }
 
 static void what_is_shown_can_be_set_again(void **state) {

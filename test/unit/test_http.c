@@ -288,6 +288,28 @@ static void head_has_the_header_of_get_and_no_body(void **state) {
         fixture_stop(&f);
 }
 
+static void head_has_the_tag_of_get(void **state) {
+        char answer[8192], request[512], *etag;
+        struct fixture f;
+
+        a_server(&f);
+        fixture_get(&f, "/api/v1/workloads", "", answer, sizeof(answer));
+        etag = strstr(answer, "ETag: ");
+        assert_non_null(etag);
+        *strstr(etag, "\r\n") = '\0';
+        (void) snprintf(request, sizeof(request),
+                        "HEAD /api/v1/workloads HTTP/1.1\r\n" H T "If-None-Match: %s\r\n" END,
+                        etag + strlen("ETag: "));
+        fixture_ask(fixture_connect(&f), request, answer, sizeof(answer));
+        assert_status(answer, 304);
+        fixture_ask(fixture_connect(&f), "HEAD /api/v1/workloads HTTP/1.1\r\n" H T END, answer,
+                        sizeof(answer));
+        assert_status(answer, 200);
+        assert_has(answer, "\r\nETag: W/\"");
+        assert_has(answer, "\r\nCache-Control: private, no-cache\r\n");
+        fixture_stop(&f);
+}
+
 static void a_second_request_on_a_connection_is_not_read(void **state) {
         char answer[8192];
         struct fixture f;
@@ -548,6 +570,50 @@ static void compressed_bodies_that_nobody_reads_do_not_pile_up(void **state) {
         fixture_stop(&f);
 }
 
+/* A page of 1000 events is larger than what a local socket holds. */
+static void answers_that_nobody_reads_are_bounded_in_sum(void **state) {
+        static const char request[] = "GET /api/v1/events?limit=1000 HTTP/1.1\r\n" H T END;
+        static char answer[4U << 20];
+        struct fixture f;
+        int lazy[30];
+        size_t size, n_held = 0;
+
+        fixture_init(&f);
+        f.config.answers_max = 2U << 20;
+        f.detail_size = 500;
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_CONTAINER, 1000);
+        fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+        assert_status(answer, 200);
+        size = strlen(answer);
+        assert_true(size > 500000 && size < f.config.answers_max);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++) {
+                lazy[i] = fixture_connect_unix(&f);
+                fixture_send(lazy[i], request, sizeof(request) - 1);
+                assert_false(fixture_read(lazy[i], answer, 64, "\r\n", 5000));
+                n_held += strncmp(answer, "HTTP/1.1 200", 12) == 0;
+        }
+        assert_true(n_held >= 1 && n_held <= f.config.answers_max / (size - 1024));
+
+        /* errors and small answers go out all the same */
+        fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+        assert_status(answer, 503);
+        assert_has(answer, "\"busy\"");
+        fixture_get(&f, "/health", "", answer, sizeof(answer));
+        assert_status(answer, 200);
+
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+                (void) close(lazy[i]);
+        for (unsigned int i = 0; i < 100; i++) {
+                fixture_ask(fixture_connect_unix(&f), request, answer, sizeof(answer));
+                if (strncmp(answer, "HTTP/1.1 200", 12) == 0)
+                        break;
+                (void) poll(NULL, 0, 20);
+        }
+        assert_status(answer, 200);
+        fixture_stop(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(no_bad_request_is_served),
@@ -556,6 +622,7 @@ int main(void) {
                 cmocka_unit_test(errors_have_the_right_status_and_shape),
                 cmocka_unit_test(a_header_too_large_is_refused),
                 cmocka_unit_test(head_has_the_header_of_get_and_no_body),
+                cmocka_unit_test(head_has_the_tag_of_get),
                 cmocka_unit_test(a_second_request_on_a_connection_is_not_read),
                 cmocka_unit_test(a_slow_header_is_given_up),
                 cmocka_unit_test(idle_connections_do_not_keep_others_out),
@@ -566,6 +633,7 @@ int main(void) {
                 cmocka_unit_test(metrics_come_in_the_dialect_asked_for),
                 cmocka_unit_test(large_bodies_are_compressed_for_who_can_read_them),
                 cmocka_unit_test(compressed_bodies_that_nobody_reads_do_not_pile_up),
+                cmocka_unit_test(answers_that_nobody_reads_are_bounded_in_sum),
         };
 
         return RUN_TESTS(tests);

@@ -1,5 +1,7 @@
 /* The event stream: resuming, filters, what a slow reader is told. */
 
+#include <malloc.h>
+
 #include "http_fixture.h"
 
 static int open_stream(const struct fixture *f, const char *query, const char *headers) {
@@ -200,6 +202,32 @@ static void a_stream_goes_on_across_a_restart(void **state) {
         fixture_stop(&f);
 }
 
+/* The database was lost: numbers begin anew, and what the client has is of before. */
+static void an_event_that_is_not_there_yet_is_of_another_life(void **state) {
+        static const char warning[] = "missed events, it is not known how many";
+        char text[4096];
+        struct fixture f;
+        int fd;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 20);
+        for (unsigned int i = 0; i < 2; i++) {
+                fd = open_stream(&f, i ? "?after=5000" : "", i ? "" : "Last-Event-ID: 5000\r\n");
+                assert_false(fixture_read(fd, text, sizeof(text), warning, 1000));
+                assert_non_null(strstr(text, warning));
+                fixture_publish(&f, EVENT_VM, 1);
+                assert_false(fixture_read(fd, text, sizeof(text), "\n\n", 1000));
+                assert_non_null(strstr(text, i ? "id: 22\n" : "id: 21\n"));
+                (void) close(fd);
+        }
+        fd = open_stream(&f, "", "Last-Event-ID: 22\r\n");
+        assert_false(fixture_read(fd, text, sizeof(text), "warning", 200));
+        assert_null(strstr(text, "warning"));
+        (void) close(fd);
+        fixture_stop(&f);
+}
+
 static void a_filter_lets_only_its_events_through(void **state) {
         struct reader *old, *live;
         struct fixture f;
@@ -278,6 +306,40 @@ static void a_reader_that_falls_behind_is_told_exactly_how_many_it_missed(void *
         fixture_stop(&f);
 }
 
+/* They ask for what only the journal has, and read none of it. */
+static void readers_that_do_not_read_hold_little(void **state) {
+        static const char request[] =
+                        "GET /api/v1/events?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+                        "Authorization: Bearer " FIXTURE_TOKEN "\r\n\r\n";
+        struct reader *reader;
+        struct fixture f;
+        size_t before;
+        int lazy[40];
+
+        fixture_init(&f);
+        f.feed_max = 10;
+        f.detail_size = 15000;
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 200);
+        reader = reader_open(&f, "?after=0", "");
+        reader_read(reader, 200, 2000);
+        assert_int_equal(reader->n_events, 200);
+        assert_false(reader->gap);
+        assert_int_equal(reader->n_missed, 0);
+        reader_free(reader);
+
+        before = mallinfo2().uordblks;
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++) {
+                lazy[i] = fixture_connect_unix(&f);
+                fixture_send(lazy[i], request, sizeof(request) - 1);
+        }
+        (void) poll(NULL, 0, 500);
+        assert_true(mallinfo2().uordblks < before + ARRAY_SIZE(lazy) * 256 * 1024);
+        for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+                (void) close(lazy[i]);
+        fixture_stop(&f);
+}
+
 static void a_quiet_stream_has_a_heartbeat(void **state) {
         struct reader *reader;
         struct fixture f;
@@ -347,19 +409,64 @@ static void pages_follow_each_other_to_the_end(void **state) {
         fixture_stop(&f);
 }
 
+struct publishing {
+        struct fixture *f;
+        bool over; /* atomic */
+};
+
+static void *publish_on(void *userdata) {
+        struct publishing *publishing = userdata;
+
+        while (!__atomic_load_n(&publishing->over, __ATOMIC_RELAXED))
+                fixture_publish(publishing->f, EVENT_VM, 20);
+        return NULL;
+}
+
+/* Behind last_seq a stream goes on: what was published while the page was read is in one of them.
+ */
+static void a_page_of_the_newest_leads_on_without_a_hole(void **state) {
+        static char answer[1 << 16];
+        struct fixture f;
+        struct publishing publishing = { .f = &f };
+        uint64_t newest = 0, first = 0;
+        pthread_t thread;
+        char *at, *last;
+
+        fixture_init(&f);
+        fixture_start(&f);
+        fixture_publish(&f, EVENT_VM, 10);
+        assert_int_equal(pthread_create(&thread, NULL, publish_on, &publishing), 0);
+        for (unsigned int i = 0; i < 300; i++) {
+                fixture_get(&f, "/api/v1/events?newest=1&limit=10", "", answer, sizeof(answer));
+                for (at = answer; (at = strstr(at, "\"seq\":")); at++)
+                        newest = number(at + strlen("\"seq\":"));
+                last = strstr(answer, "\"last_seq\":");
+                assert_non_null(last);
+                assert_int_equal(newest, number(last + strlen("\"last_seq\":")));
+                first = first ? first : newest;
+        }
+        __atomic_store_n(&publishing.over, true, __ATOMIC_RELAXED);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(newest > first);
+        fixture_stop(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_reader_gets_what_happens_from_now_on),
                 cmocka_unit_test(a_reader_resumes_from_the_journal_into_the_feed),
                 cmocka_unit_test(many_readers_resume_at_once_and_none_misses_any),
                 cmocka_unit_test(a_stream_goes_on_across_a_restart),
+                cmocka_unit_test(an_event_that_is_not_there_yet_is_of_another_life),
                 cmocka_unit_test(a_filter_lets_only_its_events_through),
                 cmocka_unit_test(since_begins_with_what_is_stored),
                 cmocka_unit_test(a_reader_that_falls_behind_is_told_exactly_how_many_it_missed),
+                cmocka_unit_test(readers_that_do_not_read_hold_little),
                 cmocka_unit_test(a_quiet_stream_has_a_heartbeat),
                 cmocka_unit_test(readers_over_the_limit_are_refused),
                 cmocka_unit_test(a_reader_that_closed_leaves_its_place),
                 cmocka_unit_test(pages_follow_each_other_to_the_end),
+                cmocka_unit_test(a_page_of_the_newest_leads_on_without_a_hole),
         };
 
         return RUN_TESTS(tests);

@@ -332,6 +332,12 @@ static void a_lost_source_makes_its_workloads_unknown_and_never_stopped(void **s
         assert_string_equal(told(), "started source_up source_down source_up");
 }
 
+static void why_a_source_is_lost_is_told_as_text(void **state) {
+        take_step(&(const struct step) DOCKER(FACT_SOURCE, 0, .source_state = SOURCE_DOWN,
+                        .error = "cannot reach '\xc3"));
+        assert_string_equal(docker()->error, "cannot reach '\xef\xbf\xbd");
+}
+
 static void sources_are_announced_where_that_is_news(void **state) {
         static const struct scenario scenarios[] = {
                 { "one that was never there", { DOWN, DOWN, STEP(SEEN), UP }, "| source_up" },
@@ -429,6 +435,7 @@ int main(void) {
                 TRACKER_TEST(a_pause_that_was_missed_is_dated_when_it_was_seen),
                 TRACKER_TEST(what_is_only_listed_is_not_gone),
                 TRACKER_TEST(a_lost_source_makes_its_workloads_unknown_and_never_stopped),
+                TRACKER_TEST(why_a_source_is_lost_is_told_as_text),
                 TRACKER_TEST(sources_are_announced_where_that_is_news),
                 TRACKER_TEST(what_was_stored_is_known_after_a_restart),
                 TRACKER_TEST(a_stored_state_is_unknown_until_its_source_speaks),
