@@ -1,6 +1,7 @@
 """Whether it can be relied on, and what it says of that: a full disk, one that cannot be written, a database that is newer, a
 loop that is held up, and systemd's watchdog."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -264,6 +265,30 @@ def test_a_newer_database_is_left_alone(daemon, docker, stream, analytics, tmp_p
     if analytics:
         path.unlink()
         wait_for(lambda: ready(one)[0] == 200, 25, "a new one")
+
+
+def test_nobody_is_told_that_a_token_is_none_while_tokens_cannot_be_read(daemon):
+    one = daemon()
+    token = mint(one, "ci")
+    one.stop()
+
+    def write_version(number):
+        with contextlib.closing(sqlite3.connect(one.folder / "state/events.db")) as database:
+            before = database.execute("PRAGMA user_version").fetchone()[0]
+            database.execute(f"PRAGMA user_version = {number}")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return before
+
+    version = write_version(99)
+    one.start()
+    assert store(one)["state"] == "memory"
+    for _ in range(30):
+        status, text = one.get("/api/v1/workloads", token=token)
+        assert status == 503 and "tokens cannot be looked up" in text
+    assert one.get("/api/v1/workloads", token="vw_nonsense")[0] == 401 and one.get("/api/v1/workloads")[0] == 200
+    assert metric(one, 'virtwatch_auth_failures_total{reason="malformed"}') == 1 and 'reason="unknown"' not in one.get("/metrics")[1]
+    write_version(version)
+    wait_for(lambda: one.get("/api/v1/workloads", token=token)[0] == 200, 15, "the token")
 
 
 def test_a_corrupt_database_is_set_aside_and_all_but_its_events_is_kept(daemon):
