@@ -53,6 +53,7 @@ struct http_request {
         unsigned int status;
         const char *method; /* a constant: the label of metrics */
         bool begun, suspended;
+        bool is_cut;    /* its client was too slow: the connection is about to end */
         bool is_stream; /* its answer has no end */
         char *answer;   /* an answer that was waited for; NULL: none yet */
         size_t answer_size;
