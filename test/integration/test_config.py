@@ -162,7 +162,10 @@ def test_all_that_is_wrong_is_said_in_one_go(tmp_path):
     ("http.listen", "unix:/" + "x" * 120, "too long for a socket's path"),
     ("analytics.listen", "127.0.0.1", "analytics.listen has addresses such as 127.0.0.1:9889 or unix:/PATH, not '127.0.0.1'"),
     ("http.cors_origins", "panel.example", "http.cors_origins has origins such as https://panel.example:8443, without a path, not 'panel.example'"),
-    ("http.cors_origins", "https://panel.example/", "not 'https://panel.example/'")])
+    ("http.cors_origins", "https://panel.example/", "not 'https://panel.example/'"),
+    ("http.tls.names", "host.example,host_1.example", "http.tls.names has names and addresses such as host.example or 10.0.0.5, not 'host_1.example'"),
+    ("http.tls.names", "https://host.example", "not 'https://host.example'"),
+    ("http.tls.client_auth", "require", "http.tls.client_auth is given without http.tls.client_ca")])
 def test_what_the_daemon_could_not_start_with_is_not_good(key, value, said):
     bad = run(VIRTWATCHD, "--check-config", "--set", f"{key}={value}")
     assert bad.returncode == 1 and bad.stderr.startswith("--set: ") and said in bad.stderr, bad
