@@ -283,7 +283,9 @@ static int manager_build_core(struct manager *manager) {
 /* ---- ready ---- */
 
 void manager_tell_ready(struct manager *manager, const char *but) {
-        (void) snprintf(manager->health.but, sizeof(manager->health.but), "%s", but ? but : "");
+        if (but != manager->health.but)
+                (void) snprintf(manager->health.but, sizeof(manager->health.but), "%s",
+                                but ? but : "");
         manager_health_status(manager, manager->health.status);
         (void) sd_notifyf(0, "READY=1\nSTATUS=%s", manager->health.status);
         manager->is_ready = true;
@@ -293,7 +295,7 @@ static void on_named(void *userdata) {
         struct manager *manager = userdata;
 
         if (manager->is_running)
-                manager_tell_ready(manager, NULL);
+                manager_tell_ready(manager, manager->health.but);
 }
 
 static int on_name_late(sd_event_source *timer, uint64_t time_us, void *userdata) {

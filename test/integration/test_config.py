@@ -667,6 +667,19 @@ def named(bus):
         client.close()
 
 
+def test_a_bus_that_comes_back_does_not_hide_what_is_wrong(configured, slow_bus):
+    one = configured({}, slow_bus.address)
+    wait_for(lambda: named(slow_bus), 10, "the name")
+    taken, told = one.reload(raw="node: {nam: x}\n")
+    assert not taken and "there is no key 'node.nam'" in told
+    slow_bus.kill()
+    one.message("the bus is away")
+    slow_bus.start()
+    told = one.message("READY=1")
+    assert "the bus is away" not in told and "there is no key 'node.nam'" in told
+    assert "not good" not in one.reload()[1]
+
+
 class Unready(Configured):
     """One that has not yet been told to be ready when it answers over HTTP."""
 
