@@ -19,6 +19,7 @@
 #include "daemon/manager_internal.h"
 #include "engine/tracer.h"
 #include "loop/timer.h"
+#include "store/rollups.h"
 
 #define NAME_WAIT_US    (5 * USEC_PER_SEC) /* of the 90 that systemd waits for us */
 #define FEED_EVENTS_MAX 65536
@@ -464,6 +465,7 @@ struct manager *manager_free(struct manager *manager) {
         manager->http = NULL;
         manager_stop_journal(manager);
         journal_close(manager->journal); /* may still hand events to the feed */
+        rollups_opening_free(manager->opening); /* a disk that hangs, after all that is stored */
         actions_free(manager->actions);
         manager_free_tokens(manager);
         tracker_free(manager->tracker);
