@@ -224,6 +224,10 @@ static int then_revoke(
                                 error, VW_ERROR_NO_SUCH_TOKEN, "There is no token %.64s", name);
         if (r < 0)
                 return refused(r, error);
+        if (r > 0) {
+                log_warn("Token %s: " TOKENS_REVOKED_FOR_NOW, name);
+                return sd_bus_reply_method_return(message, "");
+        }
         call = NULL; /* revoked() has it */
         return 1;
 }

@@ -32,6 +32,7 @@
 #define DRAIN_TURNS       32 /* twice what can be waiting, see listen.c */
 #define REST_US           (100 * USEC_PER_MSEC)
 #define ANSWER_TIMEOUT_US (60 * USEC_PER_SEC) /* for a body to come and an answer to be taken */
+#define SLOW_US           USEC_PER_SEC        /* the same, where others wait for the place */
 
 union address {
         struct sockaddr any;
@@ -231,12 +232,41 @@ bool http_listener_has_tls(const struct http_listener *listener) {
         return http_has_tls(&listener->http->config, &listener->spec);
 }
 
+/* End it if it is its client that it waits for. Return: whether it is. */
+static bool cut_slow(struct http_request *request) {
+        const union MHD_ConnectionInfo *info;
+
+        if (request->is_stream || request->suspended || request->is_cut)
+                return false;
+        info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (!info)
+                return false;
+        (void) shutdown(info->connect_fd, SHUT_RDWR);
+        request->is_cut = true;
+        return true;
+}
+
+/* Anybody may begin to send a body: as at the gate, the oldest goes first. */
+static bool evict_slow(struct http_listener *listener) {
+        uint64_t now_us = clock_monotonic_us();
+        struct http_request *request;
+
+        list_for_each(request, &listener->http->requests, list) {
+                if (request->begin_us + SLOW_US > now_us)
+                        break;
+                if (request->listener == listener && cut_slow(request))
+                        return true;
+        }
+        return false;
+}
+
 /* Make room for one more. Return: whether there is any. */
 static bool make_room(struct http_listener *listener) {
         return listener->n_connections + http_gate_size(listener->gate) +
                                         tls_links_waiting(listener->links) <
                         listener->http->config.connections_max ||
-                        tls_links_evict(listener->links) || http_gate_evict(listener->gate);
+                        tls_links_evict(listener->links) || http_gate_evict(listener->gate) ||
+                        evict_slow(listener);
 }
 
 static int take_in(struct http_listener *listener, int fd, const union address *address,
@@ -337,18 +367,12 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
 /* MHD's own timeout starts anew with every byte, this one does not. */
 static void expire_requests(struct http *http) {
         uint64_t now_us = clock_monotonic_us();
-        const union MHD_ConnectionInfo *info;
         struct http_request *request;
 
         list_for_each(request, &http->requests, list) {
                 if (request->begin_us + ANSWER_TIMEOUT_US > now_us)
                         break;
-                if (request->is_stream || request->suspended)
-                        continue;
-                info = MHD_get_connection_info(
-                                request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-                if (info)
-                        (void) shutdown(info->connect_fd, SHUT_RDWR);
+                (void) cut_slow(request);
         }
 }
 

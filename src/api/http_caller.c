@@ -12,6 +12,7 @@
 #include "engine/apps.h"
 #include "engine/tokens.h"
 #include "engine/tracker.h"
+#include "store/journal.h"
 
 /* ---- who ---- */
 
@@ -91,6 +92,14 @@ static void by_token(struct http_caller *caller, const struct token *token) {
         memcpy(caller->token_id, token->id, sizeof(caller->token_id));
 }
 
+/* Whether those that are stored are known: else nobody can say that there is no such one. */
+static bool has_read_tokens(const struct api_context *api) {
+        struct journal_stats stats;
+
+        journal_get_stats(api->journal, &stats);
+        return !stats.memory;
+}
+
 /* What is no token of ours by its form can be guessed, so it is looked at only while its address
  * has not failed too often; one of ours cannot, so nobody can lock its owner out. */
 static void look_up_token(
@@ -114,6 +123,8 @@ static void look_up_token(
                 caller->scopes = SCOPE_ALL;
                 (void) snprintf(caller->by, sizeof(caller->by), "http.token");
                 (void) snprintf(caller->token_id, sizeof(caller->token_id), HTTP_CALLER_CONFIGURED);
+        } else {
+                caller->is_unsure = r == -ENOENT && !has_read_tokens(api);
         }
 }
 
@@ -212,10 +223,14 @@ static void deny_unknown(const struct http_caller *caller, struct http_denial *d
                 [REFUSAL_RATE] = "too many wrong tokens came from this address, wait",
         };
 
-        if (caller->refusal == REFUSAL_RATE)
+        if (caller->is_unsure) {
+                deny(denial, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                                "the store cannot be opened, so tokens cannot be looked up now");
+        } else if (caller->refusal == REFUSAL_RATE) {
                 deny(denial, MHD_HTTP_TOO_MANY_REQUESTS, "too_many_tries", messages[REFUSAL_RATE]);
-        else
+        } else {
                 deny(denial, MHD_HTTP_UNAUTHORIZED, "unauthorized", messages[caller->refusal]);
+        }
 }
 
 bool http_caller_is_denied(struct http_request *request, const char *path, enum scope scope,
@@ -225,7 +240,8 @@ bool http_caller_is_denied(struct http_request *request, const char *path, enum 
 
         if (caller->scopes == 0) {
                 deny_unknown(caller, ret_denial);
-                note(request, caller->refusal, path);
+                if (!caller->is_unsure)
+                        note(request, caller->refusal, path);
                 return true;
         }
         if (!scope_allows(caller->scopes, scope)) {

@@ -28,6 +28,7 @@ struct http_caller {
         char address[64];                   /* of an IPv6 one the first half; or "uid 0" */
         enum refusal refusal;               /* why scopes are 0 */
         uint64_t wait_us;                   /* with REFUSAL_RATE */
+        bool is_unsure; /* with REFUSAL_UNKNOWN: the tokens could not be read yet */
 };
 
 /** Never NULL. */

@@ -54,6 +54,7 @@ struct http_request {
         unsigned int status;
         const char *method; /* a constant: the label of metrics */
         bool begun, suspended;
+        bool is_cut;      /* its client was too slow: the connection is about to end */
         bool is_stream;   /* its answer has no end */
         bool is_answered; /* what was waited for has come */
         char *answer;     /* NULL: there was no memory for it */

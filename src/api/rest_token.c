@@ -125,6 +125,14 @@ static void revoked(struct event *event, void *userdata) {
         http_answer_later(&wait->wait, MHD_HTTP_NO_CONTENT, "application/json", &text);
 }
 
+/* The store is told later, if the daemon lives to see that. */
+static enum MHD_Result revoked_for_now(struct http_request *request) {
+        _cleanup_(json_putp) struct json_object *object = json_object_new_object();
+
+        (void) json_add_string(object, "message", TOKENS_REVOKED_FOR_NOW);
+        return rest_answer_json(request, MHD_HTTP_ACCEPTED, object);
+}
+
 enum MHD_Result rest_token_delete(struct http_request *request, const char *id) {
         struct token_wait *wait = calloc(1, sizeof(*wait));
         int r;
@@ -133,8 +141,10 @@ enum MHD_Result rest_token_delete(struct http_request *request, const char *id) 
                 return MHD_NO;
         r = tokens_revoke(request->http->api->tokens, id, http_caller_get(request)->by,
                         clock_realtime_us(), revoked, wait);
-        if (r < 0)
+        if (r != 0)
                 wait_free(wait);
+        if (r > 0)
+                return revoked_for_now(request);
         if (r == -ENOENT)
                 return http_error(request, MHD_HTTP_NOT_FOUND, "not_found",
                                 "there is no token of that id or name");

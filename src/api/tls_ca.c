@@ -170,17 +170,30 @@ static void add_san(struct sans *sans, gnutls_x509_subject_alt_name_t type, cons
         sans->n++;
 }
 
-/* What is neither a name nor an address is left out. */
-static void add_text(struct sans *sans, const char *text) {
+static bool is_host(const char *text) {
         static const char bytes[] =
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-*";
+
+        return text[0] && strlen(text) < HOST_MAX && text[strspn(text, bytes)] == '\0' &&
+                        text[0] != '.' && text[0] != '-';
+}
+
+bool tls_ca_name_is_good(const char *text) {
+        unsigned char address[16];
+
+        return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1 ||
+                        is_host(text);
+}
+
+/* What is neither a name nor an address is left out: a host may be called anything. */
+static void add_text(struct sans *sans, const char *text) {
         unsigned char address[16];
 
         if (inet_pton(AF_INET, text, address) == 1)
                 add_san(sans, GNUTLS_SAN_IPADDRESS, address, 4);
         else if (inet_pton(AF_INET6, text, address) == 1)
                 add_san(sans, GNUTLS_SAN_IPADDRESS, address, 16);
-        else if (text[strspn(text, bytes)] == '\0' && text[0] != '.' && text[0] != '-')
+        else if (is_host(text))
                 add_san(sans, GNUTLS_SAN_DNSNAME, text, strlen(text));
 }
 

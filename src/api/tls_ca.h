@@ -15,6 +15,10 @@ struct tls_ca_config {
         uint64_t lifetime_us; /* of the server's certificate; it is renewed in its last third */
 };
 
+/** Whether a certificate can be for @text: an address, or a name such as "host.example" or
+ * "*.example". */
+bool tls_ca_name_is_good(const char *text);
+
 /**
  * Make what is missing, old, or not for the names and addresses that this host has now.
  *

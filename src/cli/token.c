@@ -139,10 +139,16 @@ static int create(const struct cli *cli, const char *name, const struct token_op
 static int revoke_token(const struct cli *cli, const char *name) {
         _cleanup_(freep) char *escaped = client_escape(name), *path = NULL;
         _cleanup_(json_putp) struct json_object *object = NULL;
+        const char *text;
+        int r;
 
         if (!escaped || asprintf(&path, TOKENS "/%s", escaped) < 0)
                 return -ENOMEM;
-        return ask(cli, "DELETE", path, NULL, &object);
+        r = ask(cli, "DELETE", path, NULL, &object);
+        text = r < 0 ? NULL : json_get_string(object, "message");
+        if (text)
+                (void) fprintf(stderr, "virtwatch: %s\n", text);
+        return r;
 }
 
 int token_command(

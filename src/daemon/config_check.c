@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "api/tls_ca.h"
 #include "daemon/config_keys.h"
 #include "model/address.h"
 #include "model/listener.h"
@@ -169,6 +170,18 @@ static void check_tls(struct checking *checking) {
         check_absolute(checking, "metrics.web_config", config->web_config, true);
         if (config->tls.key[0] && !config->tls.certificate[0])
                 complain(checking, "http.tls.key", "is given without http.tls.certificate");
+        for (size_t i = 0; i < config->tls.names.n; i++) {
+                if (tls_ca_name_is_good(config->tls.names.items[i]))
+                        continue;
+                complain(checking, "http.tls.names",
+                                "has names and addresses such as host.example or 10.0.0.5, not '%s'",
+                                config->tls.names.items[i]);
+                break;
+        }
+        /* Who writes it reckons with certificates being asked for. */
+        if (origin_of(checking, "http.tls.client_auth")->layer != CONFIG_DEFAULT &&
+                        origin_of(checking, "http.tls.client_ca")->layer == CONFIG_DEFAULT)
+                complain(checking, "http.tls.client_auth", "is given without http.tls.client_ca");
 }
 
 int config_check(const struct config *config, struct config_faults *faults) {

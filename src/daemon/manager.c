@@ -20,6 +20,7 @@
 #include "engine/tracer.h"
 #include "loop/timer.h"
 #include "model/post_keys.h"
+#include "store/rollups.h"
 
 #define NAME_WAIT_US    (5 * USEC_PER_SEC) /* of the 90 that systemd waits for us */
 #define FEED_EVENTS_MAX 65536
@@ -284,7 +285,9 @@ static int manager_build_core(struct manager *manager) {
 /* ---- ready ---- */
 
 void manager_tell_ready(struct manager *manager, const char *but) {
-        (void) snprintf(manager->health.but, sizeof(manager->health.but), "%s", but ? but : "");
+        if (but != manager->health.but)
+                (void) snprintf(manager->health.but, sizeof(manager->health.but), "%s",
+                                but ? but : "");
         manager_health_status(manager, manager->health.status);
         (void) sd_notifyf(0, "READY=1\nSTATUS=%s", manager->health.status);
         manager->is_ready = true;
@@ -294,7 +297,7 @@ static void on_named(void *userdata) {
         struct manager *manager = userdata;
 
         if (manager->is_running)
-                manager_tell_ready(manager, NULL);
+                manager_tell_ready(manager, manager->health.but);
 }
 
 static int on_name_late(sd_event_source *timer, uint64_t time_us, void *userdata) {
@@ -463,7 +466,8 @@ struct manager *manager_free(struct manager *manager) {
         manager->dbus = NULL;
         manager->http = NULL;
         manager_stop_journal(manager);
-        journal_close(manager->journal); /* may still hand events to the feed */
+        journal_close(manager->journal);        /* may still hand events to the feed */
+        rollups_opening_free(manager->opening); /* a disk that hangs, after all that is stored */
         actions_free(manager->actions);
         manager_free_tokens(manager);
         tracker_free(manager->tracker);

@@ -89,43 +89,100 @@ struct manager_analytics {
         struct access_log *access_log;
         struct rollups *rollups; /* NULL: the present one is used */
         struct analytics *analytics;
+        bool is_late; /* there is no store yet: nothing of it is made before there is */
         unsigned int retention_days;
         size_t hosts_max;
 };
+
+/* @path: caller frees. */
+static int rollups_config_of(struct manager *manager, const struct config *config, char **path,
+                struct rollups_config *ret_rollups) {
+        if (asprintf(path, "%s/analytics.db", manager->config.state_dir) < 0) {
+                *path = NULL;
+                return -ENOMEM;
+        }
+        *ret_rollups = (struct rollups_config){ .path = *path,
+                .retention_days = config->analytics.retention_days,
+                .hosts_max = config->analytics.hosts_max,
+                .is_own = on_is_own,
+                .userdata = manager };
+        return 0;
+}
 
 static bool is_wanted(const struct config *config) {
         return config->analytics.enabled &&
                         config->analytics.files.n + config->analytics.listen.n > 0;
 }
 
-static int open_rollups(struct manager *manager, const struct config *config,
-                struct rollups **ret_rollups) {
-        _cleanup_(freep) char *path = NULL;
-        int r;
+/* What became of opening it. Return: 0; negative errno. */
+static int note_opened(struct manager *manager, int r) {
+        const char *folder = manager->config.state_dir;
 
-        if (asprintf(&path, "%s/analytics.db", manager->config.state_dir) < 0)
-                return -ENOMEM;
-        r = rollups_open(
-                        &(struct rollups_config){
-                                        .path = path,
-                                        .retention_days = config->analytics.retention_days,
-                                        .hosts_max = config->analytics.hosts_max,
-                                        .is_own = on_is_own,
-                                        .userdata = manager,
-                        },
-                        manager->event, ret_rollups);
         if (r == -EUCLEAN) {
-                log_error("The request analytics %s were corrupt; they were set aside and new ones begun",
-                                path);
-                return 0;
+                log_error("The request analytics %s/analytics.db were corrupt; they were set aside and new ones begun",
+                                folder);
+                r = 0;
         }
         if (r < 0 && r != manager->api.analytics_error) { /* each time it is tried again, else */
-                (void) log_error_errno(r, "Cannot open the request analytics %s: %s", path,
+                (void) log_error_errno(r, "Cannot open the request analytics %s/analytics.db: %s",
+                                folder,
                                 r == -EPROTONOSUPPORT ? "they were written by a newer version"
-                                                      : strerror(-r));
+                                                : r == -EINPROGRESS ? "the disk does not answer"
+                                                                    : strerror(-r));
         }
         manager->api.analytics_error = r < 0 ? r : 0;
         return r;
+}
+
+/* Before the loop runs. */
+static int open_rollups(struct manager *manager, const struct config *config,
+                struct rollups **ret_rollups) {
+        _cleanup_(freep) char *path = NULL;
+        struct rollups_config rollups;
+        int r;
+
+        r = rollups_config_of(manager, config, &path, &rollups);
+        return r < 0 ? r
+                     : note_opened(manager, rollups_open(&rollups, manager->event, ret_rollups));
+}
+
+static int add_again(struct manager *manager);
+
+static void on_opened(int error, struct rollups *rollups, void *userdata) {
+        struct manager *manager = userdata;
+        int r;
+
+        if (manager->rollups || !is_wanted(&manager->config)) {
+                rollups_close(rollups);
+                return;
+        }
+        r = note_opened(manager, error);
+        if (r < 0)
+                return;
+        manager->rollups = rollups;
+        manager->health.is_opened_late = true;
+        r = add_again(manager);
+        manager->health.is_opened_late = false;
+        if (r < 0)
+                manager->api.analytics_error = r; /* and it is tried again */
+        else
+                log_info("The request analytics could be opened; access logs are read now");
+}
+
+/* A disk may hang: not on the loop. */
+static int open_late(struct manager *manager) {
+        _cleanup_(freep) char *path = NULL;
+        struct rollups_config rollups;
+        int r;
+
+        if (manager->opening && !rollups_opening_is_over(manager->opening))
+                return 0;
+        manager->opening = rollups_opening_free(manager->opening);
+        r = rollups_config_of(manager, &manager->config, &path, &rollups);
+        if (r >= 0)
+                r = rollups_opening_new(
+                                &rollups, manager->event, on_opened, manager, &manager->opening);
+        return r < 0 ? note_opened(manager, r) : 0;
 }
 
 static int open_logs(
@@ -182,11 +239,14 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
         wanted->is_kept = manager->is_running && !manager->health.is_retrying &&
                         !config_differs(&manager->config, config, keys);
         if (!wanted->is_kept && is_wanted(config)) {
-                if (!manager->rollups)
+                wanted->is_late = manager->is_running && !manager->rollups;
+                if (!manager->rollups && !wanted->is_late)
                         r = open_rollups(manager, config, &wanted->rollups);
                 if (r >= 0)
                         r = open_logs(manager, config, &wanted->access_log);
-                if (r >= 0 && !manager->analytics) {
+                if (wanted->is_late) /* it can be had; nobody would read yet what comes there */
+                        wanted->access_log = access_log_free(wanted->access_log);
+                if (r >= 0 && !wanted->is_late && !manager->analytics) {
                         r = analytics_new(&hooks, &wanted->analytics);
                         if (r < 0)
                                 (void) log_error_errno(r, "Cannot set up request analytics: %m");
@@ -198,13 +258,18 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
         return 0;
 }
 
-/* The log before has stored all it read by now. */
+/* The log before has stored all it read by now. Of a store that was opened late they were read with
+ * it. */
 static int begin(struct manager *manager) {
         int r;
 
         for (size_t i = 0; access_log_address(manager->access_log, i); i++)
                 log_info("Taking access logs on %s", access_log_address(manager->access_log, i));
-        r = rollups_load_positions(manager->rollups, on_position, manager->access_log);
+        if (manager->health.is_opened_late) {
+                r = rollups_opening_positions(manager->opening, on_position, manager->access_log);
+        } else {
+                r = rollups_load_positions(manager->rollups, on_position, manager->access_log);
+        }
         if (r < 0 && r != manager->api.analytics_error) /* each time it is tried again, else */
                 (void) log_error_errno(r, "Cannot read where access logs were left: %m");
         manager->api.analytics_error = r < 0 ? r : 0;
@@ -218,6 +283,8 @@ int manager_analytics_commit(struct manager *manager, struct manager_analytics *
                 if (manager->rollups)
                         rollups_configure(manager->rollups, wanted->retention_days,
                                         wanted->hosts_max);
+        } else if (wanted->is_late) {
+                r = open_late(manager);
         } else if (!wanted->access_log) {
                 manager_free_analytics(manager);
                 manager->api.analytics_error = 0;
@@ -260,8 +327,15 @@ static int add_again(struct manager *manager) {
 }
 
 void manager_retry_analytics(struct manager *manager) {
-        if (manager->api.analytics_error < 0 && add_again(manager) >= 0)
+        if (!is_wanted(&manager->config))
+                return;
+        if (manager->opening && !rollups_opening_is_over(manager->opening)) {
+                (void) note_opened(manager, -EINPROGRESS);
+        } else if (manager->api.analytics_error < 0 && !manager->rollups) {
+                (void) open_late(manager);
+        } else if (manager->api.analytics_error < 0 && add_again(manager) >= 0) {
                 log_info("The request analytics could be opened; access logs are read now");
+        }
 }
 
 void manager_reread_analytics(struct manager *manager) {

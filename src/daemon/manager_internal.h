@@ -29,6 +29,7 @@ struct access_log;
 struct analytics;
 struct post_keys;
 struct rollups;
+struct rollups_opening;
 struct tracer;
 
 #define MANAGER_SOURCES_MAX  32
@@ -60,8 +61,9 @@ struct manager_analytics;
 struct manager_health {
         uint64_t beats, watchdog_us, fed_us, retried_us, dropped;
         enum health_store store;
-        bool renewed, live, is_retrying;
-        uint64_t moved, rollups_moved; /* as the stores' stats have it */
+        bool renewed, live;
+        bool is_retrying, is_opened_late; /* of the analytics */
+        uint64_t moved, rollups_moved;    /* as the stores' stats have it */
         int analytics;
         char but[512]; /* what is wrong with the configuration that was not gone over to */
         char status[MANAGER_STATUS_MAX]; /* as systemd was told */
@@ -99,6 +101,7 @@ struct manager {
         struct tokens *tokens;
         struct refusals *refusals;
         struct rollups *rollups;
+        struct rollups_opening *opening; /* of them; may be over */
         struct access_log *access_log;
         struct analytics *analytics;
         struct actions *actions;

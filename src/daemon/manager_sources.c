@@ -167,6 +167,12 @@ static int settings_of(const struct choice *choice, char **ret_settings) {
         return 0;
 }
 
+/* Whoever it is read through, there is one log of this host's kernel; a reader knows the places of
+ * its own kind. */
+static bool is_same_peer(const struct manager_source *before, const struct choice *choice) {
+        return text_equal(before->address, choice->address) || choice->ops == &kernel_source_ops;
+}
+
 /* Where the source is to go on: at the start as it is stored, later as its predecessor has posted,
  * as long as it asks the same peer. */
 static int cursor_of(struct manager *manager, const struct choice *choice, char **ret_cursor) {
@@ -181,7 +187,7 @@ static int cursor_of(struct manager *manager, const struct choice *choice, char 
                                         r, "Cannot read where %s was left: %m", choice->name);
                 return r == -ENOMEM ? r : 0;
         }
-        if (!before || !text_equal(before->address, choice->address))
+        if (!before || !is_same_peer(before, choice))
                 return 0;
         cursor = tracker_source_cursor(manager->tracker, choice->name);
         cursor = cursor ? cursor : before->cursor;

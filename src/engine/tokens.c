@@ -193,32 +193,55 @@ int tokens_make(struct tokens *tokens, struct token *taken, const char *by, uint
 
 /* ---- revoking ---- */
 
-static void forget(struct tokens *tokens, struct token *token) {
-        (void) map_remove(tokens->by_id, token->id);
-        if (!token->told_expired)
+static void end_now(struct tokens *tokens, struct token *token) {
+        if (token->in_force && !token->told_expired)
                 tokens->hooks.gone(token, tokens->hooks.userdata);
+        token->in_force = false;
+}
+
+static void forget(struct tokens *tokens, struct token *token) {
+        end_now(tokens, token);
+        (void) map_remove(tokens->by_id, token->id);
         token_free(token);
+}
+
+static int keep_revoked(struct tokens *tokens, const struct token *token, const char *by,
+                uint64_t now_us, void (*done)(struct event *event, void *userdata),
+                void *userdata) {
+        struct event *event;
+        char message[256];
+        int r;
+
+        (void) snprintf(message, sizeof(message), "token %s revoked by %.100s", token->name, by);
+        r = make_event(token, "token_revoked", message, by, now_us, &event);
+        return r < 0 ? r : keep(tokens, token, true, event, done, userdata);
 }
 
 int tokens_revoke(struct tokens *tokens, const char *name, const char *by, uint64_t now_us,
                 void (*done)(struct event *event, void *userdata), void *userdata) {
         struct token *token = map_get(tokens->by_id, name);
-        struct event *event;
-        char message[256];
         int r;
 
         if (!token)
                 token = find_name(tokens, name);
         if (!token || !token->in_force)
                 return -ENOENT;
-        (void) snprintf(message, sizeof(message), "token %s revoked by %.100s", token->name, by);
-        r = make_event(token, "token_revoked", message, by, now_us, &event);
-        if (r >= 0)
-                r = keep(tokens, token, true, event, done, userdata);
-        if (r < 0)
+        r = keep_revoked(tokens, token, by, now_us, done, userdata);
+        if (r >= 0) {
+                forget(tokens, token);
+                return 0;
+        }
+        if (r != -ENOSPC)
                 return r;
-        forget(tokens, token);
-        return 0;
+        /* Whoever has it must not go on for as long as a disk is full. */
+        r = keep_revoked(tokens, token, by, now_us, NULL, NULL);
+        if (r >= 0) {
+                forget(tokens, token);
+        } else { /* its event is counted among those that are lost; tokens_tick() tries the rest */
+                token->is_revoked = true;
+                end_now(tokens, token);
+        }
+        return 1;
 }
 
 /* ---- using ---- */
@@ -291,21 +314,26 @@ static void expire(struct tokens *tokens, struct token *token, uint64_t now_us) 
                 token->kept_used_us = token->used_us;
 }
 
+static void look_after(struct tokens *tokens, struct token *token, uint64_t now_us, bool all) {
+        if (token_is_expired(token, now_us) && !token->told_expired)
+                expire(tokens, token, now_us);
+        if (token->expires_us && token->expires_us + TOKENS_FORGET_US <= now_us) {
+                if (keep(tokens, token, true, NULL, NULL, NULL) >= 0)
+                        forget(tokens, token);
+                return;
+        }
+        if (token->used_us > token->kept_used_us + (all ? 0 : TOKENS_USED_US) &&
+                        keep(tokens, token, false, NULL, NULL, NULL) >= 0)
+                token->kept_used_us = token->used_us;
+}
+
 void tokens_tick(struct tokens *tokens, uint64_t now_us, bool all) {
         struct token *token;
 
         map_for_each(token, tokens->by_id) {
-                if (!token->in_force)
-                        continue;
-                if (token_is_expired(token, now_us) && !token->told_expired)
-                        expire(tokens, token, now_us);
-                if (token->expires_us && token->expires_us + TOKENS_FORGET_US <= now_us) {
-                        if (keep(tokens, token, true, NULL, NULL, NULL) >= 0)
-                                forget(tokens, token);
-                        continue;
-                }
-                if (token->used_us > token->kept_used_us + (all ? 0 : TOKENS_USED_US) &&
-                                keep(tokens, token, false, NULL, NULL, NULL) >= 0)
-                        token->kept_used_us = token->used_us;
+                if (token->in_force)
+                        look_after(tokens, token, now_us, all);
+                else if (token->is_revoked && keep(tokens, token, true, NULL, NULL, NULL) >= 0)
+                        forget(tokens, token);
         }
 }

@@ -43,11 +43,16 @@ int tokens_restore(struct tokens *tokens, const char *id, const char *document, 
 int tokens_make(struct tokens *tokens, struct token *taken, const char *by, uint64_t now_us,
                 char text[static TOKEN_TEXT_LENGTH + 1],
                 void (*done)(const struct token *token, void *userdata), void *userdata);
+/* What tokens_revoke() means by 1. */
+#define TOKENS_REVOKED_FOR_NOW \
+        "it is in force no more, but the store takes nothing now: should the daemon end before it does, it will be in force again"
+
 /**
  * @name: an id, or a name
  * @done: on the loop, once it is durable that it is gone; it is in force no more at once
  *
- * Return: 0; -ENOENT; -ENOSPC; -ENOMEM.
+ * Return: 0; 1 the store takes no more now: it is in force no more all the same, but until the
+ * store has taken that, a restart brings it back, and @done is not called; -ENOENT; -ENOMEM.
  */
 int tokens_revoke(struct tokens *tokens, const char *name, const char *by, uint64_t now_us,
                 void (*done)(struct event *event, void *userdata), void *userdata);
@@ -64,6 +69,6 @@ void tokens_for_each(const struct tokens *tokens,
                 void (*each)(const struct token *token, void *userdata), void *userdata);
 /** How many are in force. */
 size_t tokens_size(const struct tokens *tokens, uint64_t now_us);
-/** Now and then: see which have expired, and keep when they were used last; with @all, also of
- * those where that was lately. */
+/** Now and then: see which have expired, keep when they were used last (with @all, also of those
+ * where that was lately) and what the store did not take before. */
 void tokens_tick(struct tokens *tokens, uint64_t now_us, bool all);

@@ -37,6 +37,7 @@ struct token {
         uint64_t kept_used_us; /* what the store has of used_us */
         bool in_force;         /* it is durable */
         bool told_expired;
+        bool is_revoked; /* and the store has not taken that yet */
 };
 
 /**

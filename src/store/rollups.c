@@ -167,12 +167,9 @@ static void abandon_if_moved(struct rollups *rollups) {
         (void) pthread_mutex_unlock(&rollups->lock);
 }
 
-int rollups_open(const struct rollups_config *config, sd_event *event,
-                struct rollups **ret_rollups) {
-        _cleanup_(rollups_closep) struct rollups *rollups = NULL;
-        int r, opened;
+int rollups_new(const struct rollups_config *config, struct rollups **ret_rollups) {
+        _cleanup_(rollups_closep) struct rollups *rollups = calloc(1, sizeof(*rollups));
 
-        rollups = calloc(1, sizeof(*rollups));
         if (!rollups)
                 return -ENOMEM;
         (void) pthread_mutex_init(&rollups->lock, NULL);
@@ -186,11 +183,29 @@ int rollups_open(const struct rollups_config *config, sd_event *event,
         rollups->path = strdup(config->path);
         if (!rollups->path)
                 return -ENOMEM;
+        *ret_rollups = TAKE_PTR(rollups);
+        return 0;
+}
+
+int rollups_open_files(struct rollups *rollups) {
+        int r, opened;
 
         r = opened = open_database(rollups);
         if (r >= 0 || r == -EUCLEAN)
                 r = database_open(rollups->path, SQLITE_OPEN_READONLY, "NORMAL", &rollups->read_db);
-        if (r >= 0)
+        return r < 0 ? r : opened;
+}
+
+int rollups_open(const struct rollups_config *config, sd_event *event,
+                struct rollups **ret_rollups) {
+        _cleanup_(rollups_closep) struct rollups *rollups = NULL;
+        int r, opened;
+
+        r = rollups_new(config, &rollups);
+        if (r < 0)
+                return r;
+        r = opened = rollups_open_files(rollups);
+        if (r >= 0 || r == -EUCLEAN)
                 r = rollups_start_reader(rollups, event);
         if (r < 0)
                 return r;

@@ -33,6 +33,27 @@ struct rollups_config {
  */
 int rollups_open(
                 const struct rollups_config *config, sd_event *event, struct rollups **ret_rollups);
+
+/* The same while the loop runs, on a thread that a disk may hold up as long as it likes. */
+struct rollups_opening;
+
+/** On the loop, never from within: @error as rollups_open() returns, also for positions that cannot
+ * be read; @rollups is taken, NULL: there are none. The opening is over, and may be asked for the
+ * positions; it may not be freed here. */
+typedef void (*rollups_opened_t)(int error, struct rollups *rollups, void *userdata);
+
+/** Return: 0; -ENOMEM; what a thread cannot be made for. */
+int rollups_opening_new(const struct rollups_config *config, sd_event *event, rollups_opened_t done,
+                void *userdata, struct rollups_opening **ret_opening);
+/** Waits for the disk, if it is not over; @done is not called any more. */
+struct rollups_opening *rollups_opening_free(struct rollups_opening *opening);
+DEFINE_FREEP(struct rollups_opening, rollups_opening_free);
+bool rollups_opening_is_over(const struct rollups_opening *opening);
+/** What was read of them, once: see rollups_load_positions(). */
+int rollups_opening_positions(struct rollups_opening *opening,
+                int (*each)(const struct access_position *position, void *userdata),
+                void *userdata);
+
 /** Other bounds, kept from the next commit on. Loop thread. */
 void rollups_configure(struct rollups *rollups, unsigned int retention_days, size_t hosts_max);
 /** Nobody may be committing any more. Queries that wait are answered with -ECANCELED. */

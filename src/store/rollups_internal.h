@@ -1,5 +1,6 @@
 #pragma once
-/* What the files of the rollups share: rollups.c (opening, committing) and rollups_query.c. */
+/* What the files of the rollups share: rollups.c (opening, committing), rollups_opening.c (opening
+ * on a thread) and rollups_query.c. */
 
 #include <pthread.h>
 
@@ -44,6 +45,11 @@ struct rollups {
         bool is_away;     /* under read_lock: nothing stays open: who repairs the disk needs that */
         struct mailbox *mailbox;
 };
+
+/** All of it but its files and its reader. Return: 0; -ENOMEM. */
+int rollups_new(const struct rollups_config *config, struct rollups **ret_rollups);
+/** Return: as rollups_open(). */
+int rollups_open_files(struct rollups *rollups);
 
 /** The columns of a row from @column on: requests, the classes, bytes_out, latency. Return: 0;
  * -EINVAL the histogram is unreadable, and left empty; -ENOMEM. */

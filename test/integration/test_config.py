@@ -1,9 +1,12 @@
 """The configuration of a living daemon: checked, shown, and gone over to while containers run and readers follow."""
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -162,7 +165,10 @@ def test_all_that_is_wrong_is_said_in_one_go(tmp_path):
     ("http.listen", "unix:/" + "x" * 120, "too long for a socket's path"),
     ("analytics.listen", "127.0.0.1", "analytics.listen has addresses such as 127.0.0.1:9889 or unix:/PATH, not '127.0.0.1'"),
     ("http.cors_origins", "panel.example", "http.cors_origins has origins such as https://panel.example:8443, without a path, not 'panel.example'"),
-    ("http.cors_origins", "https://panel.example/", "not 'https://panel.example/'")])
+    ("http.cors_origins", "https://panel.example/", "not 'https://panel.example/'"),
+    ("http.tls.names", "host.example,host_1.example", "http.tls.names has names and addresses such as host.example or 10.0.0.5, not 'host_1.example'"),
+    ("http.tls.names", "https://host.example", "not 'https://host.example'"),
+    ("http.tls.client_auth", "require", "http.tls.client_auth is given without http.tls.client_ca")])
 def test_what_the_daemon_could_not_start_with_is_not_good(key, value, said):
     bad = run(VIRTWATCHD, "--check-config", "--set", f"{key}={value}")
     assert bad.returncode == 1 and bad.stderr.startswith("--set: ") and said in bad.stderr, bad
@@ -529,6 +535,69 @@ def test_samples_probes_and_logs_follow(configured, docker):
     docker("rm", "-f", "cfg-samples")
 
 
+class Leased:
+    """Whoever opens that file waits until this is over, or for 45 s."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self.file = open(self.path, "r+b")
+        fcntl.fcntl(self.file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    def __exit__(self, *_):
+        self.file.close()
+        signal.signal(signal.SIGIO, self.before)
+
+
+def answers_at_once(daemon, seconds):
+    end = time.monotonic() + seconds
+    while (begin := time.monotonic()) < end:
+        assert daemon.get("/health")[0] == 200 and time.monotonic() - begin < 2
+        time.sleep(0.1)
+
+
+def test_a_disk_that_hangs_holds_no_reload_up(configured):
+    one = configured()
+    log = one.folder / "access.log"
+    log.write_text("".join(line(i) for i in range(50)))
+    put(one, "/api/app-gateway/apps/cfg", {"hosts": ["cfg.example"]})
+    (one.folder / "state/analytics.db").touch(mode=0o600)
+    with Leased(one.folder / "state/analytics.db"):
+        begin = time.monotonic()
+        assert one.reload({"analytics.files": log})[0] and time.monotonic() - begin < 5
+        answers_at_once(one, 2)
+        assert one.reload({"analytics.files": log, "analytics.retention_days": 300})[0]
+        wait_for(lambda: "analytics" in json.loads(one.get("/ready")[1]), 20, "its word")
+        answers_at_once(one, 1)
+    wait_for(lambda: requests(one) == 50, 20, "fifty requests")
+    assert one.get("/ready")[0] == 200
+
+
+def test_a_disk_that_hangs_while_it_is_tried_again_holds_nobody_up(configured):
+    one = configured()
+    log = one.folder / "access.log"
+    log.write_text("".join(line(i) for i in range(50)))
+    put(one, "/api/app-gateway/apps/cfg", {"hosts": ["cfg.example"]})
+    one.stop()
+    path = one.folder / "state/analytics.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    path.chmod(0o600)
+    one.settings["analytics.files"] = log
+    one.start()
+    assert one.get("/ready")[0] == 503
+    with Leased(path):
+        wait_for(lambda: "in progress" in one.get("/ready")[1], 30, "a try that hangs")
+        answers_at_once(one, 3)
+    wait_for(lambda: "in progress" not in one.get("/ready")[1], 15, "an end of it")
+    assert one.get("/ready")[0] == 503
+    path.unlink()
+    wait_for(lambda: requests(one) == 50, 30, "fifty requests")
+    assert one.get("/ready")[0] == 200
+
+
 def ask(daemon, method, path, body=None):
     request = urllib.request.Request(f"http://127.0.0.1:{daemon.port()}{path}", method=method,
                                      data=json.dumps(body).encode() if body is not None else None,
@@ -662,6 +731,19 @@ def named(bus):
         return client.bus("NameHasOwner", "s", NAME)[0]
     finally:
         client.close()
+
+
+def test_a_bus_that_comes_back_does_not_hide_what_is_wrong(configured, slow_bus):
+    one = configured({}, slow_bus.address)
+    wait_for(lambda: named(slow_bus), 10, "the name")
+    taken, told = one.reload(raw="node: {nam: x}\n")
+    assert not taken and "there is no key 'node.nam'" in told
+    slow_bus.kill()
+    one.message("the bus is away")
+    slow_bus.start()
+    told = one.message("READY=1")
+    assert "the bus is away" not in told and "there is no key 'node.nam'" in told
+    assert "not good" not in one.reload()[1]
 
 
 class Unready(Configured):

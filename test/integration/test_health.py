@@ -1,6 +1,7 @@
 """Whether it can be relied on, and what it says of that: a full disk, one that cannot be written, a database that is newer, a
 loop that is held up, and systemd's watchdog."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -20,7 +21,9 @@ import urllib.request
 import pytest
 
 from conftest import BUILD, TOKEN, Daemon, wait_for
+from test_apps import send
 from test_tls import ask, connect, make_authority, make_certificate, ports, read_until, settings, trusted
+from test_tokens import TOKENS, Reader, mint
 
 EVENTS = "/api/app-gateway/events/shop"
 DOCKER = {"sources.docker.enabled": "true"}
@@ -103,6 +106,12 @@ def started_on(one, name):
     return [e for e in one.events(name=name) if e["action"] == "started"]
 
 
+def fill(one):
+    with open(one.state / "filler", "wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(b"x" * 4096)
+
+
 def test_a_full_disk_stops_nothing_but_the_storing(away, docker, stream, bus):
     one = away({**DOCKER, "sources.docker.socket": docker.socket}, "size=2m", bus)
     one.up("docker")
@@ -111,9 +120,7 @@ def test_a_full_disk_stops_nothing_but_the_storing(away, docker, stream, bus):
     wait_for(lambda: ready(one)[0] == 200, 10, "ready")
     assert store(one)["state"] == "ok" and health_on(bus) == "ok" and client_says(one) == (0, "Store      ok")
 
-    with open(one.state / "filler", "wb", buffering=0) as filler, pytest.raises(OSError):
-        while True:
-            filler.write(b"x" * 4096)
+    fill(one)
     number, unanswered = 0, 0
     while ready(one)[0] == 200:  # what the log has room for still
         status, row = post(one, f"filling {number}", 2)
@@ -152,8 +159,8 @@ def test_a_full_disk_stops_nothing_but_the_storing(away, docker, stream, bus):
     assert set(acknowledged) <= set(durable(one))
 
 
-def durable(one):
-    """The numbers on the disk, as they would be found after a kill now."""
+def durable(one, question="SELECT seq FROM events ORDER BY seq"):
+    """What is on the disk, as it would be found after a kill now: the events' numbers."""
     with tempfile.TemporaryDirectory(dir=one.folder) as copy:
         os.kill(one.process.pid, signal.SIGSTOP)
         wait_for(lambda: all(pathlib.Path(task, "stat").read_text().rsplit(") ", 1)[1][0] == "T"
@@ -163,9 +170,35 @@ def durable(one):
         os.kill(one.process.pid, signal.SIGCONT)
         database = sqlite3.connect(f"{copy}/events.db")
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        numbers = [row[0] for row in database.execute("SELECT seq FROM events ORDER BY seq")]
+        numbers = [row[0] for row in database.execute(question)]
         database.close()
         return numbers
+
+
+def test_a_token_is_revoked_on_a_full_disk_too(away):
+    one = away({}, "size=2m")
+    leaked, other = mint(one, "leaked"), mint(one, "other")
+    fill(one)
+    number = 0
+    while ready(one)[0] == 200:
+        post(one, f"filling {number}", 2)
+        number += 1
+    reader, begin = Reader(one, leaked), time.monotonic()
+    code, answer = send(one, "DELETE", f"{TOKENS}/leaked")
+    assert code == 202 and "in force no more" in answer["message"] and time.monotonic() - begin < 1, answer
+    assert reader.ended(5) < 1
+    assert one.get("/api/v1/workloads", token=leaked)[0] == 401 and one.get("/api/v1/workloads", token=other)[0] == 200
+    assert [row["name"] for row in send(one, "GET", TOKENS)[1]] == ["other"]
+    assert send(one, "POST", TOKENS, {"name": "more", "scopes": ["read"]})[0] == 503
+    client = [BUILD / "src/virtwatch", "--host", f"unix:{one.folder}/http.sock", "token", "revoke", "other"]
+    said_so = subprocess.run(client, capture_output=True, text=True, timeout=20)
+    assert said_so.returncode == 0 and "in force no more" in said_so.stderr, said_so
+
+    (one.state / "filler").unlink()
+    wait_for(lambda: ready(one)[0] == 200, 15, "ready again")
+    wait_for(lambda: durable(one, "SELECT id FROM documents WHERE kind = 'token'") == [], 10, "an end on the disk")
+    assert [event["token_name"] for event in one.events(name="api", action="token_revoked")] == ["leaked", "other"]
+    mint(one, "leaked")
 
 
 def test_what_cannot_be_written_at_start_is_watched_and_stored_later(away, docker, stream):
@@ -232,6 +265,30 @@ def test_a_newer_database_is_left_alone(daemon, docker, stream, analytics, tmp_p
     if analytics:
         path.unlink()
         wait_for(lambda: ready(one)[0] == 200, 25, "a new one")
+
+
+def test_nobody_is_told_that_a_token_is_none_while_tokens_cannot_be_read(daemon):
+    one = daemon()
+    token = mint(one, "ci")
+    one.stop()
+
+    def write_version(number):
+        with contextlib.closing(sqlite3.connect(one.folder / "state/events.db")) as database:
+            before = database.execute("PRAGMA user_version").fetchone()[0]
+            database.execute(f"PRAGMA user_version = {number}")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return before
+
+    version = write_version(99)
+    one.start()
+    assert store(one)["state"] == "memory"
+    for _ in range(30):
+        status, text = one.get("/api/v1/workloads", token=token)
+        assert status == 503 and "tokens cannot be looked up" in text
+    assert one.get("/api/v1/workloads", token="vw_nonsense")[0] == 401 and one.get("/api/v1/workloads")[0] == 200
+    assert metric(one, 'virtwatch_auth_failures_total{reason="malformed"}') == 1 and 'reason="unknown"' not in one.get("/metrics")[1]
+    write_version(version)
+    wait_for(lambda: one.get("/api/v1/workloads", token=token)[0] == 200, 15, "the token")
 
 
 def test_a_corrupt_database_is_set_aside_and_all_but_its_events_is_kept(daemon):

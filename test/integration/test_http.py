@@ -1,5 +1,6 @@
 """What comes over the wire: bad requests, limits, slow readers, names that want to be code."""
 
+import contextlib
 import gzip
 import json
 import pathlib
@@ -183,6 +184,31 @@ def test_ten_thousand_idle_connections_keep_nobody_out(daemon, limit):
             connection.close()
     wait_for(lambda: len(list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir())) < 200, 20, "descriptors given back")
     assert server.get("/health")[0] == 200
+
+
+@pytest.mark.parametrize("where", ["tcp", "unix"])
+def test_bodies_that_do_not_come_keep_nobody_out(daemon, where):
+    one = daemon({"http.connections_max": 16})
+
+    def connect():
+        client = socket.socket(socket.AF_UNIX if where == "unix" else socket.AF_INET)
+        client.settimeout(20)
+        client.connect(str(one.folder / "http.sock") if where == "unix" else ("127.0.0.1", one.port()))
+        return client
+
+    slow = []
+    for _ in range(40):  # anybody may: whose body it is shows when it has come
+        slow.append(connect())
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # one too many, turned away already
+            slow[-1].sendall(b"POST /api/app-gateway/events/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    time.sleep(1.5)
+    for _ in range(5):
+        with connect() as client:
+            client.sendall(b"GET /api/v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = client.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+    for client in slow:
+        client.close()
 
 
 def test_a_reader_that_never_reads_costs_others_nothing(server, stream):

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from conftest import BUILD, Daemon, wait_for
+from test_config import configured  # noqa: F401
 
 HELPER = BUILD / "src/virtwatch-kmsg"
 OOM = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
@@ -185,6 +186,28 @@ def test_nothing_is_lost_or_doubled_while_either_is_away(daemon, docker, helper)
     for name in ("kmsg-away", "kmsg-first", "kmsg-between"):
         killed_once(one, name)
     assert counter(one, "malformed_total") == 0
+
+
+def test_another_socket_goes_on_where_the_one_before_was(configured, docker, helper):  # noqa: F811
+    mine, other = helper("mine.sock"), helper("other.sock")
+    one = configured(settings(docker, mine.path, **{"events.evidence_wait": "5s"}))
+    one.up("kernel")
+    one.up("docker")
+    docker.run("kmsg-stayed", *OOM, options=("-m", "16m"))
+    killed_once(one, "kmsg-stayed")
+    mine.kill()
+    down(one, str(mine.path))
+
+    # The daemon sees the container's end and the other socket at once.
+    one.process.send_signal(signal.SIGSTOP)
+    docker.run("kmsg-moved", *OOM, options=("-m", "16m"))
+    one.write({"sources.kernel.socket": other.path})
+    one.process.send_signal(signal.SIGHUP)
+    one.process.send_signal(signal.SIGCONT)
+    assert "not good" not in one.message("READY=1")
+    for name in ("kmsg-moved", "kmsg-stayed"):
+        killed_once(one, name)
+    docker("rm", "kmsg-stayed", "kmsg-moved")
 
 
 def test_two_daemons_are_served(docker, helper, tmp_path):

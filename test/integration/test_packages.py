@@ -153,6 +153,22 @@ def test_every_action_asks_for_an_administrator():
         assert {d.text for d in action.find("defaults")} <= {"auth_admin", "auth_admin_keep"}
 
 
+def test_a_state_folder_that_is_a_file_system_is_emptied_by_a_purge(tmp_path):
+    """On an /etc, a /var/lib and a /run of its own."""
+    script = (ROOT / "packaging/debian/virtwatch.postrm").read_text().replace("#DEBHELPER#", "")
+    (tmp_path / "postrm").write_text(script)
+    purge = """for folder in /etc /run /var/lib; do mount -t tmpfs t $folder; done
+        mkdir -p /etc/virtwatch/conf.d /run/virtwatch /var/lib/virtwatch
+        mount -t tmpfs t /var/lib/virtwatch
+        mkdir /var/lib/virtwatch/tls
+        touch /var/lib/virtwatch/events.db /var/lib/virtwatch/tls/ca.key /etc/virtwatch/virtwatch.yaml
+        sh "$0" purge
+        find /etc /run/virtwatch /var/lib -mindepth 1 2> /dev/null || true"""
+    done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-ec", purge, tmp_path / "postrm"], capture_output=True, text=True,
+                          timeout=20)
+    assert done.returncode == 0 and done.stdout == "/var/lib/virtwatch\n", done
+
+
 # ---- installed ----
 
 def depends(debs):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, TOKEN, wait_for
+from conftest import BUILD, ROOT, TOKEN, Daemon, wait_for
 from dbus_peers import Engine
 from test_apps import send
 
@@ -437,6 +438,53 @@ def test_a_stranger_on_the_local_socket_is_limited_by_his_user(daemon):
     assert codes[:20] == ["401"] * 20 and codes[-1] == "429"
     assert one.events(name="api")[0]["address"] == "uid 65534"
     assert status(one, "GET", "/api/v1/workloads") == 200
+
+
+# As systemd does it: root and the service's user keep their numbers, all others are the one that stands for "somebody".
+PRIVATE_USERS = """
+import ctypes, os, sys
+user = int(sys.argv[1])
+unshared = os.pipe()
+writer = os.fork()
+if writer == 0:
+    os.read(unshared[0], 1)
+    for kind in ("uid", "gid"):
+        with open(f"/proc/{os.getppid()}/{kind}_map", "w") as numbers:
+            numbers.write(f"0 0 1\\n{user} {user} 1\\n")
+    os._exit(0)
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+os.write(unshared[1], b"x")
+assert os.waitpid(writer, 0)[1] == 0
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class OwnUser(Daemon):
+    """As a user of its own, who knows of the others what the unit lets it."""
+
+    def __init__(self, folder, user):
+        unit = (ROOT / "units/virtwatchd.service.in").read_text()
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        self.before = ["/usr/bin/python3", "-c", PRIVATE_USERS, user] if "\nPrivateUsers=yes\n" in unit else as_user
+        super().__init__(folder, {})
+
+
+def test_who_asks_over_the_local_socket_is_told_by_his_own_number(tmp_path):
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o011)
+    os.chown(tmp_path, 64991, 64991)
+    one = OwnUser(tmp_path, 64991)
+    try:
+        for user in (64992, 64993):
+            call = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "curl", "-s", "-w", "%{http_code}\n", "-H",
+                    f"Authorization: Bearer {WRONG}", "--unix-socket", one.folder / "http.sock", "-o", "/dev/null", f"http://x{TOKENS}"]
+            assert subprocess.run(call, capture_output=True, text=True, timeout=60).stdout == "401\n"
+        wait_for(lambda: [event["address"] for event in one.events(name="api")] == ["uid 64992", "uid 64993"], 10, "both")
+    finally:
+        one.stop()
 
 
 def test_the_document_of_a_token_that_somebody_spoiled_is_skipped(daemon):

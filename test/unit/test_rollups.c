@@ -336,11 +336,104 @@ static void too_much_asked_for_is_refused(void **state) {
         assert_int_equal(rollups_query(f->rollups, &query, on_rows, NULL), -E2BIG);
 }
 
+/* ---- opened on a thread ---- */
+
+struct opened {
+        struct fixture *fixture;
+        unsigned int n;
+        int error;
+};
+
+static void on_opened(int error, struct rollups *rollups, void *userdata) {
+        struct opened *opened = userdata;
+
+        opened->n++;
+        opened->error = error;
+        opened->fixture->rollups = rollups;
+}
+
+static struct rollups_opening *open_on_thread(struct fixture *f, struct opened *opened) {
+        const struct rollups_config config = { .path = folder_path(f->folder, "analytics.db"),
+                .hosts_max = 100 };
+        struct rollups_opening *opening;
+
+        *opened = (struct opened){ .fixture = f };
+        f->rollups = rollups_close(f->rollups);
+        assert_int_equal(rollups_opening_new(&config, f->event, on_opened, opened, &opening), 0);
+        assert_int_equal(opened->n, 0); /* never from within */
+        assert_false(rollups_opening_is_over(opening));
+        while (opened->n == 0)
+                assert_true(sd_event_run(f->event, 5000000) > 0);
+        assert_true(rollups_opening_is_over(opening));
+        assert_int_equal(opened->n, 1);
+        return opening;
+}
+
+static void one_that_is_opened_on_a_thread_has_its_rows_and_positions(void **state) {
+        struct access_position position = {
+                .id = 1, .path = "/log/a", .head = "he\0d", .head_size = 4, .offset = 10, .lines = 3
+        };
+        struct access_position kept = {};
+        struct rollups_opening *opening;
+        struct fixture *f = *state;
+        struct opened opened;
+
+        assert_int_equal(reopen(f, 0, 100), 0);
+        assert_int_equal(commit(f, set_of("a", f->today, 3, 1), &position), 0);
+        opening = open_on_thread(f, &opened);
+        assert_int_equal(opened.error, 0);
+        assert_int_equal(rollups_opening_positions(opening, keep_position, &kept), 0);
+        assert_int_equal(kept.offset, 10);
+        assert_int_equal(kept.lines, 3);
+        assert_string_equal(kept.path, "same");
+        assert_string_equal(kept.head, "same");
+        kept = (struct access_position){};
+        assert_int_equal(rollups_opening_positions(opening, keep_position, &kept), 0);
+        assert_int_equal(kept.id, 0); /* once */
+        assert_null(rollups_opening_free(opening));
+        assert_int_equal(commit(f, set_of("a", f->today, 2, 1), &position), 0);
+        assert_int_equal(ask(f, f->today, 1, "a", NULL).rows[0].requests, 5);
+}
+
+static void what_a_thread_finds_wrong_is_told(void **state) {
+        struct fixture *f = *state;
+        struct opened opened;
+
+        folder_write(f->folder, "analytics.db",
+                        "this is not a database, but long enough to be one");
+        rollups_opening_free(open_on_thread(f, &opened));
+        assert_int_equal(opened.error, -EUCLEAN);
+        assert_non_null(f->rollups);
+        assert_int_equal(commit(f, set_of("a", f->today, 5, 1), NULL), 0);
+        assert_int_equal(database_run(f->rollups->db, "PRAGMA user_version = 99"), 0);
+        rollups_opening_free(open_on_thread(f, &opened));
+        assert_int_equal(opened.error, -EPROTONOSUPPORT);
+        assert_null(f->rollups);
+}
+
+static void an_opening_that_nobody_waits_for_leaves_nothing(void **state) {
+        const struct rollups_config config = {
+                .path = folder_path(((struct fixture *) *state)->folder, "analytics.db"),
+                .hosts_max = 100
+        };
+        struct opened opened = { .fixture = *state };
+        struct rollups_opening *opening;
+        struct fixture *f = *state;
+
+        assert_int_equal(rollups_opening_new(&config, f->event, on_opened, &opened, &opening), 0);
+        assert_null(rollups_opening_free(opening));
+        assert_int_equal(opened.n, 0);
+        assert_int_equal(reopen(f, 0, 100), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(rows_add_up_over_commits_and_reopens),
+                TEST(one_that_is_opened_on_a_thread_has_its_rows_and_positions),
+                TEST(what_a_thread_finds_wrong_is_told),
+                TEST(an_opening_that_nobody_waits_for_leaves_nothing),
                 TEST(hosts_are_added_up_with_percentiles_of_all),
                 TEST(a_commit_that_fails_leaves_neither_row_nor_position),
                 TEST(hosts_past_the_cap_are_other_and_known_ones_are_not),

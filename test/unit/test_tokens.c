@@ -13,6 +13,7 @@ struct fixture {
         struct tokens *tokens;
         int keeps;    /* what keeping returns */
         bool waiting; /* done() is not called at once */
+        bool refuses_to_wait;
         unsigned int n_kept;
         char *document; /* the last; NULL: it was deleted */
         char action[64], by[64], gone[TOKEN_ID_LENGTH + 1];
@@ -26,9 +27,9 @@ static int keep(const char *id, const char *document, struct event *event,
                 void *userdata) {
         struct fixture *f = userdata;
 
-        if (f->keeps < 0) {
+        if (f->keeps < 0 || (f->refuses_to_wait && done)) {
                 event_unref(event);
-                return f->keeps;
+                return f->keeps < 0 ? f->keeps : -ENOSPC;
         }
         f->n_kept++;
         free(f->document);
@@ -147,7 +148,7 @@ static void a_token_survives_in_its_document(void **state) {
         tokens_free(other);
 }
 
-static void a_full_store_makes_none_and_revokes_none(void **state) {
+static void a_full_store_makes_none(void **state) {
         struct fixture *f = *state;
         char text[TOKEN_TEXT_LENGTH + 1], other[TOKEN_TEXT_LENGTH + 1];
 
@@ -155,10 +156,49 @@ static void a_full_store_makes_none_and_revokes_none(void **state) {
         f->keeps = -ENOSPC;
         assert_int_equal(make(f, "other", 0, other), -ENOSPC);
         assert_int_equal(use(f, other, NOW_US), -ENOENT);
-        assert_int_equal(tokens_revoke(f->tokens, "ci", "x", NOW_US, revoked, NULL), -ENOSPC);
-        assert_int_equal(use(f, text, NOW_US), 0);
         f->keeps = 0;
         assert_int_equal(make(f, "other", 0, other), 0);
+}
+
+/* As the journal does: nobody waits for a disk that takes nothing. */
+static void a_failing_store_is_told_of_a_revoked_one_and_nobody_waits(void **state) {
+        struct fixture *f = *state;
+        char text[TOKEN_TEXT_LENGTH + 1];
+
+        assert_int_equal(make(f, "ci", 0, text), 0);
+        f->refuses_to_wait = true;
+        assert_int_equal(tokens_revoke(f->tokens, "ci", "x", NOW_US, revoked, NULL), 1);
+        assert_int_equal(use(f, text, NOW_US), -ENOENT);
+        assert_int_equal(f->n_gone, 1);
+        assert_null(f->document);
+        assert_null(f->done);
+        assert_string_equal(f->action, "token_revoked");
+        f->refuses_to_wait = false;
+        assert_int_equal(make(f, "ci", 0, text), 0);
+}
+
+static void one_that_a_full_store_does_not_take_is_revoked_all_the_same(void **state) {
+        struct fixture *f = *state;
+        char text[TOKEN_TEXT_LENGTH + 1];
+        unsigned int n_events;
+
+        assert_int_equal(make(f, "ci", 0, text), 0);
+        f->keeps = -ENOSPC;
+        assert_int_equal(tokens_revoke(f->tokens, "ci", "x", NOW_US, revoked, NULL), 1);
+        assert_int_equal(use(f, text, NOW_US), -ENOENT);
+        assert_int_equal(f->n_gone, 1);
+        assert_int_equal(tokens_size(f->tokens, NOW_US), 0);
+        tokens_tick(f->tokens, NOW_US, false);
+        assert_non_null(f->document); /* as it was made */
+        assert_int_equal(tokens_revoke(f->tokens, "ci", "x", NOW_US, revoked, NULL), -ENOENT);
+        assert_int_equal(make(f, "ci", 0, text), -EEXIST);
+        f->keeps = 0;
+        n_events = f->n_events;
+        tokens_tick(f->tokens, NOW_US, false);
+        assert_null(f->document);
+        assert_int_equal(f->n_events, n_events); /* its event was lost, and counted, once */
+        assert_int_equal(f->n_gone, 1);
+        assert_int_equal(make(f, "ci", 0, text), 0);
 }
 
 static void a_revoked_one_is_out_of_force_before_the_disk_knows(void **state) {
@@ -257,7 +297,9 @@ int main(void) {
                 TEST(one_is_in_force_once_it_is_durable),
                 TEST(only_its_digest_is_stored_and_who_made_it_is_told),
                 TEST(a_token_survives_in_its_document),
-                TEST(a_full_store_makes_none_and_revokes_none),
+                TEST(a_full_store_makes_none),
+                TEST(a_failing_store_is_told_of_a_revoked_one_and_nobody_waits),
+                TEST(one_that_a_full_store_does_not_take_is_revoked_all_the_same),
                 TEST(a_revoked_one_is_out_of_force_before_the_disk_knows),
                 TEST(one_that_expires_is_told_once_and_forgotten_a_day_later),
                 TEST(the_last_use_is_kept_now_and_then),

@@ -420,6 +420,11 @@ def client():
         # What the daemon says of itself is public.
         assert command == "status" or denied.returncode != 0 and "token" in denied.stderr, denied
     assert run("virtwatch", "events").returncode == 0
+    made = run_as("bob", "virtwatch", "token", "create", "of-bob", "--scope", "read", groups=[group])
+    assert made.returncode == 0, made
+    who = json.loads(out("virtwatch", "token", "list", "-o", "json"))
+    assert [one["created_by"] for one in who if one["name"] == "of-bob"] == [f"uid {pwd.getpwnam('bob').pw_uid}"], who
+    assert run("virtwatch", "token", "revoke", "of-bob").returncode == 0
 
 
 @check("the journal has its fields")
