@@ -173,76 +173,85 @@ static double timed_out(const struct metrics_subject *subject) {
         return (double) (subject->series->hung_since_us != 0);
 }
 
-static double updated_at(const struct metrics_subject *subject) {
-        return subject->now && subject->now->balloon.updated_s
-                        ? (double) subject->now->balloon.updated_s
-                        : STATS_NAN;
+/* Whole numbers: of a time since 1970 six digits would be hours. */
+static uint64_t updated_at(const struct metrics_subject *subject) {
+        return subject->now && subject->now->balloon.updated_s ? subject->now->balloon.updated_s
+                                                               : STATS_UNKNOWN;
 }
 
-static double working_set(const struct metrics_subject *subject) {
+static uint64_t working_set(const struct metrics_subject *subject) {
         const struct stats *now = subject->now;
 
         if (!now || now->memory_bytes == STATS_UNKNOWN || now->memory_cache_bytes == STATS_UNKNOWN)
-                return STATS_NAN;
+                return STATS_UNKNOWN;
         return now->memory_bytes > now->memory_cache_bytes
-                        ? (double) (now->memory_bytes - now->memory_cache_bytes)
+                        ? now->memory_bytes - now->memory_cache_bytes
                         : 0;
 }
 
-static double started_at(const struct metrics_subject *subject) {
+static uint64_t started_us(const struct metrics_subject *subject) {
         return subject->workload->started_us && subject->series->running
-                        ? (double) subject->workload->started_us / 1e6
-                        : STATS_NAN;
+                        ? subject->workload->started_us
+                        : STATS_UNKNOWN;
 }
 
-static double seen_at(const struct metrics_subject *subject) {
+static uint64_t seen_at(const struct metrics_subject *subject) {
         /* whole seconds, as the other exporters have it */
-        uint64_t at_s = subject->now ? subject->now->at_us / USEC_PER_SEC : 0;
+        return subject->now ? subject->now->at_us / USEC_PER_SEC : STATS_UNKNOWN;
+}
 
-        return subject->now ? (double) at_s : STATS_NAN;
+struct thought {
+        struct metric_family family;
+        unsigned int dialects;
+        enum workload_kind kind;
+        double (*number)(const struct metrics_subject *subject);  /* NaN: no sample */
+        uint64_t (*count)(const struct metrics_subject *subject); /* in place of a number */
+        unsigned int decimals;                                    /* of the count */
+};
+
+static bool put_thought(struct exposition *exposition, const struct thought *thought,
+                const struct metrics_subject *subject, bool begun) {
+        const double number = thought->number ? thought->number(subject) : STATS_NAN;
+        const uint64_t count = thought->count ? thought->count(subject) : STATS_UNKNOWN;
+
+        if (isnan(number) && count == STATS_UNKNOWN)
+                return begun;
+        if (!begun)
+                exposition_family(exposition, &thought->family);
+        if (thought->count) {
+                exposition_scaled(exposition, subject->compat_labels, NULL, NULL, count,
+                                thought->decimals);
+        } else {
+                exposition_number(exposition, subject->compat_labels, number);
+        }
+        return true;
 }
 
 static void thoughts(struct exposition *exposition, unsigned int compat,
                 const struct metrics_subject *subjects, size_t n) {
-        static const struct {
-                struct metric_family family;
-                unsigned int dialects;
-                enum workload_kind kind;
-                double (*value)(const struct metrics_subject *subject);
-        } families[] = {
+        static const struct thought all[] = {
                 { { GAUGE("memory_stats_used_percent", NULL), "Memory the guest uses, per cent" },
-                                BOTH, WORKLOAD_VM, used_percent },
+                                BOTH, WORKLOAD_VM, used_percent, NULL, 0 },
                 { { GAUGE("memory_stats_last_update_timestamp_seconds", "seconds"),
                                   "When the guest last told its memory" },
-                                INO, WORKLOAD_VM, updated_at },
+                                INO, WORKLOAD_VM, NULL, updated_at, 0 },
                 { { GAUGE("timed_out", NULL), "Whether QEMU does not answer" }, INO, WORKLOAD_VM,
-                                timed_out },
+                                timed_out, NULL, 0 },
                 { { C_GAUGE("memory_working_set_bytes", "bytes"),
                                   "Memory used, without what can be given back" },
-                                BOTH, WORKLOAD_CONTAINER, working_set },
+                                BOTH, WORKLOAD_CONTAINER, NULL, working_set, 0 },
                 { { C_GAUGE("start_time_seconds", "seconds"), "When it started" }, BOTH,
-                                WORKLOAD_CONTAINER, started_at },
+                                WORKLOAD_CONTAINER, NULL, started_us, 6 },
                 { { C_GAUGE("last_seen", NULL), "When it was last read" }, BOTH, WORKLOAD_CONTAINER,
-                                seen_at },
+                                NULL, seen_at, 0 },
         };
 
-        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+        for (size_t t = 0; t < ARRAY_SIZE(all); t++) {
                 bool begun = false;
 
-                for (size_t i = 0; (families[f].dialects & compat) && i < n; i++) {
-                        double value;
-
-                        if (subjects[i].workload->kind != families[f].kind ||
-                                        !subjects[i].compat_labels)
-                                continue;
-                        value = families[f].value(&subjects[i]);
-                        if (isnan(value))
-                                continue;
-                        if (!begun)
-                                exposition_family(exposition, &families[f].family);
-                        begun = true;
-                        exposition_number(exposition, subjects[i].compat_labels, value);
-                }
+                for (size_t i = 0; (all[t].dialects & compat) && i < n; i++)
+                        if (subjects[i].workload->kind == all[t].kind && subjects[i].compat_labels)
+                                begun = put_thought(exposition, &all[t], &subjects[i], begun);
         }
 }
 

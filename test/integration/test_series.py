@@ -1,5 +1,6 @@
 """The series of workloads, under our names and under those of other exporters."""
 
+import datetime
 import re
 import subprocess
 import time
@@ -52,6 +53,23 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert one(series(text, "virtwatch_workload_memory_given_bytes"), 'name="held"') == 64 << 20
     held = one(series(text, "container_memory_usage_bytes"), 'name="held"')
     assert held == one(series(text, "virtwatch_alloc_memory_bytes"), 'alloc="held"') > 0
+
+
+def test_times_are_told_to_the_second_and_bytes_to_the_byte(both, docker):
+    began = docker("inspect", "-f", "{{.State.StartedAt}}", "held").stdout.strip()
+    began = datetime.datetime.fromisoformat(began[:19] + "+00:00").timestamp()
+    text = ask(both, "/metrics")[1].decode()
+    assert began <= one(series(text, "container_start_time_seconds"), 'name="held"') < began + 1
+    assert abs(one(series(text, "container_last_seen"), 'name="held"') - time.time()) < 5
+    group = both.json("/api/v1/workloads/held")["cgroup"]
+    # An idle container's memory stands still, and is no multiple of what six digits can tell.
+    wait_for(lambda: one(series(ask(both, "/metrics")[1].decode(), "container_memory_working_set_bytes"), 'name="held"')
+             == working_set(f"/sys/fs/cgroup/memory{group}"), 20, "its working set")
+
+
+def working_set(group):
+    stat = dict(line.split() for line in open(f"{group}/memory.stat"))
+    return int(open(f"{group}/memory.usage_in_bytes").read()) - int(stat["total_inactive_file"])
 
 
 def test_cpu_time_is_what_libvirt_says(both, libvirt):
