@@ -170,6 +170,22 @@ static void network_devices_are_read_without_loopback(void **state) {
         assert_int_equal(stats->nets[0].tx_drops, 8);
 }
 
+/* Inside, one may call an interface what one likes; no reader should be lost by it. */
+static void names_of_network_devices_are_text_and_told_apart(void **state) {
+        static const char counters[] = "1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n";
+        _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_KERNEL);
+        char text[512];
+
+        (void) snprintf(text, sizeof(text), "\xff: %s \xfe: %s a\"b\\c: %s\xc3\xa9th: %s", counters,
+                        counters, counters, counters);
+        proc_parse_net_dev(text, stats);
+        assert_int_equal(stats->n_nets, 3);
+        assert_string_equal(stats->nets[0].name, "\xef\xbf\xbd");
+        assert_string_equal(stats->nets[1].name, "a\"b\\c");
+        assert_string_equal(stats->nets[2].name, "\xc3\xa9th");
+        assert_int_equal(stats->devices_refused, 1);
+}
+
 static void this_process_is_read(void **state) {
         _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_KERNEL);
 
@@ -188,6 +204,7 @@ int main(void) {
                 cmocka_unit_test(what_is_gone_or_outside_is_said),
                 cmocka_unit_test(absurd_values_are_not_told),
                 cmocka_unit_test(network_devices_are_read_without_loopback),
+                cmocka_unit_test(names_of_network_devices_are_text_and_told_apart),
                 cmocka_unit_test(this_process_is_read),
         };
 
