@@ -41,8 +41,8 @@ struct sampler_hooks {
                                        */
         /** A slot of a running workload is complete. May be NULL. */
         void (*sample)(const struct series *series, const struct sample *sample, void *userdata);
-        /** All slots of the tick at @at_us are complete; @missed ticks before it never came. May be
-         * NULL. */
+        /** All slots of the tick at @at_us are complete; @missed slots before it were left out.
+         * May be NULL. */
         void (*round)(uint64_t at_us, uint64_t missed, void *userdata);
         /** It was given more or less. May be NULL. */
         void (*allocation)(const struct series *series, void *userdata);
@@ -88,5 +88,6 @@ const struct stats *series_stats_before(const struct series *series);
 
 struct sampler_stats {
         uint64_t ticks, missed_ticks, samples, null_samples, resets, refused;
+        uint64_t clock_steps; /* the wall clock was set, or the machine slept, by a slot or more */
 };
 void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats);
