@@ -9,6 +9,8 @@
 #include "base/map.h"
 #include "model/spans.h"
 
+#define HELD_US (60 * USEC_PER_SEC) /* longer than the pause of 1,000 domains' rounds */
+
 struct sampler {
         struct sampler_config config;
         struct sampler_hooks hooks;
@@ -30,6 +32,7 @@ static void series_drop_readings(struct series *series) {
                 series->before[i] = stats_free(series->before[i]);
                 series->fresh[i] = false;
         }
+        series->memory = series->disk = (struct series_held){};
 }
 
 static struct series *series_free(struct series *series) {
@@ -134,8 +137,11 @@ void sampler_take(struct sampler *sampler, const char *id, struct stats *stats) 
 void sampler_set_hung(struct sampler *sampler, const char *id, uint64_t since_us) {
         struct series *series = map_get(sampler->series, id);
 
-        if (series)
-                series->hung_since_us = since_us;
+        if (!series)
+                return;
+        series->hung_since_us = since_us;
+        if (since_us) /* it says nothing new for who knows how long */
+                series->memory = series->disk = (struct series_held){};
 }
 
 /* ---- slots ---- */
@@ -162,6 +168,39 @@ static void usage_join(struct usage *usage, const struct usage *kernel) {
         usage->reset = usage->reset || kernel->reset;
 }
 
+/* A bulk round is made as often as what it costs allows. What a guest said of its memory and disks
+ * is believed from one to the next: another source in between would make its use jump from slot to
+ * slot. */
+static bool is_held(const struct sampler *sampler, const struct series_held *held) {
+        return held->source != USAGE_UNKNOWN &&
+                        held->slots * sampler->config.interval_us <= HELD_US;
+}
+
+static void hold(struct series_held *held, double percent, enum usage_source source) {
+        if (!isnan(percent))
+                *held = (struct series_held){ .percent = percent, .source = source };
+        else if (held->slots < UINT32_MAX)
+                held->slots++;
+}
+
+static bool is_of_guest(const struct series_held *held) {
+        return held->source == USAGE_GUEST || held->source == USAGE_BALLOON;
+}
+
+/* What is shown as its use now, which is not always of this slot. */
+static void show_held(const struct sampler *sampler, struct series *series) {
+        struct usage *usage = &series->usage;
+
+        if (isnan(usage->memory_percent) && is_held(sampler, &series->memory)) {
+                usage->memory_percent = series->memory.percent;
+                usage->memory_source = series->memory.source;
+        }
+        if (isnan(usage->disk_percent) && is_held(sampler, &series->disk)) {
+                usage->disk_percent = series->disk.percent;
+                usage->disk_source = series->disk.source;
+        }
+}
+
 static void append(struct series *series, const struct sample *sample) {
         if (ring_append(&series->ring, sample) == -ESTALE) {
                 ring_clear(&series->ring); /* the clock was set back */
@@ -174,7 +213,11 @@ static void close_slot(struct sampler *sampler, struct series *series, uint64_t 
         struct sample sample;
 
         usage_of(sampler, series, STATS_FROM_RUNTIME, &series->usage);
+        hold(&series->memory, series->usage.memory_percent, series->usage.memory_source);
+        hold(&series->disk, series->usage.disk_percent, series->usage.disk_source);
         usage_of(sampler, series, STATS_FROM_KERNEL, &kernel);
+        if (is_of_guest(&series->memory) && is_held(sampler, &series->memory))
+                kernel.memory_percent = STATS_NAN;
         usage_join(&series->usage, &kernel);
         memset(series->fresh, 0, sizeof(series->fresh));
         if (series->usage.reset) {
@@ -189,6 +232,7 @@ static void close_slot(struct sampler *sampler, struct series *series, uint64_t 
                 .disk_percent = (float) series->usage.disk_percent,
         };
         append(series, &sample);
+        show_held(sampler, series);
         sampler->stats.samples++;
         if (isnan(sample.cpu_percent) && isnan(sample.memory_percent))
                 sampler->stats.null_samples++;

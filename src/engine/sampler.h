@@ -20,12 +20,22 @@ struct sampler_config {
         size_t workloads_max;
 };
 
+/* What the runtime said last; source USAGE_UNKNOWN: nothing in this life. */
+struct series_held {
+        double percent;
+        enum usage_source source;
+        uint32_t slots; /* ended since */
+};
+
 /* One workload, as faces see it. */
 struct series {
         char *id;
         enum workload_kind kind;
         bool running, paused;
-        struct usage usage; /* of the newest slot */
+        /* Of the newest slot, but for memory and disk: where the runtime was not asked for this
+         * slot, what it said last. */
+        struct usage usage;
+        struct series_held memory, disk; /* private */
         struct ring ring;
         struct allocation allocation;
         /* Newest reading and the one before it, by origin; NULL: none in this life. */

@@ -36,7 +36,7 @@ struct fixture {
         struct workload workload;
         unsigned int reads, samples, allocations;
         struct sample last;
-        bool feed, feed_kernel;
+        bool feed, feed_kernel, has_guest;
         uint64_t cpu_ns, mono_us;
 };
 
@@ -51,6 +51,13 @@ static void give(struct fixture *f, enum stats_origin origin) {
                 stats->vcpus_current = 2;
                 stats->balloon.current = 1000;
                 stats->balloon.rss = 500;
+                if (f->has_guest) {
+                        stats->balloon.available = 1000;
+                        stats->balloon.usable = 800;
+                        stats->balloon.updated_s = 1;
+                        stats->fs_total_bytes = 100;
+                        stats->fs_used_bytes = 30;
+                }
         } else {
                 stats->memory_bytes = 250;
         }
@@ -192,6 +199,33 @@ static void the_kernel_stands_in_for_a_runtime_that_is_silent(void **state) {
         assert_int_equal(series->usage.cpu_source, USAGE_PROC);
         assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01); /* of the vCPUs it was given */
         assert_true(fabs((double) f.last.memory_percent - 25) < 0.01);
+        fixture_done(&f);
+}
+
+/* Rounds of many domains have pauses. */
+static void between_rounds_a_guest_is_not_judged_by_what_the_host_sees(void **state) {
+        const struct series *series;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        f.feed_kernel = f.has_guest = true;
+        run_samples(&f, 3);
+        assert_true(fabs((double) f.last.memory_percent - 20) < 0.01);
+        f.feed = false;
+        run_samples(&f, 2);
+        series = sampler_get(f.sampler, "one");
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        assert_true(isnan(f.last.memory_percent) && isnan(f.last.disk_percent));
+        assert_true(fabs(series->usage.memory_percent - 20) < 0.01);
+        assert_int_equal(series->usage.memory_source, USAGE_GUEST);
+        assert_true(fabs(series->usage.disk_percent - 30) < 0.01);
+        assert_int_equal(series->usage.disk_source, USAGE_GUEST);
+
+        sampler_set_hung(f.sampler, "one", 1);
+        run_samples(&f, 2);
+        assert_true(fabs((double) f.last.memory_percent - 25) < 0.01);
+        assert_int_equal(series->usage.memory_source, USAGE_HOST_RSS);
+        assert_true(isnan(series->usage.disk_percent));
         fixture_done(&f);
 }
 
@@ -384,6 +418,7 @@ int main(void) {
                 cmocka_unit_test(each_slot_has_what_was_read_in_it),
                 cmocka_unit_test(other_slots_keep_the_newest_and_other_times_none),
                 cmocka_unit_test(the_kernel_stands_in_for_a_runtime_that_is_silent),
+                cmocka_unit_test(between_rounds_a_guest_is_not_judged_by_what_the_host_sees),
                 cmocka_unit_test(the_dead_get_no_slots_and_start_anew),
                 cmocka_unit_test(the_number_of_workloads_is_bounded),
                 cmocka_unit_test(ticks_that_never_came_are_null_slots),
