@@ -171,7 +171,7 @@ void libvirt_guest_read(struct libvirt_guest *guest) {
 
         if (!guest->changed && now_us < guest->due_us)
                 return;
-        if (!libvirt_crew_ready(guest->crew, DEADLINE_US))
+        if (!libvirt_crew_ready(guest->crew, DEADLINE_US, 0))
                 return;
         guest->due_us = now_us +
                         (guest->period_us < ROUND_PERIOD_US ? guest->period_us : ROUND_PERIOD_US);

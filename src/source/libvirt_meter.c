@@ -31,7 +31,6 @@ struct libvirt_meter {
         struct libvirt_crew *crew;
         struct libvirt_guest *guest;
         unsigned int stuck; /* of both crews */
-        size_t n_domains;
         struct map *hung; /* by uuid */
         struct meter_stats stats;
 };
@@ -101,7 +100,6 @@ static void crew_done(void *result, uint64_t took_us, bool late, void *userdata)
                 libvirt_readings_free(readings);
                 return;
         }
-        meter->n_domains = readings->n;
         meter->stats.last_us = took_us;
         meter->stats.failed += readings->failed;
         for (size_t i = 0; i < readings->n; i++) {
@@ -134,7 +132,7 @@ static void libvirt_meter_read(struct meter *base) {
         unsigned int flags = 0;
 
         libvirt_guest_read(meter->guest);
-        if (!libvirt_crew_ready(meter->crew, DEADLINE_US + meter->n_domains * DEADLINE_DOMAIN_US)) {
+        if (!libvirt_crew_ready(meter->crew, DEADLINE_US, DEADLINE_DOMAIN_US)) {
                 meter->stats.skipped++;
                 return;
         }

@@ -229,6 +229,7 @@ static void read_domains(struct round *round, virDomainPtr *domains, int n) {
                         break;
                 }
         }
+        libvirt_worker_expect(round->worker, (size_t) n_ready);
         if (n_ready)
                 read_ready(round, ready, n_ready);
         free(ready);
