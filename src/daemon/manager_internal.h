@@ -44,7 +44,8 @@ struct manager_source {
 
 struct manager_meter {
         struct meter *meter;
-        char *settings; /* what it was made with */
+        char *settings;   /* what it was made with */
+        char source[256]; /* whose workloads it reads; "": any */
 };
 
 /* Made, but not in force yet. */

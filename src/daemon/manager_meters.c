@@ -171,6 +171,8 @@ static int want(struct manager *manager, struct manager_meters *wanted, const st
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the %s meter: %m", ops->name);
         one->settings = TAKE_PTR(settings);
+        (void) snprintf(one->source, sizeof(one->source), "%s",
+                        config->source ? config->source : "");
         wanted->n++;
         return 0;
 }
@@ -192,7 +194,7 @@ int manager_meters_stage(struct manager *manager, const struct config *config,
                 .balloon_us = config->balloon_us,
                 .guest_us = config->guest_us,
                 .write = config->libvirt.write };
-        char source[256];
+        char source[sizeof(((struct manager_meter *) NULL)->source)];
         int r;
 
         wanted = calloc(1, sizeof(*wanted));
@@ -212,13 +214,14 @@ int manager_meters_stage(struct manager *manager, const struct config *config,
 }
 
 /* A new meter has to be told who lives; whether a monitor hangs it finds out anew. */
-static void introduce(struct manager *manager, struct meter *meter) {
+static void introduce(struct manager *manager, const struct manager_meter *one) {
+        struct meter *meter = one->meter;
         struct workload *workload;
 
         inventory_for_each(workload, tracker_inventory(manager->tracker)) {
                 if (meter->ops->watch && workload_state_is_alive(workload->state))
                         meter->ops->watch(meter, workload);
-                if (meter->ops == &libvirt_meter_ops)
+                if (strcmp(workload->source, one->source) == 0)
                         sampler_set_hung(manager->sampler, workload->id, 0);
         }
 }
@@ -231,7 +234,7 @@ void manager_meters_commit(struct manager *manager, struct manager_meters *wante
         manager->n_meters = wanted->n;
         for (size_t i = 0; manager->is_running && i < wanted->n; i++)
                 if (!wanted->is_kept[i])
-                        introduce(manager, manager->meters[i].meter);
+                        introduce(manager, &manager->meters[i]);
         free(wanted);
 }
 

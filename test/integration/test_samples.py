@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import TOKEN, wait_for
+from test_config import configured  # noqa: F401
 from tiny_guest import TinyGuest
 
 
@@ -172,6 +173,24 @@ def test_a_qemu_that_answers_late_again_and_again_costs_others_little(vms, libvi
         for name in ("late", "prompt"):
             libvirt("destroy", name)
             libvirt("undefine", name)
+
+
+def test_a_reload_that_adds_a_libvirt_leaves_what_hangs_elsewhere_hung(configured, libvirt):  # noqa: F811
+    one = configured({"sources.libvirt.enabled": "true", "sources.libvirt.uris": [libvirt.uri]})
+    one.up(f"libvirt:{libvirt.uri}")
+    define(libvirt, "remains")
+    wait_for(lambda: settled([s["cpu_pct"] for s in samples(one, "remains")]), 20, "samples")
+    pid = libvirt.qemu_pid("remains")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        one.wait_event(name="remains", action="monitor_hung", seconds=30)
+        assert one.reload({"sources.libvirt.uris": [libvirt.uri, "test:///default"]})[0]
+        one.up("libvirt:test:///default")
+        assert "monitor_hung_since" in one.json("/api/v1/workloads/remains")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        libvirt("destroy", "remains")
+        libvirt("undefine", "remains")
 
 
 def test_a_container_is_measured_against_its_limits(containers, docker):
