@@ -171,10 +171,13 @@ static void read_images(const struct guest_memory *memory, const struct libvirt_
         }
 }
 
-static void read_given_disks(struct guest_round *round, virDomainPtr domain,
+static void read_given_devices(struct guest_round *round, virDomainPtr domain,
                 const struct libvirt_xml *xml, struct stats *to) {
         virDomainBlockInfo info;
 
+        for (size_t i = 0; i < xml->n_nets; i++)
+                if (xml->nets[i].target[0])
+                        (void) stats_add_net(to, xml->nets[i].target);
         for (size_t i = 0; i < xml->n_disks; i++) {
                 const struct libvirt_xml_disk *disk = &xml->disks[i];
                 struct stats_block *block = stats_add_block(to, disk->target);
@@ -346,7 +349,7 @@ static void visit_running(struct guest_round *round, virDomainPtr domain, struct
         if (!round->monitored)
                 note->given = given_new();
         if (note->given)
-                read_given_disks(round, domain, &xml, note->given);
+                read_given_devices(round, domain, &xml, note->given);
         libvirt_xml_done(&xml);
 
         known->due_us = round->now_us + (memory->period_us << known->failures);
@@ -369,7 +372,7 @@ static void visit_off(struct guest_round *round, virDomainPtr domain, struct kno
                 note->given = given_new();
                 if (note->given) {
                         libvirt_round_complete(domain, note->given);
-                        read_given_disks(round, domain, &xml, note->given);
+                        read_given_devices(round, domain, &xml, note->given);
                 }
                 known->xml_hash = hash;
                 known->due_us = round->now_us + OFF_PERIOD_US;
