@@ -72,6 +72,16 @@ def working_set(group):
     return int(open(f"{group}/memory.usage_in_bytes").read()) - int(stat["total_inactive_file"])
 
 
+def test_vm_name_means_the_vm_where_a_container_has_the_same(both, docker):
+    docker.run("seen", "sleep", "1000", options=("-d", "-m", "32m"))
+    try:
+        both.wait_event(name="seen", kind="container", action="started")
+        answer = both.json("/api/app-gateway/metrics/shop?vm_name=seen")
+        assert answer["allocation"]["memory_mb"] == 64
+    finally:
+        docker("rm", "-f", "seen")
+
+
 def test_cpu_time_is_what_libvirt_says(both, libvirt):
     before = int(re.search(r"cpu.time=(\d+)", libvirt("domstats", "seen", "--cpu-total").stdout)[1])
     time.sleep(2.5)
