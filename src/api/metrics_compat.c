@@ -17,6 +17,7 @@
 #define GAUGE(name, unit)   "libvirt_domain_" name, METRIC_GAUGE, unit
 #define W(field)            METRICS_OF_WORKLOAD, offsetof(struct stats, field), 0
 #define W_NS(field)         METRICS_OF_WORKLOAD, offsetof(struct stats, field), 9
+#define W_US(field)         METRICS_OF_WORKLOAD, offsetof(struct stats, field), 6
 #define V(field)            METRICS_OF_VCPU, offsetof(struct stats_vcpu, field), 9
 #define N(field)            METRICS_OF_NET, offsetof(struct stats_net, field), 0
 #define B(field)            METRICS_OF_BLOCK, offsetof(struct stats_block, field), 0
@@ -41,6 +42,7 @@ static const struct metrics_row domain_rows[] = {
         { { GAUGE("memory_stats_swap_out_bytes", "bytes"), "Swapped out by the guest" }, W(balloon.swap_out), INO },
         { { GAUGE("vcpu_current", NULL), "Virtual CPUs online" }, W(vcpus_current), INO },
         { { GAUGE("vcpu_maximum", NULL), "Most virtual CPUs it may have" }, W(vcpus_maximum), INO },
+        { { GAUGE("vcpu_state", NULL), "State of a virtual CPU: 0 offline, 1 running, 2 blocked" }, METRICS_OF_VCPU, offsetof(struct stats_vcpu, state), 0, BOTH },
         { { COUNTER("vcpu_time_seconds", "seconds"), "CPU time of a virtual CPU" }, V(time_ns), BOTH },
         { { COUNTER("vcpu_wait_seconds", "seconds"), "Time a virtual CPU waited for I/O" }, V(wait_ns), BOTH },
         { { COUNTER("vcpu_delay_seconds", "seconds"), "Time a virtual CPU waited for the host's" }, V(delay_ns), BOTH },
@@ -75,6 +77,12 @@ static const struct metrics_row container_rows[] = {
         { { C_COUNTER("oom_events", NULL), "OOM kills counted by its control group" }, W(oom_kills), BOTH },
         { { C_COUNTER("memory_events_high", NULL), "Times its memory was throttled" }, W(memory_events_high), BOTH },
         { { C_COUNTER("memory_events_max", NULL), "Times it hit its memory limit" }, W(memory_events_max), BOTH },
+        { { C_COUNTER("pressure_cpu_waiting_seconds", "seconds"), "Time in which some of its tasks waited for a CPU" }, W_US(cpu_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_cpu_stalled_seconds", "seconds"), "Time in which all of its tasks waited for a CPU" }, W_US(cpu_pressure.full_us), BOTH },
+        { { C_COUNTER("pressure_memory_waiting_seconds", "seconds"), "Time in which some of its tasks waited for memory" }, W_US(memory_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_memory_stalled_seconds", "seconds"), "Time in which all of its tasks waited for memory" }, W_US(memory_pressure.full_us), BOTH },
+        { { C_COUNTER("pressure_io_waiting_seconds", "seconds"), "Time in which some of its tasks waited for I/O" }, W_US(io_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_io_stalled_seconds", "seconds"), "Time in which all of its tasks waited for I/O" }, W_US(io_pressure.full_us), BOTH },
         { { C_COUNTER("network_receive_bytes", "bytes"), "Bytes received" }, N(rx_bytes), BOTH },
         { { C_COUNTER("network_transmit_bytes", "bytes"), "Bytes sent" }, N(tx_bytes), BOTH },
 };
@@ -255,6 +263,47 @@ static void thoughts(struct exposition *exposition, unsigned int compat,
         }
 }
 
+static const char *block_name(const struct stats *now, size_t i) {
+        return i < now->n_blocks ? now->blocks[i].name : NULL;
+}
+
+static const char *net_name(const struct stats *now, size_t i) {
+        return i < now->n_nets ? now->nets[i].name : NULL;
+}
+
+/* Which devices there are, for dashboards that count them. Where their images lie is left out:
+ * paths are no labels. */
+static void device_info(
+                struct exposition *exposition, const struct metrics_subject *subjects, size_t n) {
+        static const struct {
+                struct metric_family family;
+                const char *(*name)(const struct stats *now, size_t i);
+        } kinds[] = {
+                { { "libvirt_domain_block_stats", METRIC_INFO, NULL, "Disks of the domain" },
+                                block_name },
+                { { "libvirt_domain_interface_stats", METRIC_INFO, NULL,
+                                  "Network interfaces of the domain" },
+                                net_name },
+        };
+        const char *name;
+
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+                bool begun = false;
+
+                for (size_t i = 0; i < n; i++) {
+                        if (!subjects[i].now || !subjects[i].compat_labels)
+                                continue;
+                        for (size_t d = 0; (name = kinds[k].name(subjects[i].now, d)); d++) {
+                                if (!begun)
+                                        exposition_family(exposition, &kinds[k].family);
+                                begun = true;
+                                exposition_scaled(exposition, subjects[i].compat_labels,
+                                                "target_device", name, 1, 0);
+                        }
+                }
+        }
+}
+
 static void totals(struct exposition *exposition, const struct api_context *api,
                 const struct metrics_subject *subjects, size_t n) {
         static const struct metric_family up = { "libvirt_up", METRIC_GAUGE, NULL,
@@ -308,6 +357,8 @@ void metrics_compat(struct exposition *exposition, const struct api_context *api
         n_some = of_kind(subjects, n, WORKLOAD_VM, some);
         metrics_rows(exposition, domain_rows, ARRAY_SIZE(domain_rows), some, n_some,
                         "target_device", api->compat);
+        if (api->compat & INO)
+                device_info(exposition, some, n_some);
         n_some = of_kind(subjects, n, WORKLOAD_CONTAINER, some);
         metrics_rows(exposition, container_rows, ARRAY_SIZE(container_rows), some, n_some,
                         "interface", api->compat);

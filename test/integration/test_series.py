@@ -46,6 +46,8 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert f'libvirt_domain_block_stats_capacity_bytes{{domain="seen",uuid="{domain}",target_device="vda"}} {8 << 20}\n' in text
     assert f'libvirt_domain_info_state{{domain="seen",uuid="{domain}",state_desc="the domain is running"}} 1\n' in text
     assert f'libvirt_domain_timed_out{{domain="seen",uuid="{domain}"}} 0\n' in text
+    assert f'libvirt_domain_block_stats_info{{domain="seen",uuid="{domain}",target_device="vda"}} 1\n' in text
+    assert one(series(text, "libvirt_domain_vcpu_state"), 'vcpu="0"') == 1
     assert "libvirt_up 1\n" in text
     own = one(series(text, "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
     assert own == one(series(text, "libvirt_domain_info_cpu_time_seconds_total"), 'domain="seen"') > 0

@@ -60,6 +60,11 @@ static void a_v2_group_is_read(void **state) {
         put(&tree, "a.slice/x/io.stat",
                         "8:0 rbytes=10 wbytes=20 rios=3 wios=4 dbytes=0 dios=0\n8:16 \n"
                         "253:0 rbytes=1 wbytes=2 rios=1 wios=2 dbytes=0 dios=0\n");
+        put(&tree, "a.slice/x/memory.pressure",
+                        "some avg10=1.00 avg60=2.00 avg300=3.00 total=4000001\n"
+                        "full avg10=0.00 avg60=0.00 avg300=0.00 total=17\n");
+        put(&tree, "a.slice/x/cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
+        put(&tree, "a.slice/x/io.pressure", "some total=x\nfull avg10=0.00\nsome\nnone total=3");
         assert_int_equal(cgroup_layout_of(tree.root), CGROUP_V2);
         assert_int_equal(cgroup_read(CGROUP_V2, tree.root, "/a.slice/x", stats), 0);
         assert_int_equal(stats->cpu_ns, 5000001000);
@@ -77,6 +82,12 @@ static void a_v2_group_is_read(void **state) {
         assert_int_equal(stats->memory_events_max, 6);
         assert_int_equal(stats->oom_kills, 2);
         assert_int_equal(stats->pids, 12);
+        assert_int_equal(stats->memory_pressure.some_us, 4000001);
+        assert_int_equal(stats->memory_pressure.full_us, 17);
+        assert_int_equal(stats->cpu_pressure.some_us, 5);
+        assert_int_equal(stats->cpu_pressure.full_us, STATS_UNKNOWN);
+        assert_int_equal(stats->io_pressure.some_us, STATS_UNKNOWN);
+        assert_int_equal(stats->io_pressure.full_us, STATS_UNKNOWN);
         assert_int_equal(stats->n_blocks, 2);
         assert_int_equal(stats_find_block(stats, "8:0")->write_bytes, 20);
         assert_int_equal(stats_find_block(stats, "253:0")->read_requests, 1);
