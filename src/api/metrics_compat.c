@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/metrics_workload.h"
+#include "engine/pools.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 
@@ -304,6 +305,63 @@ static void device_info(
         }
 }
 
+/* ---- storage pools ---- */
+
+#define POOLS_TOLD_MAX 256
+
+/* Those of the libvirts that answer; of two of the same name the first. */
+static size_t take_pools(const struct api_context *api, const struct pool **ret_pools) {
+        struct tracker_source *source;
+        size_t n_told = 0, n;
+
+        list_for_each(source, tracker_sources(api->tracker), list) {
+                const struct pool *pools = pools_get(api->pools, source->name, &n);
+
+                for (size_t i = 0; source->state == SOURCE_UP && i < n; i++) {
+                        bool known = n_told == POOLS_TOLD_MAX;
+
+                        for (size_t j = 0; j < n_told; j++)
+                                known |= strcmp(ret_pools[j]->name, pools[i].name) == 0;
+                        if (!known)
+                                ret_pools[n_told++] = &pools[i];
+                }
+        }
+        return n_told;
+}
+
+static uint64_t pool_number(const struct pool *pool, size_t i) {
+        const uint64_t numbers[] = { pool->state, pool->capacity_bytes, pool->allocation_bytes,
+                pool->available_bytes };
+
+        return numbers[i];
+}
+
+static void pool_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family families[] = {
+                { "libvirt_storage_pool_state", METRIC_GAUGE, NULL,
+                                "State of the pool: 0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible" },
+                { "libvirt_storage_pool_capacity_bytes", METRIC_GAUGE, "bytes",
+                                "Size of the pool" },
+                { "libvirt_storage_pool_allocation_bytes", METRIC_GAUGE, "bytes",
+                                "Bytes that are taken" },
+                { "libvirt_storage_pool_available_bytes", METRIC_GAUGE, "bytes",
+                                "Bytes that are free" },
+        };
+        static const char *const names[] = { "storage_pool" };
+        const struct pool *pools[POOLS_TOLD_MAX];
+        size_t n = api->pools ? take_pools(api, pools) : 0;
+
+        for (size_t f = 0; n > 0 && f < ARRAY_SIZE(families); f++) {
+                exposition_family(exposition, &families[f]);
+                for (size_t i = 0; i < n; i++) {
+                        const char *const value = pools[i]->name;
+
+                        exposition_sample(exposition, &(struct metric_labels){ names, &value, 1 },
+                                        pool_number(pools[i], f));
+                }
+        }
+}
+
 static void totals(struct exposition *exposition, const struct api_context *api,
                 const struct metrics_subject *subjects, size_t n) {
         static const struct metric_family up = { "libvirt_up", METRIC_GAUGE, NULL,
@@ -359,6 +417,8 @@ void metrics_compat(struct exposition *exposition, const struct api_context *api
                         "target_device", api->compat);
         if (api->compat & INO)
                 device_info(exposition, some, n_some);
+        if (api->compat & INO)
+                pool_series(exposition, api);
         n_some = of_kind(subjects, n, WORKLOAD_CONTAINER, some);
         metrics_rows(exposition, container_rows, ARRAY_SIZE(container_rows), some, n_some,
                         "interface", api->compat);

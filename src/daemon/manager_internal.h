@@ -14,6 +14,7 @@
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/node.h"
+#include "engine/pools.h"
 #include "engine/prober.h"
 #include "engine/refusals.h"
 #include "engine/sampler.h"
@@ -92,6 +93,7 @@ struct manager {
         struct meter_env meter_env;
         struct manager_meter meters[MANAGER_METERS_MAX];
         size_t n_meters;
+        struct pools *pools;
         struct node *node;
         struct host_meter *host_meter;
         struct prober *prober;

@@ -73,6 +73,10 @@ static void on_addresses(const char *source, const char *native_id, const char *
         tracker_post(manager->tracker, workload->source, &fact);
 }
 
+static void on_pools(const char *source, const struct pool *pools, size_t n, void *userdata) {
+        (void) pools_set(((struct manager *) userdata)->pools, source, pools, n);
+}
+
 static void on_round(uint64_t at_us, uint64_t missed, void *userdata) {
         struct manager *manager = userdata;
 
@@ -267,9 +271,12 @@ int manager_add_meters(struct manager *manager) {
                 .post = on_reading,
                 .hung = on_hung,
                 .addresses = on_addresses,
+                .pools = on_pools,
                 .userdata = manager,
         };
-        r = manager_add_node(manager);
+        r = pools_new(&manager->pools);
+        if (r >= 0)
+                r = manager_add_node(manager);
         if (r >= 0)
                 r = manager_meters_stage(manager, config, &wanted);
         if (r >= 0)
@@ -286,6 +293,8 @@ void manager_free_meters(struct manager *manager) {
         for (size_t i = manager->n_meters; i > 0; i--)
                 forget_one(&manager->meters[i - 1]);
         manager->n_meters = 0;
+        manager->api.pools = NULL;
+        manager->pools = pools_free(manager->pools);
         manager->api.sampler = NULL; /* the faces go later, and may still be asked */
         manager->sampler = sampler_free(manager->sampler);
 }

@@ -112,6 +112,21 @@ def test_the_dialect_is_a_setting(daemon, libvirt, bus, compat, there, gone):
     libvirt("undefine", "dialect")
 
 
+def test_storage_pools_are_told_as_libvirt_tells_them(daemon, libvirt, tmp_path):
+    libvirt("pool-create-as", "heap", "dir", "--target", tmp_path)
+    try:
+        server = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": f"{libvirt.uri},test:///default"})
+        wait_for(lambda: all(f'libvirt_storage_pool_capacity_bytes{{storage_pool="{pool}"}}' in ask(server, "/metrics")[1].decode()
+                             for pool in ("heap", "default-pool")), 30, "both pools")
+        text = ask(server, "/metrics")[1].decode()
+        info = dict(re.findall(r"^(\w+): +(\S+)", libvirt("pool-info", "heap", "--bytes").stdout, re.MULTILINE))
+        for name, column in (("capacity", "Capacity"), ("allocation", "Allocation"), ("available", "Available")):
+            assert one(series(text, f"libvirt_storage_pool_{name}_bytes"), '"heap"') == int(info[column])
+        assert one(series(text, "libvirt_storage_pool_state"), '"heap"') == 2
+    finally:
+        libvirt("pool-destroy", "heap")
+
+
 def test_both_formats_have_the_same_series(both):
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
     from prometheus_client.parser import text_string_to_metric_families as read_plain
