@@ -16,6 +16,7 @@ struct feed;
 struct journal;
 struct json_object;
 struct node;
+struct pools;
 struct prober;
 struct refusals;
 struct rollups;
@@ -59,8 +60,9 @@ struct api_context {
         struct spans *spans;   /* its; NULL with it */
         enum api_request_log request_log;
         struct apps *apps;
-        struct actions *actions; /* what may be asked to be done to workloads; NULL: nothing */
-        struct node *node;       /* this host; NULL: it is not read */
+        struct actions *actions;   /* what may be asked to be done to workloads; NULL: nothing */
+        struct node *node;         /* this host; NULL: it is not read */
+        const struct pools *pools; /* storage pools of libvirts */
         struct prober *prober;
         struct tokens *tokens;
         struct refusals *refusals;

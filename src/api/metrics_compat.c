@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/metrics_workload.h"
+#include "engine/pools.h"
 #include "engine/sampler.h"
 #include "engine/tracker.h"
 
@@ -17,6 +18,7 @@
 #define GAUGE(name, unit)   "libvirt_domain_" name, METRIC_GAUGE, unit
 #define W(field)            METRICS_OF_WORKLOAD, offsetof(struct stats, field), 0
 #define W_NS(field)         METRICS_OF_WORKLOAD, offsetof(struct stats, field), 9
+#define W_US(field)         METRICS_OF_WORKLOAD, offsetof(struct stats, field), 6
 #define V(field)            METRICS_OF_VCPU, offsetof(struct stats_vcpu, field), 9
 #define N(field)            METRICS_OF_NET, offsetof(struct stats_net, field), 0
 #define B(field)            METRICS_OF_BLOCK, offsetof(struct stats_block, field), 0
@@ -41,6 +43,7 @@ static const struct metrics_row domain_rows[] = {
         { { GAUGE("memory_stats_swap_out_bytes", "bytes"), "Swapped out by the guest" }, W(balloon.swap_out), INO },
         { { GAUGE("vcpu_current", NULL), "Virtual CPUs online" }, W(vcpus_current), INO },
         { { GAUGE("vcpu_maximum", NULL), "Most virtual CPUs it may have" }, W(vcpus_maximum), INO },
+        { { GAUGE("vcpu_state", NULL), "State of a virtual CPU: 0 offline, 1 running, 2 blocked" }, METRICS_OF_VCPU, offsetof(struct stats_vcpu, state), 0, BOTH },
         { { COUNTER("vcpu_time_seconds", "seconds"), "CPU time of a virtual CPU" }, V(time_ns), BOTH },
         { { COUNTER("vcpu_wait_seconds", "seconds"), "Time a virtual CPU waited for I/O" }, V(wait_ns), BOTH },
         { { COUNTER("vcpu_delay_seconds", "seconds"), "Time a virtual CPU waited for the host's" }, V(delay_ns), BOTH },
@@ -75,6 +78,12 @@ static const struct metrics_row container_rows[] = {
         { { C_COUNTER("oom_events", NULL), "OOM kills counted by its control group" }, W(oom_kills), BOTH },
         { { C_COUNTER("memory_events_high", NULL), "Times its memory was throttled" }, W(memory_events_high), BOTH },
         { { C_COUNTER("memory_events_max", NULL), "Times it hit its memory limit" }, W(memory_events_max), BOTH },
+        { { C_COUNTER("pressure_cpu_waiting_seconds", "seconds"), "Time in which some of its tasks waited for a CPU" }, W_US(cpu_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_cpu_stalled_seconds", "seconds"), "Time in which all of its tasks waited for a CPU" }, W_US(cpu_pressure.full_us), BOTH },
+        { { C_COUNTER("pressure_memory_waiting_seconds", "seconds"), "Time in which some of its tasks waited for memory" }, W_US(memory_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_memory_stalled_seconds", "seconds"), "Time in which all of its tasks waited for memory" }, W_US(memory_pressure.full_us), BOTH },
+        { { C_COUNTER("pressure_io_waiting_seconds", "seconds"), "Time in which some of its tasks waited for I/O" }, W_US(io_pressure.some_us), BOTH },
+        { { C_COUNTER("pressure_io_stalled_seconds", "seconds"), "Time in which all of its tasks waited for I/O" }, W_US(io_pressure.full_us), BOTH },
         { { C_COUNTER("network_receive_bytes", "bytes"), "Bytes received" }, N(rx_bytes), BOTH },
         { { C_COUNTER("network_transmit_bytes", "bytes"), "Bytes sent" }, N(tx_bytes), BOTH },
 };
@@ -173,75 +182,182 @@ static double timed_out(const struct metrics_subject *subject) {
         return (double) (subject->series->hung_since_us != 0);
 }
 
-static double updated_at(const struct metrics_subject *subject) {
-        return subject->now && subject->now->balloon.updated_s
-                        ? (double) subject->now->balloon.updated_s
-                        : STATS_NAN;
+/* Whole numbers: of a time since 1970 six digits would be hours. */
+static uint64_t updated_at(const struct metrics_subject *subject) {
+        return subject->now && subject->now->balloon.updated_s ? subject->now->balloon.updated_s
+                                                               : STATS_UNKNOWN;
 }
 
-static double working_set(const struct metrics_subject *subject) {
+static uint64_t working_set(const struct metrics_subject *subject) {
         const struct stats *now = subject->now;
 
         if (!now || now->memory_bytes == STATS_UNKNOWN || now->memory_cache_bytes == STATS_UNKNOWN)
-                return STATS_NAN;
+                return STATS_UNKNOWN;
         return now->memory_bytes > now->memory_cache_bytes
-                        ? (double) (now->memory_bytes - now->memory_cache_bytes)
+                        ? now->memory_bytes - now->memory_cache_bytes
                         : 0;
 }
 
-static double started_at(const struct metrics_subject *subject) {
+static uint64_t started_us(const struct metrics_subject *subject) {
         return subject->workload->started_us && subject->series->running
-                        ? (double) subject->workload->started_us / 1e6
-                        : STATS_NAN;
+                        ? subject->workload->started_us
+                        : STATS_UNKNOWN;
 }
 
-static double seen_at(const struct metrics_subject *subject) {
+static uint64_t seen_at(const struct metrics_subject *subject) {
         /* whole seconds, as the other exporters have it */
-        uint64_t at_s = subject->now ? subject->now->at_us / USEC_PER_SEC : 0;
+        return subject->now ? subject->now->at_us / USEC_PER_SEC : STATS_UNKNOWN;
+}
 
-        return subject->now ? (double) at_s : STATS_NAN;
+struct thought {
+        struct metric_family family;
+        unsigned int dialects;
+        enum workload_kind kind;
+        double (*number)(const struct metrics_subject *subject);  /* NaN: no sample */
+        uint64_t (*count)(const struct metrics_subject *subject); /* in place of a number */
+        unsigned int decimals;                                    /* of the count */
+};
+
+static bool put_thought(struct exposition *exposition, const struct thought *thought,
+                const struct metrics_subject *subject, bool begun) {
+        const double number = thought->number ? thought->number(subject) : STATS_NAN;
+        const uint64_t count = thought->count ? thought->count(subject) : STATS_UNKNOWN;
+
+        if (isnan(number) && count == STATS_UNKNOWN)
+                return begun;
+        if (!begun)
+                exposition_family(exposition, &thought->family);
+        if (thought->count) {
+                exposition_scaled(exposition, subject->compat_labels, NULL, NULL, count,
+                                thought->decimals);
+        } else {
+                exposition_number(exposition, subject->compat_labels, number);
+        }
+        return true;
 }
 
 static void thoughts(struct exposition *exposition, unsigned int compat,
                 const struct metrics_subject *subjects, size_t n) {
-        static const struct {
-                struct metric_family family;
-                unsigned int dialects;
-                enum workload_kind kind;
-                double (*value)(const struct metrics_subject *subject);
-        } families[] = {
+        static const struct thought all[] = {
                 { { GAUGE("memory_stats_used_percent", NULL), "Memory the guest uses, per cent" },
-                                BOTH, WORKLOAD_VM, used_percent },
+                                BOTH, WORKLOAD_VM, used_percent, NULL, 0 },
                 { { GAUGE("memory_stats_last_update_timestamp_seconds", "seconds"),
                                   "When the guest last told its memory" },
-                                INO, WORKLOAD_VM, updated_at },
+                                INO, WORKLOAD_VM, NULL, updated_at, 0 },
                 { { GAUGE("timed_out", NULL), "Whether QEMU does not answer" }, INO, WORKLOAD_VM,
-                                timed_out },
+                                timed_out, NULL, 0 },
                 { { C_GAUGE("memory_working_set_bytes", "bytes"),
                                   "Memory used, without what can be given back" },
-                                BOTH, WORKLOAD_CONTAINER, working_set },
+                                BOTH, WORKLOAD_CONTAINER, NULL, working_set, 0 },
                 { { C_GAUGE("start_time_seconds", "seconds"), "When it started" }, BOTH,
-                                WORKLOAD_CONTAINER, started_at },
+                                WORKLOAD_CONTAINER, NULL, started_us, 6 },
                 { { C_GAUGE("last_seen", NULL), "When it was last read" }, BOTH, WORKLOAD_CONTAINER,
-                                seen_at },
+                                NULL, seen_at, 0 },
         };
 
-        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+        for (size_t t = 0; t < ARRAY_SIZE(all); t++) {
                 bool begun = false;
 
-                for (size_t i = 0; (families[f].dialects & compat) && i < n; i++) {
-                        double value;
+                for (size_t i = 0; (all[t].dialects & compat) && i < n; i++)
+                        if (subjects[i].workload->kind == all[t].kind && subjects[i].compat_labels)
+                                begun = put_thought(exposition, &all[t], &subjects[i], begun);
+        }
+}
 
-                        if (subjects[i].workload->kind != families[f].kind ||
-                                        !subjects[i].compat_labels)
+static const char *block_name(const struct stats *now, size_t i) {
+        return i < now->n_blocks ? now->blocks[i].name : NULL;
+}
+
+static const char *net_name(const struct stats *now, size_t i) {
+        return i < now->n_nets ? now->nets[i].name : NULL;
+}
+
+/* Which devices there are, for dashboards that count them. Where their images lie is left out:
+ * paths are no labels. */
+static void device_info(
+                struct exposition *exposition, const struct metrics_subject *subjects, size_t n) {
+        static const struct {
+                struct metric_family family;
+                const char *(*name)(const struct stats *now, size_t i);
+        } kinds[] = {
+                { { "libvirt_domain_block_stats", METRIC_INFO, NULL, "Disks of the domain" },
+                                block_name },
+                { { "libvirt_domain_interface_stats", METRIC_INFO, NULL,
+                                  "Network interfaces of the domain" },
+                                net_name },
+        };
+        const char *name;
+
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+                bool begun = false;
+
+                for (size_t i = 0; i < n; i++) {
+                        if (!subjects[i].now || !subjects[i].compat_labels)
                                 continue;
-                        value = families[f].value(&subjects[i]);
-                        if (isnan(value))
-                                continue;
-                        if (!begun)
-                                exposition_family(exposition, &families[f].family);
-                        begun = true;
-                        exposition_number(exposition, subjects[i].compat_labels, value);
+                        for (size_t d = 0; (name = kinds[k].name(subjects[i].now, d)); d++) {
+                                if (!begun)
+                                        exposition_family(exposition, &kinds[k].family);
+                                begun = true;
+                                exposition_scaled(exposition, subjects[i].compat_labels,
+                                                "target_device", name, 1, 0);
+                        }
+                }
+        }
+}
+
+/* ---- storage pools ---- */
+
+#define POOLS_TOLD_MAX 256
+
+/* Those of the libvirts that answer; of two of the same name the first. */
+static size_t take_pools(const struct api_context *api, const struct pool **ret_pools) {
+        struct tracker_source *source;
+        size_t n_told = 0, n;
+
+        list_for_each(source, tracker_sources(api->tracker), list) {
+                const struct pool *pools = pools_get(api->pools, source->name, &n);
+
+                for (size_t i = 0; source->state == SOURCE_UP && i < n; i++) {
+                        bool known = n_told == POOLS_TOLD_MAX;
+
+                        for (size_t j = 0; j < n_told; j++)
+                                known |= strcmp(ret_pools[j]->name, pools[i].name) == 0;
+                        if (!known)
+                                ret_pools[n_told++] = &pools[i];
+                }
+        }
+        return n_told;
+}
+
+static uint64_t pool_number(const struct pool *pool, size_t i) {
+        const uint64_t numbers[] = { pool->state, pool->capacity_bytes, pool->allocation_bytes,
+                pool->available_bytes };
+
+        return numbers[i];
+}
+
+static void pool_series(struct exposition *exposition, const struct api_context *api) {
+        static const struct metric_family families[] = {
+                { "libvirt_storage_pool_state", METRIC_GAUGE, NULL,
+                                "State of the pool: 0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible" },
+                { "libvirt_storage_pool_capacity_bytes", METRIC_GAUGE, "bytes",
+                                "Size of the pool" },
+                { "libvirt_storage_pool_allocation_bytes", METRIC_GAUGE, "bytes",
+                                "Bytes that are taken" },
+                { "libvirt_storage_pool_available_bytes", METRIC_GAUGE, "bytes",
+                                "Bytes that are free" },
+        };
+        static const char *const names[] = { "storage_pool" };
+        const struct pool *pools[POOLS_TOLD_MAX];
+        size_t n = api->pools ? take_pools(api, pools) : 0;
+
+        for (size_t f = 0; n > 0 && f < ARRAY_SIZE(families); f++) {
+                exposition_family(exposition, &families[f]);
+                for (size_t i = 0; i < n; i++) {
+                        const char *const value = pools[i]->name;
+
+                        exposition_sample(exposition, &(struct metric_labels){ names, &value, 1 },
+                                        pool_number(pools[i], f));
                 }
         }
 }
@@ -299,6 +415,10 @@ void metrics_compat(struct exposition *exposition, const struct api_context *api
         n_some = of_kind(subjects, n, WORKLOAD_VM, some);
         metrics_rows(exposition, domain_rows, ARRAY_SIZE(domain_rows), some, n_some,
                         "target_device", api->compat);
+        if (api->compat & INO)
+                device_info(exposition, some, n_some);
+        if (api->compat & INO)
+                pool_series(exposition, api);
         n_some = of_kind(subjects, n, WORKLOAD_CONTAINER, some);
         metrics_rows(exposition, container_rows, ARRAY_SIZE(container_rows), some, n_some,
                         "interface", api->compat);

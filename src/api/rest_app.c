@@ -159,13 +159,30 @@ enum MHD_Result rest_app_delete(struct http_request *request, const char *slug) 
 
 /* ---- what it uses ---- */
 
+/* By id or name; a VM, where something else has the same name. NULL: none, or several. */
+static const struct workload *find_named(const struct api_context *api, const char *name) {
+        const struct workload *found = inventory_find_any(tracker_inventory(api->tracker), name);
+        const struct workload *workload;
+
+        if (found)
+                return found;
+        inventory_for_each(workload, tracker_inventory(api->tracker)) {
+                if (workload->kind != WORKLOAD_VM || strcmp(workload->name, name) != 0)
+                        continue;
+                if (found)
+                        return NULL;
+                found = workload;
+        }
+        return found;
+}
+
 /* The one named, or the first VM of the app, or its first workload. */
 static const struct workload *pick(
                 const struct api_context *api, const char *slug, const char *name) {
         const struct workload *workload, *first = NULL;
 
         if (name && name[0])
-                return inventory_find_any(tracker_inventory(api->tracker), name);
+                return find_named(api, name);
         inventory_for_each(workload, tracker_inventory(api->tracker)) {
                 const char *own = apps_slug_of(api->apps, workload);
 

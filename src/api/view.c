@@ -107,6 +107,8 @@ static struct json_object *view_usage(const struct series *series) {
         if (!series->running || !newest)
                 return NULL;
         object = view_sample(newest);
+        view_add_number(object, "mem_pct", usage->memory_percent); /* see struct series */
+        view_add_number(object, "disk_pct", usage->disk_percent);
         (void) json_add_string(object, "cpu_source", usage_source_to_string(usage->cpu_source));
         (void) json_add_string(object, "mem_source", usage_source_to_string(usage->memory_source));
         (void) json_add_string(object, "disk_source", usage_source_to_string(usage->disk_source));

@@ -435,6 +435,7 @@ int manager_new(struct config *config, const struct manager_reload *reload,
         manager->api.sampler = manager->sampler;
         manager->api.compat = manager->config.compat;
         manager->api.node = manager->node;
+        manager->api.pools = manager->pools;
 
         *ret_manager = TAKE_PTR(manager);
         return 0;

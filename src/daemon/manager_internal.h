@@ -14,6 +14,7 @@
 #include "engine/counters.h"
 #include "engine/feed.h"
 #include "engine/node.h"
+#include "engine/pools.h"
 #include "engine/prober.h"
 #include "engine/refusals.h"
 #include "engine/sampler.h"
@@ -46,7 +47,8 @@ struct manager_source {
 
 struct manager_meter {
         struct meter *meter;
-        char *settings; /* what it was made with */
+        char *settings;   /* what it was made with */
+        char source[256]; /* whose workloads it reads; "": any */
 };
 
 /* Made, but not in force yet. */
@@ -95,6 +97,7 @@ struct manager {
         struct meter_env meter_env;
         struct manager_meter meters[MANAGER_METERS_MAX];
         size_t n_meters;
+        struct pools *pools;
         struct node *node;
         struct host_meter *host_meter;
         struct prober *prober;

@@ -73,6 +73,10 @@ static void on_addresses(const char *source, const char *native_id, const char *
         tracker_post(manager->tracker, workload->source, &fact);
 }
 
+static void on_pools(const char *source, const struct pool *pools, size_t n, void *userdata) {
+        (void) pools_set(((struct manager *) userdata)->pools, source, pools, n);
+}
+
 static void on_round(uint64_t at_us, uint64_t missed, void *userdata) {
         struct manager *manager = userdata;
 
@@ -171,6 +175,8 @@ static int want(struct manager *manager, struct manager_meters *wanted, const st
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the %s meter: %m", ops->name);
         one->settings = TAKE_PTR(settings);
+        (void) snprintf(one->source, sizeof(one->source), "%s",
+                        config->source ? config->source : "");
         wanted->n++;
         return 0;
 }
@@ -192,7 +198,7 @@ int manager_meters_stage(struct manager *manager, const struct config *config,
                 .balloon_us = config->balloon_us,
                 .guest_us = config->guest_us,
                 .write = config->libvirt.write };
-        char source[256];
+        char source[sizeof(((struct manager_meter *) NULL)->source)];
         int r;
 
         wanted = calloc(1, sizeof(*wanted));
@@ -212,13 +218,14 @@ int manager_meters_stage(struct manager *manager, const struct config *config,
 }
 
 /* A new meter has to be told who lives; whether a monitor hangs it finds out anew. */
-static void introduce(struct manager *manager, struct meter *meter) {
+static void introduce(struct manager *manager, const struct manager_meter *one) {
+        struct meter *meter = one->meter;
         struct workload *workload;
 
         inventory_for_each(workload, tracker_inventory(manager->tracker)) {
                 if (meter->ops->watch && workload_state_is_alive(workload->state))
                         meter->ops->watch(meter, workload);
-                if (meter->ops == &libvirt_meter_ops)
+                if (strcmp(workload->source, one->source) == 0)
                         sampler_set_hung(manager->sampler, workload->id, 0);
         }
 }
@@ -231,7 +238,7 @@ void manager_meters_commit(struct manager *manager, struct manager_meters *wante
         manager->n_meters = wanted->n;
         for (size_t i = 0; manager->is_running && i < wanted->n; i++)
                 if (!wanted->is_kept[i])
-                        introduce(manager, manager->meters[i].meter);
+                        introduce(manager, &manager->meters[i]);
         free(wanted);
 }
 
@@ -264,9 +271,12 @@ int manager_add_meters(struct manager *manager) {
                 .post = on_reading,
                 .hung = on_hung,
                 .addresses = on_addresses,
+                .pools = on_pools,
                 .userdata = manager,
         };
-        r = manager_add_node(manager);
+        r = pools_new(&manager->pools);
+        if (r >= 0)
+                r = manager_add_node(manager);
         if (r >= 0)
                 r = manager_meters_stage(manager, config, &wanted);
         if (r >= 0)
@@ -283,6 +293,8 @@ void manager_free_meters(struct manager *manager) {
         for (size_t i = manager->n_meters; i > 0; i--)
                 forget_one(&manager->meters[i - 1]);
         manager->n_meters = 0;
+        manager->api.pools = NULL;
+        manager->pools = pools_free(manager->pools);
         manager->api.sampler = NULL; /* the faces go later, and may still be asked */
         manager->sampler = sampler_free(manager->sampler);
 }

@@ -9,6 +9,8 @@
 #include "base/map.h"
 #include "model/spans.h"
 
+#define HELD_US (60 * USEC_PER_SEC) /* longer than the pause of 1,000 domains' rounds */
+
 struct sampler {
         struct sampler_config config;
         struct sampler_hooks hooks;
@@ -16,6 +18,7 @@ struct sampler {
         sd_event_source *timer;
         struct map *series; /* by workload id */
         uint64_t next_us;   /* CLOCK_MONOTONIC of the next tick */
+        uint64_t slot_us;   /* CLOCK_REALTIME of the last slot; 0: none yet */
         double host_cpus;
         uint64_t host_memory_bytes;
         struct sampler_stats stats;
@@ -29,6 +32,7 @@ static void series_drop_readings(struct series *series) {
                 series->before[i] = stats_free(series->before[i]);
                 series->fresh[i] = false;
         }
+        series->memory = series->disk = (struct series_held){};
 }
 
 static struct series *series_free(struct series *series) {
@@ -133,8 +137,11 @@ void sampler_take(struct sampler *sampler, const char *id, struct stats *stats) 
 void sampler_set_hung(struct sampler *sampler, const char *id, uint64_t since_us) {
         struct series *series = map_get(sampler->series, id);
 
-        if (series)
-                series->hung_since_us = since_us;
+        if (!series)
+                return;
+        series->hung_since_us = since_us;
+        if (since_us) /* it says nothing new for who knows how long */
+                series->memory = series->disk = (struct series_held){};
 }
 
 /* ---- slots ---- */
@@ -161,6 +168,39 @@ static void usage_join(struct usage *usage, const struct usage *kernel) {
         usage->reset = usage->reset || kernel->reset;
 }
 
+/* A bulk round is made as often as what it costs allows. What a guest said of its memory and disks
+ * is believed from one to the next: another source in between would make its use jump from slot to
+ * slot. */
+static bool is_held(const struct sampler *sampler, const struct series_held *held) {
+        return held->source != USAGE_UNKNOWN &&
+                        held->slots * sampler->config.interval_us <= HELD_US;
+}
+
+static void hold(struct series_held *held, double percent, enum usage_source source) {
+        if (!isnan(percent))
+                *held = (struct series_held){ .percent = percent, .source = source };
+        else if (held->slots < UINT32_MAX)
+                held->slots++;
+}
+
+static bool is_of_guest(const struct series_held *held) {
+        return held->source == USAGE_GUEST || held->source == USAGE_BALLOON;
+}
+
+/* What is shown as its use now, which is not always of this slot. */
+static void show_held(const struct sampler *sampler, struct series *series) {
+        struct usage *usage = &series->usage;
+
+        if (isnan(usage->memory_percent) && is_held(sampler, &series->memory)) {
+                usage->memory_percent = series->memory.percent;
+                usage->memory_source = series->memory.source;
+        }
+        if (isnan(usage->disk_percent) && is_held(sampler, &series->disk)) {
+                usage->disk_percent = series->disk.percent;
+                usage->disk_source = series->disk.source;
+        }
+}
+
 static void append(struct series *series, const struct sample *sample) {
         if (ring_append(&series->ring, sample) == -ESTALE) {
                 ring_clear(&series->ring); /* the clock was set back */
@@ -173,7 +213,11 @@ static void close_slot(struct sampler *sampler, struct series *series, uint64_t 
         struct sample sample;
 
         usage_of(sampler, series, STATS_FROM_RUNTIME, &series->usage);
+        hold(&series->memory, series->usage.memory_percent, series->usage.memory_source);
+        hold(&series->disk, series->usage.disk_percent, series->usage.disk_source);
         usage_of(sampler, series, STATS_FROM_KERNEL, &kernel);
+        if (is_of_guest(&series->memory) && is_held(sampler, &series->memory))
+                kernel.memory_percent = STATS_NAN;
         usage_join(&series->usage, &kernel);
         memset(series->fresh, 0, sizeof(series->fresh));
         if (series->usage.reset) {
@@ -188,6 +232,7 @@ static void close_slot(struct sampler *sampler, struct series *series, uint64_t 
                 .disk_percent = (float) series->usage.disk_percent,
         };
         append(series, &sample);
+        show_held(sampler, series);
         sampler->stats.samples++;
         if (isnan(sample.cpu_percent) && isnan(sample.memory_percent))
                 sampler->stats.null_samples++;
@@ -195,11 +240,10 @@ static void close_slot(struct sampler *sampler, struct series *series, uint64_t 
                 sampler->hooks.sample(series, &sample, sampler->hooks.userdata);
 }
 
-/* Ticks that never came, because the machine slept or the loop was held up, are slots too. */
+/* Ticks that never came, because the loop was held up or the machine slept, are slots too. */
 static void skip_slots(struct sampler *sampler, uint64_t n, uint64_t at_us) {
         struct series *series;
 
-        sampler->stats.missed_ticks += n;
         if (n > sampler->config.slots)
                 n = sampler->config.slots;
         map_for_each(series, sampler->series)
@@ -235,25 +279,69 @@ static void round_end(struct span *span, const struct sampler_stats *before,
         (void) span_end(span, clock_monotonic_us());
 }
 
+/* Both clocks at one moment, even where this thread is held up between them. */
+static uint64_t read_clocks(uint64_t *ret_real_us) {
+        uint64_t before_us, after_us;
+
+        for (unsigned int tries = 0;; tries++) {
+                before_us = clock_monotonic_us();
+                *ret_real_us = clock_realtime_us();
+                after_us = clock_monotonic_us();
+                if (after_us - before_us < USEC_PER_MSEC || tries == 10)
+                        return before_us + (after_us - before_us) / 2;
+        }
+}
+
+/* Which slot ends with the tick that was due last, and when the next one does. The wall clock says
+ * so, but by when the tick was due, not by when it came, and to the nearest slot: a clock that is
+ * put right by a little moves no sample, and the tick after is on the whole interval again. */
+static uint64_t next_slot(struct sampler *sampler, uint64_t *ret_missed) {
+        const uint64_t interval_us = sampler->config.interval_us;
+        uint64_t real_us, now_us = read_clocks(&real_us);
+        uint64_t late_us = now_us > sampler->next_us ? now_us - sampler->next_us : 0;
+        uint64_t missed = late_us / interval_us, due_us, at_us;
+
+        due_us = real_us - late_us % interval_us;
+        at_us = (due_us + interval_us / 2) / interval_us * interval_us;
+        sampler->next_us += (missed + 1) * interval_us + at_us - due_us;
+        *ret_missed = missed;
+        return at_us;
+}
+
+/* The clock was set, or stood still while the machine slept. Return: how many slots that leaves
+ * out; none if it was set back, which ends what the rings hold. */
+static uint64_t slots_stepped_over(struct sampler *sampler, uint64_t missed, uint64_t at_us) {
+        const uint64_t interval_us = sampler->config.interval_us;
+        uint64_t expected_us = sampler->slot_us + (missed + 1) * interval_us, n;
+
+        if (sampler->slot_us == 0 || at_us == expected_us)
+                return 0;
+        sampler->stats.clock_steps++;
+        if (at_us < expected_us)
+                return 0;
+        n = (at_us - expected_us) / interval_us;
+        return n < sampler->config.slots ? n : sampler->config.slots;
+}
+
 static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
         struct sampler *sampler = userdata;
-        const uint64_t interval_us = sampler->config.interval_us;
-        uint64_t now_us = clock_monotonic_us(), missed, at_us;
-        struct span *span = round_begin(sampler, now_us);
+        struct span *span = round_begin(sampler, clock_monotonic_us());
+        uint64_t missed, left_out, at_us;
         const struct sampler_stats before = sampler->stats;
         struct series *series;
 
-        at_us = clock_realtime_us();
-        at_us -= at_us % interval_us;
-        missed = now_us > sampler->next_us ? (now_us - sampler->next_us) / interval_us : 0;
-        if (missed)
-                skip_slots(sampler, missed, at_us);
+        at_us = next_slot(sampler, &missed);
+        left_out = missed + slots_stepped_over(sampler, missed, at_us);
+        sampler->stats.missed_ticks += missed;
+        sampler->slot_us = at_us;
+        if (left_out)
+                skip_slots(sampler, left_out, at_us);
         map_for_each(series, sampler->series)
                 if (series->running)
                         close_slot(sampler, series, at_us);
         sampler->stats.ticks++;
         if (sampler->hooks.round)
-                sampler->hooks.round(at_us, missed, sampler->hooks.userdata);
+                sampler->hooks.round(at_us, left_out, sampler->hooks.userdata);
         if (span)
                 spans_enter(sampler->hooks.spans, span_context(span));
         sampler->hooks.read(sampler->hooks.userdata);
@@ -262,7 +350,6 @@ static int on_tick(sd_event_source *timer, uint64_t time_us, void *userdata) {
                 round_end(span, &before, &sampler->stats);
         }
 
-        sampler->next_us += (missed + 1) * interval_us;
         (void) sd_event_source_set_time(timer, sampler->next_us);
         (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
         return 0;
@@ -362,6 +449,7 @@ int sampler_configure(
         sampler->config.slots = slots;
         if (same || !sampler->timer)
                 return 0;
+        sampler->slot_us = 0;
         sampler->next_us = next_tick_us(interval_us);
         r = sd_event_source_set_time(sampler->timer, sampler->next_us);
         return r < 0 ? r : 0;

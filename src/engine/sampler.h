@@ -20,12 +20,22 @@ struct sampler_config {
         size_t workloads_max;
 };
 
+/* What the runtime said last; source USAGE_UNKNOWN: nothing in this life. */
+struct series_held {
+        double percent;
+        enum usage_source source;
+        uint32_t slots; /* ended since */
+};
+
 /* One workload, as faces see it. */
 struct series {
         char *id;
         enum workload_kind kind;
         bool running, paused;
-        struct usage usage; /* of the newest slot */
+        /* Of the newest slot, but for memory and disk: where the runtime was not asked for this
+         * slot, what it said last. */
+        struct usage usage;
+        struct series_held memory, disk; /* private */
         struct ring ring;
         struct allocation allocation;
         /* Newest reading and the one before it, by origin; NULL: none in this life. */
@@ -41,8 +51,8 @@ struct sampler_hooks {
                                        */
         /** A slot of a running workload is complete. May be NULL. */
         void (*sample)(const struct series *series, const struct sample *sample, void *userdata);
-        /** All slots of the tick at @at_us are complete; @missed ticks before it never came. May be
-         * NULL. */
+        /** All slots of the tick at @at_us are complete; @missed slots before it were left out.
+         * May be NULL. */
         void (*round)(uint64_t at_us, uint64_t missed, void *userdata);
         /** It was given more or less. May be NULL. */
         void (*allocation)(const struct series *series, void *userdata);
@@ -88,5 +98,6 @@ const struct stats *series_stats_before(const struct series *series);
 
 struct sampler_stats {
         uint64_t ticks, missed_ticks, samples, null_samples, resets, refused;
+        uint64_t clock_steps; /* the wall clock was set, or the machine slept, by a slot or more */
 };
 void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats);

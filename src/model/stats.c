@@ -36,6 +36,8 @@ struct stats *stats_new(enum stats_origin origin) {
         stats->cpu_weight = STATS_UNKNOWN;
         stats->memory_events_high = stats->memory_events_max = stats->oom_kills = STATS_UNKNOWN;
         stats->pids = STATS_UNKNOWN;
+        stats->cpu_pressure = stats->memory_pressure = stats->io_pressure =
+                        (struct stats_pressure){ STATS_UNKNOWN, STATS_UNKNOWN };
         stats->fs_used_bytes = stats->fs_total_bytes = STATS_UNKNOWN;
         stats->fs_fullest_percent = STATS_NAN;
         stats->balloon = (struct stats_balloon){
@@ -71,7 +73,7 @@ struct stats_vcpu *stats_add_vcpu(struct stats *stats, unsigned int number) {
 
         if (vcpu) {
                 *vcpu = (struct stats_vcpu){ .number = number,
-                        .state = -1,
+                        .state = STATS_UNKNOWN,
                         .time_ns = STATS_UNKNOWN,
                         .wait_ns = STATS_UNKNOWN,
                         .delay_ns = STATS_UNKNOWN };

@@ -16,7 +16,7 @@
 
 struct stats_vcpu {
         unsigned int number;
-        int state; /* libvirt's virVcpuState; -1 not told */
+        uint64_t state; /* libvirt's virVcpuState */
         uint64_t time_ns, wait_ns, delay_ns;
 };
 
@@ -34,6 +34,11 @@ struct stats_block {
         uint64_t flush_requests, flush_ns;
         uint64_t allocation_bytes, capacity_bytes, physical_bytes;
         uint64_t file_bytes; /* of an image that is a file here: what the file system gave it */
+};
+
+/* How long some, or all, tasks of a control group waited for a resource (PSI). */
+struct stats_pressure {
+        uint64_t some_us, full_us;
 };
 
 /* A file system of the guest, as its agent tells it. */
@@ -80,6 +85,7 @@ struct stats {
         uint64_t cpu_weight;            /* its share among its siblings: v2's scale, 1..10000 */
         uint64_t memory_events_high, memory_events_max, oom_kills;
         uint64_t pids;
+        struct stats_pressure cpu_pressure, memory_pressure, io_pressure;
 
         struct stats_balloon balloon;
         uint64_t fs_used_bytes, fs_total_bytes; /* the guest's own file systems, summed */

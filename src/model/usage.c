@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define CPUS_MAX 8192 /* that a Linux host can have (x86, NR_CPUS) */
+
 const char *usage_source_to_string(enum usage_source source) {
         static const char *const words[USAGE_SOURCE_MAX_] = {
                 [USAGE_UNKNOWN] = "",
@@ -43,7 +45,7 @@ static double window_cpus(const struct stats *before, const struct stats *now) {
 
 static void usage_cpu(const struct stats *before, const struct stats *now, struct usage *usage) {
         uint64_t elapsed_us;
-        double cpus, delay = 0;
+        double cpus, rate, delay = 0;
         bool delay_known = false;
 
         if (!before || !known(now->cpu_ns))
@@ -58,13 +60,18 @@ static void usage_cpu(const struct stats *before, const struct stats *now, struc
         if (cpus <= 0)
                 return;
 
-        usage->cpu_raw_percent = stats_rate(before->cpu_ns, now->cpu_ns, elapsed_us) / 1e7 / cpus;
+        rate = stats_rate(before->cpu_ns, now->cpu_ns, elapsed_us);
+        if (rate > CPUS_MAX * 1e9) {
+                usage->reset = true; /* no machine does so much: one of the two is no counter */
+                return;
+        }
+        usage->cpu_raw_percent = rate / 1e7 / cpus;
         usage->cpu_percent = clamp(usage->cpu_raw_percent);
         for (size_t i = 0; i < now->n_vcpus; i++) {
                 const struct stats_vcpu *old = stats_find_vcpu(before, now->vcpus[i].number);
-                double rate = old ? stats_rate(old->delay_ns, now->vcpus[i].delay_ns, elapsed_us)
-                                  : STATS_NAN;
 
+                rate = old ? stats_rate(old->delay_ns, now->vcpus[i].delay_ns, elapsed_us)
+                           : STATS_NAN;
                 if (isnan(rate))
                         continue;
                 delay += rate;
@@ -74,14 +81,15 @@ static void usage_cpu(const struct stats *before, const struct stats *now, struc
                 usage->steal_percent = clamp(delay / 1e7 / cpus);
 }
 
-/* Guest numbers are believed while the guest goes on reporting. */
+/* Guest numbers are believed while the guest goes on reporting. A report from the time after now
+ * is one from before the clock was set back. */
 static bool balloon_is_fresh(const struct stats *now, uint64_t period_us) {
-        uint64_t now_s = now->at_us / USEC_PER_SEC;
+        const uint64_t now_s = now->at_us / USEC_PER_SEC, told_s = now->balloon.updated_s;
+        const uint64_t age_s = now_s > told_s ? now_s - told_s : told_s - now_s;
 
-        if (!now->balloon.updated_s)
+        if (!told_s)
                 return false;
-        return period_us == 0 || now->paused ||
-                        now_s <= now->balloon.updated_s + 3 * period_us / USEC_PER_SEC + 1;
+        return period_us == 0 || now->paused || age_s <= 3 * period_us / USEC_PER_SEC + 1;
 }
 
 static void usage_vm_memory(const struct stats *now, uint64_t period_us, struct usage *usage) {
@@ -123,14 +131,19 @@ static void usage_group_memory(const struct stats *now, uint64_t host_bytes, str
         usage->memory_source = USAGE_CGROUP;
 }
 
+/* Told, and so that as many as there may be can be summed up. */
+static bool is_size(uint64_t bytes) {
+        return bytes <= INT64_MAX / STATS_DEVICES_MAX;
+}
+
 /* What one disk adds to the sums. Return: the word for it; USAGE_UNKNOWN: it says nothing. */
 static enum usage_source block_use(
                 const struct stats_block *block, uint64_t *used, uint64_t *capacity) {
-        if (!known(block->capacity_bytes) || !block->capacity_bytes ||
-                        !known(block->physical_bytes))
+        if (!is_size(block->capacity_bytes) || !block->capacity_bytes ||
+                        !is_size(block->physical_bytes))
                 return USAGE_UNKNOWN;
         if (strncmp(block->path, "/dev/", 5) == 0) {
-                if (!known(block->allocation_bytes) || !block->physical_bytes ||
+                if (!is_size(block->allocation_bytes) || !block->physical_bytes ||
                                 block->allocation_bytes == 0)
                         return USAGE_UNKNOWN;
                 *used += block->allocation_bytes;
@@ -144,7 +157,7 @@ static enum usage_source block_use(
         }
         /* Where QEMU says that a raw image takes nothing, libvirt 9 tells its length instead
          * (measured): all of it and nothing of it look the same, unless the file is looked at. */
-        if (known(block->file_bytes)) {
+        if (is_size(block->file_bytes)) {
                 *used += block->file_bytes;
                 return USAGE_BLOCKS;
         }

@@ -123,6 +123,23 @@ void cgroup_parse_memory_stat(enum cgroup_layout layout, const char *text, struc
                 take_keys(text, v2, ARRAY_SIZE(v2));
 }
 
+/* v2: "some avg10=0.00 avg60=0.00 avg300=0.00 total=4\nfull …" (accounting/psi.rst), microseconds.
+ */
+void cgroup_parse_pressure(const char *text, struct stats_pressure *pressure) {
+        for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
+                uint64_t *place = text_starts_with(line, "some ") ? &pressure->some_us
+                                : text_starts_with(line, "full ") ? &pressure->full_us
+                                                                  : NULL;
+                const char *total = place ? strstr(line, " total=") : NULL;
+
+                if (!total || total > strchrnul(line, '\n'))
+                        continue;
+                total += strlen(" total=");
+                if (text_take_u64(&total, place) < 0)
+                        *place = STATS_UNKNOWN;
+        }
+}
+
 static struct stats_block *block_of(struct stats *stats, const char *device) {
         for (size_t i = 0; i < stats->n_blocks; i++)
                 if (strcmp(stats->blocks[i].name, device) == 0)
@@ -227,6 +244,24 @@ static void read_v1(const struct group *group, struct stats *stats) {
                 cgroup_parse_blkio(requests, false, stats);
 }
 
+static void read_pressure(const struct group *group, struct stats *stats) {
+        const struct {
+                const char *name;
+                struct stats_pressure *pressure;
+        } files[] = {
+                { "cpu.pressure", &stats->cpu_pressure },
+                { "memory.pressure", &stats->memory_pressure },
+                { "io.pressure", &stats->io_pressure },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                _cleanup_(freep) char *text = NULL;
+
+                if (read_file(group, "", files[i].name, &text) >= 0)
+                        cgroup_parse_pressure(text, files[i].pressure);
+        }
+}
+
 static void read_v2(const struct group *group, struct stats *stats) {
         _cleanup_(freep) char *cpu = NULL, *max = NULL, *memory = NULL, *events = NULL, *io = NULL;
         const struct key keys[] = {
@@ -255,6 +290,7 @@ static void read_v2(const struct group *group, struct stats *stats) {
         stats->pids = read_number(group, "", "pids.current");
         if (read_file(group, "", "io.stat", &io) >= 0)
                 cgroup_parse_io_stat(io, stats);
+        read_pressure(group, stats);
 }
 
 int cgroup_read(enum cgroup_layout layout, const char *root, const char *path,

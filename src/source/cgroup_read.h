@@ -26,5 +26,6 @@ int cgroup_read(enum cgroup_layout layout, const char *root, const char *path, s
 /** For tests: the values of one file, by its text. */
 void cgroup_parse_cpu_stat(const char *text, struct stats *stats);
 void cgroup_parse_memory_stat(enum cgroup_layout layout, const char *text, struct stats *stats);
+void cgroup_parse_pressure(const char *text, struct stats_pressure *pressure);
 void cgroup_parse_io_stat(const char *text, struct stats *stats);
 void cgroup_parse_blkio(const char *text, bool bytes, struct stats *stats);

@@ -31,6 +31,7 @@ struct libvirt_worker {
         unsigned int flags;              /* under lock: of the round that is wanted */
         struct trace_context asked_by;   /* under lock: whose the round is; span id 0: nobody's */
         char at[VIR_UUID_STRING_BUFLEN]; /* under lock */
+        size_t n_domains;                /* under lock: that the round is about, once known */
         const struct libvirt_crew_ops *ops;
         struct spans *spans;         /* a reference */
         void *memory;                /* the thread's own, as is what follows */
@@ -159,6 +160,12 @@ static void *worker_main(void *userdata) {
         return NULL;
 }
 
+void libvirt_worker_expect(struct libvirt_worker *worker, size_t n_domains) {
+        (void) pthread_mutex_lock(&worker->lock);
+        worker->n_domains = n_domains;
+        (void) pthread_mutex_unlock(&worker->lock);
+}
+
 void libvirt_worker_at(struct libvirt_worker *worker, const char *uuid) {
         (void) pthread_mutex_lock(&worker->lock);
         (void) snprintf(worker->at, sizeof(worker->at), "%s", uuid);
@@ -271,11 +278,16 @@ static void give_up(struct libvirt_crew *crew, uint64_t now_us) {
         }
 }
 
-bool libvirt_crew_ready(struct libvirt_crew *crew, uint64_t deadline_us) {
+bool libvirt_crew_ready(struct libvirt_crew *crew, uint64_t deadline_us, uint64_t each_us) {
         uint64_t now_us = clock_monotonic_us();
 
-        if (crew->asked && now_us > crew->asked_us + deadline_us)
-                give_up(crew, now_us);
+        if (crew->asked) {
+                (void) pthread_mutex_lock(&crew->worker->lock);
+                deadline_us += crew->worker->n_domains * each_us;
+                (void) pthread_mutex_unlock(&crew->worker->lock);
+                if (now_us > crew->asked_us + deadline_us)
+                        give_up(crew, now_us);
+        }
         return !crew->asked && now_us >= crew->not_before_us;
 }
 
@@ -297,6 +309,7 @@ int libvirt_crew_ask(struct libvirt_crew *crew, unsigned int flags) {
         (void) pthread_mutex_lock(&crew->worker->lock);
         crew->worker->wanted = true;
         crew->worker->flags = flags;
+        crew->worker->n_domains = 0;
         if (context)
                 crew->worker->asked_by = *context;
         else

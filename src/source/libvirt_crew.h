@@ -51,14 +51,17 @@ int libvirt_crew_new(const struct libvirt_crew_config *config, const struct libv
 /** Ends its worker, but for calls that are stuck: those free what is theirs when they come back. */
 struct libvirt_crew *libvirt_crew_free(struct libvirt_crew *crew);
 
-/** Whether a round may begin now. One that has taken longer than @deadline_us is given up first. */
-bool libvirt_crew_ready(struct libvirt_crew *crew, uint64_t deadline_us);
+/** Whether a round may begin now. One that has taken longer than @deadline_us, and @each_us for
+ * each domain that it is about, is given up first. */
+bool libvirt_crew_ready(struct libvirt_crew *crew, uint64_t deadline_us, uint64_t each_us);
 /** Whether the next round is the first of its worker. */
 bool libvirt_crew_is_new(const struct libvirt_crew *crew);
 /** Begin a round, for what the loop is at (spans_current()). Only when ready. Return: 0; -ENOMEM;
  * any errno of pthread_create(). */
 int libvirt_crew_ask(struct libvirt_crew *crew, unsigned int flags);
 
+/** On the worker's thread: this round is about so many domains. */
+void libvirt_worker_expect(struct libvirt_worker *worker, size_t n_domains);
 /** On the worker's thread: the calls that follow are about the domain @uuid; "": about none. */
 void libvirt_worker_at(struct libvirt_worker *worker, const char *uuid);
 /** On the worker's thread: as libvirt_span_begin(), a child of what the round was begun for. */

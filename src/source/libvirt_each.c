@@ -35,12 +35,14 @@ static void read_memory(virDomainPtr domain, struct stats *stats) {
         int n = virDomainMemoryStats(domain, values, VIR_DOMAIN_MEMORY_STAT_NR, 0);
 
         for (int i = 0; i < n; i++) {
+                uint64_t *place = values[i].tag >= 0 && values[i].tag < VIR_DOMAIN_MEMORY_STAT_NR
+                                ? places[values[i].tag]
+                                : NULL;
+
                 if (values[i].tag == VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE)
                         stats->balloon.updated_s = values[i].val;
-                else if (values[i].tag >= 0 && values[i].tag < VIR_DOMAIN_MEMORY_STAT_NR &&
-                                places[values[i].tag] &&
-                                !__builtin_mul_overflow(values[i].val, KIB, places[values[i].tag]))
-                        continue;
+                else if (place && __builtin_mul_overflow(values[i].val, KIB, place))
+                        *place = STATS_UNKNOWN;
         }
 }
 

@@ -119,6 +119,9 @@ static void crew_done(void *result, uint64_t took_us, bool late, void *userdata)
                         guest->env->post(guest->source, note->uuid, TAKE_PTR(note->given),
                                         guest->env->userdata);
         }
+        if (notes->pools && guest->env->pools)
+                guest->env->pools(
+                                guest->source, notes->pools, notes->n_pools, guest->env->userdata);
         if (notes->more)
                 guest->due_us = 0;
         guest_notes_free(notes);
@@ -127,9 +130,15 @@ static void crew_done(void *result, uint64_t took_us, bool late, void *userdata)
 static void crew_given_up(const char *uuid, uint64_t waited_us, void *userdata) {
         struct libvirt_guest *guest = userdata;
 
-        log_warn("Domain %s has held up what is read of guests for %ju s; it is left out for a "
-                 "while",
-                        uuid, (uintmax_t) (waited_us / USEC_PER_SEC));
+        if (strcmp(uuid, GUEST_AT_POOLS) == 0) {
+                log_warn("The storage pools of %s have held up what is read of guests for %ju s; "
+                         "they are left out for a while",
+                                guest->source, (uintmax_t) (waited_us / USEC_PER_SEC));
+        } else {
+                log_warn("Domain %s has held up what is read of guests for %ju s; it is left out for a "
+                         "while",
+                                uuid, (uintmax_t) (waited_us / USEC_PER_SEC));
+        }
         (void) snprintf(guest->skip, sizeof(guest->skip), "%s", uuid);
 }
 
@@ -171,7 +180,7 @@ void libvirt_guest_read(struct libvirt_guest *guest) {
 
         if (!guest->changed && now_us < guest->due_us)
                 return;
-        if (!libvirt_crew_ready(guest->crew, DEADLINE_US))
+        if (!libvirt_crew_ready(guest->crew, DEADLINE_US, 0))
                 return;
         guest->due_us = now_us +
                         (guest->period_us < ROUND_PERIOD_US ? guest->period_us : ROUND_PERIOD_US);

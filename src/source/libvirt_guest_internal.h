@@ -4,6 +4,7 @@
 
 #include <libvirt/libvirt.h>
 
+#include "model/pool.h"
 #include "model/stats.h"
 #include "model/workload.h"
 #include "source/libvirt_crew.h"
@@ -22,8 +23,13 @@ struct guest_note {
 struct guest_notes {
         struct guest_note *notes;
         size_t n;
-        bool more; /* the round had to end before all were visited */
+        bool more;          /* the round had to end before all were visited */
+        struct pool *pools; /* NULL: nothing new */
+        size_t n_pools;
 };
+
+/* Where a worker is while it reads storage pools, in place of a domain. */
+#define GUEST_AT_POOLS "storage pools"
 
 struct guest_notes *guest_notes_free(struct guest_notes *notes);
 
@@ -38,7 +44,7 @@ struct guest_memory_config {
         uint64_t period_us;
         bool write;
         bool local;       /* the images are on this host */
-        const char *skip; /* a domain at which a worker is stuck; "": none */
+        const char *skip; /* where a worker is stuck: a domain, GUEST_AT_POOLS; "": nowhere */
 };
 
 struct guest_memory *guest_memory_new(const struct guest_memory_config *config);

@@ -29,6 +29,7 @@
 #define YOUNG_US        (120 * USEC_PER_SEC)
 #define OFF_PERIOD_US   (60 * USEC_PER_SEC) /* an image may have been resized */
 #define SKIP_US         (600 * USEC_PER_SEC)
+#define POOLS_US        (60 * USEC_PER_SEC)
 
 /* What is remembered of a domain. */
 struct known {
@@ -47,6 +48,7 @@ struct guest_memory {
         bool write, local;
         char skip[VIR_UUID_STRING_BUFLEN];
         uint64_t skip_until_us;
+        uint64_t pools_due_us;
         struct map *known; /* by uuid */
         uint64_t n_rounds;
 };
@@ -68,6 +70,7 @@ struct guest_notes *guest_notes_free(struct guest_notes *notes) {
                 free(notes->notes[i].addresses);
         }
         free(notes->notes);
+        free(notes->pools);
         free(notes);
         return NULL;
 }
@@ -171,10 +174,13 @@ static void read_images(const struct guest_memory *memory, const struct libvirt_
         }
 }
 
-static void read_given_disks(struct guest_round *round, virDomainPtr domain,
+static void read_given_devices(struct guest_round *round, virDomainPtr domain,
                 const struct libvirt_xml *xml, struct stats *to) {
         virDomainBlockInfo info;
 
+        for (size_t i = 0; i < xml->n_nets; i++)
+                if (xml->nets[i].target[0])
+                        (void) stats_add_net(to, xml->nets[i].target);
         for (size_t i = 0; i < xml->n_disks; i++) {
                 const struct libvirt_xml_disk *disk = &xml->disks[i];
                 struct stats_block *block = stats_add_block(to, disk->target);
@@ -346,7 +352,7 @@ static void visit_running(struct guest_round *round, virDomainPtr domain, struct
         if (!round->monitored)
                 note->given = given_new();
         if (note->given)
-                read_given_disks(round, domain, &xml, note->given);
+                read_given_devices(round, domain, &xml, note->given);
         libvirt_xml_done(&xml);
 
         known->due_us = round->now_us + (memory->period_us << known->failures);
@@ -369,7 +375,7 @@ static void visit_off(struct guest_round *round, virDomainPtr domain, struct kno
                 note->given = given_new();
                 if (note->given) {
                         libvirt_round_complete(domain, note->given);
-                        read_given_disks(round, domain, &xml, note->given);
+                        read_given_devices(round, domain, &xml, note->given);
                 }
                 known->xml_hash = hash;
                 known->due_us = round->now_us + OFF_PERIOD_US;
@@ -403,6 +409,48 @@ static void visit(struct libvirt_worker *worker, struct guest_round *round, virD
                 visit_off(round, domain, known);
         else if (round->now_us >= known->due_us)
                 visit_running(round, domain, known);
+}
+
+/* ---- storage pools ---- */
+
+static void take_pool(virStoragePoolPtr pool, struct guest_notes *notes) {
+        struct pool *to = &notes->pools[notes->n_pools];
+        const char *name = virStoragePoolGetName(pool);
+        virStoragePoolInfo info;
+
+        if (!name || virStoragePoolGetInfo(pool, &info) < 0)
+                return;
+        text_fit(to->name, sizeof(to->name), name);
+        to->state = (unsigned int) info.state;
+        to->capacity_bytes = info.capacity;
+        to->allocation_bytes = info.allocation;
+        to->available_bytes = info.available;
+        notes->n_pools++;
+}
+
+/* Libvirt answers with what it knew when the pool was refreshed last. While it is being refreshed,
+ * which may hang, it does not answer: then pools are left out as a domain is. */
+static void read_pools(struct guest_round *round, virConnectPtr connection) {
+        struct guest_memory *memory = round->memory;
+        virStoragePoolPtr *pools = NULL;
+        int n;
+
+        if (!round->notes || round->now_us < memory->pools_due_us ||
+                        (strcmp(memory->skip, GUEST_AT_POOLS) == 0 &&
+                                        round->now_us < memory->skip_until_us))
+                return;
+        memory->pools_due_us = round->now_us + POOLS_US;
+        libvirt_worker_at(round->worker, GUEST_AT_POOLS);
+        n = virConnectListAllStoragePools(connection, &pools, 0);
+        if (n < 0)
+                return; /* a driver without */
+        round->notes->pools = calloc((size_t) n + 1, sizeof(*round->notes->pools));
+        for (int i = 0; i < n; i++) {
+                if (round->notes->pools && round->notes->n_pools < POOLS_MAX)
+                        take_pool(pools[i], round->notes);
+                (void) virStoragePoolFree(pools[i]);
+        }
+        free(pools);
 }
 
 static void forget_gone(struct guest_memory *memory) {
@@ -448,5 +496,6 @@ struct guest_notes *guest_round(struct libvirt_worker *worker, struct guest_memo
         free(domains);
         if (round.notes && !round.notes->more)
                 forget_gone(memory);
+        read_pools(&round, connection);
         return round.notes;
 }

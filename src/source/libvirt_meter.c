@@ -5,8 +5,8 @@
  * it all domains behind it in a bulk call. So a round that passes its deadline is given up. As long
  * as a call is stuck or a domain hung, each round first asks for every domain's control info, which
  * libvirtd answers without the monitor, and leaves out those that are occupied, as the hung one is
- * by the stuck call. When as many calls are stuck as may be, the monitor is left alone, and only
- * what needs none is read. */
+ * by the stuck call, and for a while after that (libvirt_round.c). When as many calls are stuck as
+ * may be, the monitor is left alone, and only what needs none is read. */
 
 #include <string.h>
 
@@ -31,8 +31,8 @@ struct libvirt_meter {
         struct libvirt_crew *crew;
         struct libvirt_guest *guest;
         unsigned int stuck; /* of both crews */
-        size_t n_domains;
-        struct map *hung; /* by uuid */
+        struct map *hung;   /* by uuid */
+        struct map *ended;  /* by uuid: since the round that is under way began */
         struct meter_stats stats;
 };
 
@@ -68,19 +68,26 @@ static void crew_given_up(const char *uuid, uint64_t waited_us, void *userdata) 
                         (uintmax_t) (waited_us / USEC_PER_MSEC));
 }
 
+static bool note(struct map *map, const char *uuid) {
+        struct hung *hung = calloc(1, sizeof(*hung));
+
+        if (!hung)
+                return false;
+        (void) snprintf(hung->uuid, sizeof(hung->uuid), "%s", uuid);
+        if (map_put(map, uuid, hung) < 0) {
+                free(hung);
+                return false;
+        }
+        return true;
+}
+
 static void set_hung(struct libvirt_meter *meter, const struct libvirt_reading *reading) {
         struct hung *hung = map_get(meter->hung, reading->uuid);
         const struct meter_env *env = meter->meter.env;
 
         if (reading->hung && !hung) {
-                hung = calloc(1, sizeof(*hung));
-                if (!hung)
+                if (map_get(meter->ended, reading->uuid) || !note(meter->hung, reading->uuid))
                         return;
-                (void) snprintf(hung->uuid, sizeof(hung->uuid), "%s", reading->uuid);
-                if (map_put(meter->hung, reading->uuid, hung) < 0) {
-                        free(hung);
-                        return;
-                }
                 env->hung(meter->source, reading->uuid, true,
                                 clock_realtime_us() - reading->hung_ms * USEC_PER_MSEC,
                                 env->userdata);
@@ -101,7 +108,6 @@ static void crew_done(void *result, uint64_t took_us, bool late, void *userdata)
                 libvirt_readings_free(readings);
                 return;
         }
-        meter->n_domains = readings->n;
         meter->stats.last_us = took_us;
         meter->stats.failed += readings->failed;
         for (size_t i = 0; i < readings->n; i++) {
@@ -129,12 +135,23 @@ static const struct libvirt_crew_ops crew_ops = {
 
 /* ---- the loop ---- */
 
+static void forget_all(struct map *map) {
+        struct hung *hung;
+
+        if (map) {
+                map_for_each(hung, map) {
+                        (void) map_remove(map, hung->uuid);
+                        free(hung);
+                }
+        }
+}
+
 static void libvirt_meter_read(struct meter *base) {
         struct libvirt_meter *meter = libvirt_of(base);
         unsigned int flags = 0;
 
         libvirt_guest_read(meter->guest);
-        if (!libvirt_crew_ready(meter->crew, DEADLINE_US + meter->n_domains * DEADLINE_DOMAIN_US)) {
+        if (!libvirt_crew_ready(meter->crew, DEADLINE_US, DEADLINE_DOMAIN_US)) {
                 meter->stats.skipped++;
                 return;
         }
@@ -142,6 +159,7 @@ static void libvirt_meter_read(struct meter *base) {
                 flags |= LIBVIRT_ROUND_QUIET;
         if (meter->stuck || meter->stats.hung || libvirt_crew_is_new(meter->crew))
                 flags |= LIBVIRT_ROUND_CAREFUL;
+        forget_all(meter->ended);
         (void) libvirt_crew_ask(meter->crew, flags);
 }
 
@@ -152,6 +170,8 @@ static void libvirt_meter_unwatch(struct meter *base, const struct workload *wor
         if (strcmp(workload->source, meter->source) != 0)
                 return;
         free(map_remove(meter->hung, workload->native_id)); /* it ended, not recovered */
+        if (map_size(meter->ended) < LIBVIRT_DOMAINS_MAX)
+                (void) note(meter->ended, workload->native_id);
         libvirt_guest_changed(meter->guest, workload->native_id);
 }
 
@@ -164,14 +184,13 @@ static void libvirt_meter_get_stats(struct meter *base, struct meter_stats *ret_
 
 static void libvirt_meter_free(struct meter *base) {
         struct libvirt_meter *meter = libvirt_of(base);
-        struct hung *hung;
 
         libvirt_crew_free(meter->crew);
         libvirt_guest_free(meter->guest);
-        if (meter->hung)
-                map_for_each(hung, meter->hung)
-                        free(hung);
+        forget_all(meter->hung);
+        forget_all(meter->ended);
         map_free(meter->hung);
+        map_free(meter->ended);
         free(meter->source);
         free(meter->uri);
         free(meter);
@@ -211,6 +230,8 @@ static int libvirt_meter_create(const struct meter_config *config, const struct 
         meter->source = strdup(config->source);
         meter->uri = strdup(config->address);
         r = meter->source && meter->uri ? map_new(&meter->hung) : -ENOMEM;
+        if (r >= 0)
+                r = map_new(&meter->ended);
         if (r >= 0)
                 r = crews_new(meter, config);
         if (r < 0) {

@@ -12,15 +12,29 @@
 #include "source/libvirt_stats.h"
 
 #define OCCUPIED_MS 2000
+/* How long a domain is left out once it hung. A QEMU that answers late, again and again, would
+ * otherwise cost all others a deadline each time. No multiple of the 30 s that libvirtd waits for a
+ * job. */
+#define LEFT_OUT_US (40 * USEC_PER_SEC)
 #define NOWAIT      (1U << 29) /* VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT */
 #define GROUPS_MONITOR                                                                   \
         (VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON | VIR_DOMAIN_STATS_VCPU | \
                         VIR_DOMAIN_STATS_BLOCK)
 #define GROUPS_QUIET (VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_INTERFACE)
 
+/* A domain that hung. */
+struct left_out {
+        char uuid[VIR_UUID_STRING_BUFLEN];
+        unsigned int life; /* domain id */
+        uint64_t until_us; /* CLOCK_MONOTONIC */
+        uint64_t round;    /* that it was seen in last */
+};
+
 struct libvirt_round_memory {
         int balloon_s;
         struct map *balloon_set; /* uuid to domain id + 1: whose period is set */
+        struct map *left_out;    /* by uuid */
+        uint64_t n_rounds;
 };
 
 struct round {
@@ -42,8 +56,14 @@ struct libvirt_readings *libvirt_readings_free(struct libvirt_readings *readings
 }
 
 struct libvirt_round_memory *libvirt_round_memory_free(struct libvirt_round_memory *memory) {
+        struct left_out *left_out;
+
         if (!memory)
                 return NULL;
+        if (memory->left_out)
+                map_for_each(left_out, memory->left_out)
+                        free(left_out);
+        map_free(memory->left_out);
         map_free(memory->balloon_set);
         free(memory);
         return NULL;
@@ -52,7 +72,7 @@ struct libvirt_round_memory *libvirt_round_memory_free(struct libvirt_round_memo
 struct libvirt_round_memory *libvirt_round_memory_new(int balloon_s) {
         struct libvirt_round_memory *memory = calloc(1, sizeof(*memory));
 
-        if (!memory || map_new(&memory->balloon_set) < 0)
+        if (!memory || map_new(&memory->balloon_set) < 0 || map_new(&memory->left_out) < 0)
                 return libvirt_round_memory_free(memory);
         memory->balloon_s = balloon_s;
         return memory;
@@ -160,6 +180,49 @@ static enum control control_of(virDomainPtr domain, bool careful, uint64_t *ret_
         return info.stateTime >= OCCUPIED_MS ? CONTROL_HUNG : CONTROL_OCCUPIED;
 }
 
+/* NULL: it has not hung in this life. */
+static struct left_out *left_out_of(struct round *round, virDomainPtr domain) {
+        struct map *all = round->memory->left_out;
+        char uuid[VIR_UUID_STRING_BUFLEN];
+        struct left_out *left_out;
+
+        if (map_size(all) == 0 || virDomainGetUUIDString(domain, uuid) < 0)
+                return NULL;
+        left_out = map_get(all, uuid);
+        if (!left_out)
+                return NULL;
+        if (left_out->life != virDomainGetID(domain)) {
+                free(map_remove(all, uuid));
+                return NULL;
+        }
+        left_out->round = round->memory->n_rounds;
+        return left_out;
+}
+
+static void leave_out(struct round *round, virDomainPtr domain, const char *uuid) {
+        struct left_out *left_out = calloc(1, sizeof(*left_out));
+
+        if (!left_out)
+                return;
+        *left_out = (struct left_out){ .life = virDomainGetID(domain),
+                .until_us = clock_monotonic_us() + LEFT_OUT_US,
+                .round = round->memory->n_rounds };
+        (void) snprintf(left_out->uuid, sizeof(left_out->uuid), "%s", uuid);
+        if (map_put(round->memory->left_out, uuid, left_out) < 0)
+                free(left_out);
+}
+
+static void forget_gone(struct libvirt_round_memory *memory) {
+        struct left_out *left_out;
+
+        map_for_each(left_out, memory->left_out) {
+                if (left_out->round == memory->n_rounds)
+                        continue;
+                (void) map_remove(memory->left_out, left_out->uuid);
+                free(left_out);
+        }
+}
+
 static void read_hung(struct round *round, virDomainPtr domain, uint64_t ms) {
         struct libvirt_reading *reading = reading_of(round->readings, domain);
 
@@ -167,6 +230,22 @@ static void read_hung(struct round *round, virDomainPtr domain, uint64_t ms) {
                 return;
         reading->hung = true;
         reading->hung_ms = ms;
+        if (!left_out_of(round, domain))
+                leave_out(round, domain, reading->uuid);
+}
+
+/* Whether it is to be asked again. One that is not, and answers, is told as such. */
+static bool is_back(struct round *round, virDomainPtr domain) {
+        struct left_out *left_out = left_out_of(round, domain);
+
+        if (!left_out)
+                return true;
+        if (clock_monotonic_us() < left_out->until_us) {
+                (void) reading_of(round->readings, domain);
+                return false;
+        }
+        left_out->round = 0; /* it may hang anew */
+        return true;
 }
 
 /* A driver without bulk statistics (LXC). */
@@ -214,6 +293,7 @@ static void read_domains(struct round *round, virDomainPtr *domains, int n) {
         virDomainPtr *ready = calloc((size_t) n + 1, sizeof(virDomainPtr));
         int n_ready = 0;
 
+        round->memory->n_rounds++;
         for (int i = 0; ready && i < n; i++) {
                 uint64_t ms = 0;
 
@@ -222,13 +302,18 @@ static void read_domains(struct round *round, virDomainPtr *domains, int n) {
                         read_hung(round, domains[i], ms);
                         break;
                 case CONTROL_READY:
-                        ready[n_ready++] = domains[i];
+                        if (is_back(round, domains[i]))
+                                ready[n_ready++] = domains[i];
                         break;
-                case CONTROL_OFF:      /* libvirt_guest.c's */
+                case CONTROL_OFF: /* libvirt_guest.c's */
+                        break;
                 case CONTROL_OCCUPIED: /* by someone else's call; the next round will know */
+                        (void) left_out_of(round, domains[i]);
                         break;
                 }
         }
+        forget_gone(round->memory);
+        libvirt_worker_expect(round->worker, (size_t) n_ready);
         if (n_ready)
                 read_ready(round, ready, n_ready);
         free(ready);

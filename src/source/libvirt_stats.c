@@ -69,6 +69,7 @@ static const struct field top_fields[] = {
 };
 
 static const struct field vcpu_fields[] = {
+        { "state", offsetof(struct stats_vcpu, state), 1 },
         { "time", offsetof(struct stats_vcpu, time_ns), 1 },
         { "wait", offsetof(struct stats_vcpu, wait_ns), 1 },
         { "delay", offsetof(struct stats_vcpu, delay_ns), 1 },
@@ -160,11 +161,7 @@ static void take_vcpu(struct stats *stats, uint64_t number, const char *rest,
                 return;
         if (!vcpu || vcpu->number != number)
                 vcpu = stats_add_vcpu(stats, (unsigned int) number);
-        if (!vcpu)
-                return;
-        if (strcmp(rest, "state") == 0 && param->type == VIR_TYPED_PARAM_INT)
-                vcpu->state = param->value.i;
-        else
+        if (vcpu)
                 (void) take(vcpu_fields, ARRAY_SIZE(vcpu_fields), vcpu, rest, param);
 }
 

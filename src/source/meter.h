@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "model/pool.h"
 #include "model/stats.h"
 #include "model/workload.h"
 
@@ -26,6 +27,8 @@ struct meter_env {
         /** The addresses of a VM are these @n now. */
         void (*addresses)(const char *source, const char *native_id, const char *const *addresses,
                         size_t n, void *userdata);
+        /** The storage pools of @source are these @n now. May be NULL. */
+        void (*pools)(const char *source, const struct pool *pools, size_t n, void *userdata);
         void *userdata;
 };
 

@@ -102,10 +102,10 @@ int proc_read_process(uint32_t pid, struct stats *stats) {
 }
 
 /* "  eth0: RBYTES RPACKETS RERRS RDROP FIFO FRAME COMPRESSED MULTICAST TBYTES TPACKETS TERRS TDROP
- * …" */
+ * …". The names are whoever's the namespace is: any bytes but blanks, '/' and ':'. */
 void proc_parse_net_dev(const char *text, struct stats *stats) {
         unsigned long long rx[4], tx[4];
-        char name[64];
+        char raw[64], name[sizeof(((struct stats_net *) NULL)->name)];
 
         for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
                 struct stats_net *net;
@@ -114,10 +114,15 @@ void proc_parse_net_dev(const char *text, struct stats *stats) {
                 if (sscanf(line,
                                     " %63[^: \n]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu "
                                     "%llu",
-                                    name, &rx[0], &rx[1], &rx[2], &rx[3], &tx[0], &tx[1], &tx[2],
+                                    raw, &rx[0], &rx[1], &rx[2], &rx[3], &tx[0], &tx[1], &tx[2],
                                     &tx[3]) != 9 ||
-                                strcmp(name, "lo") == 0)
+                                strcmp(raw, "lo") == 0)
                         continue;
+                text_fit(name, sizeof(name), raw);
+                if (stats_find_net(stats, name)) { /* nobody could tell the two apart */
+                        stats->devices_refused++;
+                        continue;
+                }
                 net = stats_add_net(stats, name);
                 if (!net)
                         continue;

@@ -90,7 +90,7 @@ def lxc(scratch):
 
 @pytest.fixture
 def boxes(daemon, lxc):
-    one = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": lxc.uri})
+    one = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": lxc.uri, "sampler.guest_period": "1s"})
     one.up(f"libvirt:{lxc.uri}")
     return one
 
@@ -126,6 +126,12 @@ def test_a_container_of_libvirt_is_measured(boxes, lxc, root):
         # libvirt tells what the host's end of the cable sends as received.
         assert whole["interfaces"][0]["rx_packets"] <= counted + int(
             pathlib.Path(f"/sys/class/net/{name}/statistics/tx_packets").read_text())
+        # Its configuration is looked at beside what it uses, and says the same of it.
+        seen, end_at = set(), time.monotonic() + 8
+        while time.monotonic() < end_at:
+            seen.add(tuple(boxes.json("/api/v1/workloads/boxed")["allocation"]["interfaces"]))
+            time.sleep(0.05)
+        assert seen == {(name,)}
         (root / "tmp/stop").touch()
         wait_for(lambda: (samples(boxes, "boxed")[-1]["cpu_pct"] or 100) < 20, 15, "it sleeps")
         lxc("suspend", "boxed")

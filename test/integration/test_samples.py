@@ -5,11 +5,13 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
 from conftest import TOKEN, wait_for
+from test_config import configured  # noqa: F401
 from tiny_guest import TinyGuest
 
 
@@ -135,10 +137,60 @@ def test_a_hung_qemu_costs_only_its_own_samples(vms, libvirt):
     finally:
         os.kill(pid, signal.SIGCONT)
     vms.wait_event(name="hangs", action="monitor_recovered", seconds=60)
-    wait_for(lambda: vms.json("/api/v1/workloads/hangs")["sample"]["cpu_source"] == "libvirt", 20, "readings again")
+    # It is left out for 40 s from when it was found to hang.
+    wait_for(lambda: vms.json("/api/v1/workloads/hangs")["sample"]["cpu_source"] == "libvirt", 60, "readings again")
     for name in ("hangs", "lives"):
         libvirt("destroy", name)
         libvirt("undefine", name)
+
+
+def test_a_qemu_that_answers_late_again_and_again_costs_others_little(vms, libvirt):
+    for name in ("late", "prompt"):
+        define(libvirt, name)
+        wait_for(lambda name=name: settled([s["disk_pct"] for s in samples(vms, name)]), 20, "samples")
+    pid, ended = libvirt.qemu_pid("late"), threading.Event()
+
+    def stutter():
+        while not ended.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            ended.wait(6)
+            os.kill(pid, signal.SIGCONT)
+            ended.wait(0.5)
+
+    stuttering = threading.Thread(target=stutter)
+    stuttering.start()
+    try:
+        vms.wait_event(name="late", action="monitor_hung", seconds=30)
+        time.sleep(24)
+        # Disks are what only libvirt tells.
+        found = [s["disk_pct"] for s in samples(vms, "prompt")][-20:]
+        assert len(found) == 20 and found.count(None) <= 4, found
+        assert len([e for e in vms.events(name="late") if e["action"] == "monitor_hung"]) == 1
+    finally:
+        ended.set()
+        stuttering.join()
+        os.kill(pid, signal.SIGCONT)
+        for name in ("late", "prompt"):
+            libvirt("destroy", name)
+            libvirt("undefine", name)
+
+
+def test_a_reload_that_adds_a_libvirt_leaves_what_hangs_elsewhere_hung(configured, libvirt):  # noqa: F811
+    one = configured({"sources.libvirt.enabled": "true", "sources.libvirt.uris": [libvirt.uri]})
+    one.up(f"libvirt:{libvirt.uri}")
+    define(libvirt, "remains")
+    wait_for(lambda: settled([s["cpu_pct"] for s in samples(one, "remains")]), 20, "samples")
+    pid = libvirt.qemu_pid("remains")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        one.wait_event(name="remains", action="monitor_hung", seconds=30)
+        assert one.reload({"sources.libvirt.uris": [libvirt.uri, "test:///default"]})[0]
+        one.up("libvirt:test:///default")
+        assert "monitor_hung_since" in one.json("/api/v1/workloads/remains")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        libvirt("destroy", "remains")
+        libvirt("undefine", "remains")
 
 
 def test_a_container_is_measured_against_its_limits(containers, docker):

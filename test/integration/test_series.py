@@ -1,5 +1,6 @@
 """The series of workloads, under our names and under those of other exporters."""
 
+import datetime
 import re
 import subprocess
 import time
@@ -45,6 +46,8 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert f'libvirt_domain_block_stats_capacity_bytes{{domain="seen",uuid="{domain}",target_device="vda"}} {8 << 20}\n' in text
     assert f'libvirt_domain_info_state{{domain="seen",uuid="{domain}",state_desc="the domain is running"}} 1\n' in text
     assert f'libvirt_domain_timed_out{{domain="seen",uuid="{domain}"}} 0\n' in text
+    assert f'libvirt_domain_block_stats_info{{domain="seen",uuid="{domain}",target_device="vda"}} 1\n' in text
+    assert one(series(text, "libvirt_domain_vcpu_state"), 'vcpu="0"') == 1
     assert "libvirt_up 1\n" in text
     own = one(series(text, "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
     assert own == one(series(text, "libvirt_domain_info_cpu_time_seconds_total"), 'domain="seen"') > 0
@@ -52,6 +55,33 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert one(series(text, "virtwatch_workload_memory_given_bytes"), 'name="held"') == 64 << 20
     held = one(series(text, "container_memory_usage_bytes"), 'name="held"')
     assert held == one(series(text, "virtwatch_alloc_memory_bytes"), 'alloc="held"') > 0
+
+
+def test_times_are_told_to_the_second_and_bytes_to_the_byte(both, docker):
+    began = docker("inspect", "-f", "{{.State.StartedAt}}", "held").stdout.strip()
+    began = datetime.datetime.fromisoformat(began[:19] + "+00:00").timestamp()
+    text = ask(both, "/metrics")[1].decode()
+    assert began <= one(series(text, "container_start_time_seconds"), 'name="held"') < began + 1
+    assert abs(one(series(text, "container_last_seen"), 'name="held"') - time.time()) < 5
+    group = both.json("/api/v1/workloads/held")["cgroup"]
+    # An idle container's memory stands still, and is no multiple of what six digits can tell.
+    wait_for(lambda: one(series(ask(both, "/metrics")[1].decode(), "container_memory_working_set_bytes"), 'name="held"')
+             == working_set(f"/sys/fs/cgroup/memory{group}"), 20, "its working set")
+
+
+def working_set(group):
+    stat = dict(line.split() for line in open(f"{group}/memory.stat"))
+    return int(open(f"{group}/memory.usage_in_bytes").read()) - int(stat["total_inactive_file"])
+
+
+def test_vm_name_means_the_vm_where_a_container_has_the_same(both, docker):
+    docker.run("seen", "sleep", "1000", options=("-d", "-m", "32m"))
+    try:
+        both.wait_event(name="seen", kind="container", action="started")
+        answer = both.json("/api/app-gateway/metrics/shop?vm_name=seen")
+        assert answer["allocation"]["memory_mb"] == 64
+    finally:
+        docker("rm", "-f", "seen")
 
 
 def test_cpu_time_is_what_libvirt_says(both, libvirt):
@@ -80,6 +110,21 @@ def test_the_dialect_is_a_setting(daemon, libvirt, bus, compat, there, gone):
                               for name in ("virtwatch_deployments_total", "virtwatch_nodes_total", "virtwatch_pods_total")]
     libvirt("destroy", "dialect")
     libvirt("undefine", "dialect")
+
+
+def test_storage_pools_are_told_as_libvirt_tells_them(daemon, libvirt, tmp_path):
+    libvirt("pool-create-as", "heap", "dir", "--target", tmp_path)
+    try:
+        server = daemon({"sources.libvirt.enabled": "true", "sources.libvirt.uris": f"{libvirt.uri},test:///default"})
+        wait_for(lambda: all(f'libvirt_storage_pool_capacity_bytes{{storage_pool="{pool}"}}' in ask(server, "/metrics")[1].decode()
+                             for pool in ("heap", "default-pool")), 30, "both pools")
+        text = ask(server, "/metrics")[1].decode()
+        info = dict(re.findall(r"^(\w+): +(\S+)", libvirt("pool-info", "heap", "--bytes").stdout, re.MULTILINE))
+        for name, column in (("capacity", "Capacity"), ("allocation", "Allocation"), ("available", "Available")):
+            assert one(series(text, f"libvirt_storage_pool_{name}_bytes"), '"heap"') == int(info[column])
+        assert one(series(text, "libvirt_storage_pool_state"), '"heap"') == 2
+    finally:
+        libvirt("pool-destroy", "heap")
 
 
 def test_both_formats_have_the_same_series(both):

@@ -60,6 +60,11 @@ static void a_v2_group_is_read(void **state) {
         put(&tree, "a.slice/x/io.stat",
                         "8:0 rbytes=10 wbytes=20 rios=3 wios=4 dbytes=0 dios=0\n8:16 \n"
                         "253:0 rbytes=1 wbytes=2 rios=1 wios=2 dbytes=0 dios=0\n");
+        put(&tree, "a.slice/x/memory.pressure",
+                        "some avg10=1.00 avg60=2.00 avg300=3.00 total=4000001\n"
+                        "full avg10=0.00 avg60=0.00 avg300=0.00 total=17\n");
+        put(&tree, "a.slice/x/cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
+        put(&tree, "a.slice/x/io.pressure", "some total=x\nfull avg10=0.00\nsome\nnone total=3");
         assert_int_equal(cgroup_layout_of(tree.root), CGROUP_V2);
         assert_int_equal(cgroup_read(CGROUP_V2, tree.root, "/a.slice/x", stats), 0);
         assert_int_equal(stats->cpu_ns, 5000001000);
@@ -77,6 +82,12 @@ static void a_v2_group_is_read(void **state) {
         assert_int_equal(stats->memory_events_max, 6);
         assert_int_equal(stats->oom_kills, 2);
         assert_int_equal(stats->pids, 12);
+        assert_int_equal(stats->memory_pressure.some_us, 4000001);
+        assert_int_equal(stats->memory_pressure.full_us, 17);
+        assert_int_equal(stats->cpu_pressure.some_us, 5);
+        assert_int_equal(stats->cpu_pressure.full_us, STATS_UNKNOWN);
+        assert_int_equal(stats->io_pressure.some_us, STATS_UNKNOWN);
+        assert_int_equal(stats->io_pressure.full_us, STATS_UNKNOWN);
         assert_int_equal(stats->n_blocks, 2);
         assert_int_equal(stats_find_block(stats, "8:0")->write_bytes, 20);
         assert_int_equal(stats_find_block(stats, "253:0")->read_requests, 1);
@@ -170,18 +181,20 @@ static void network_devices_are_read_without_loopback(void **state) {
         assert_int_equal(stats->nets[0].tx_drops, 8);
 }
 
-/* Who is root in a container calls them as he likes. */
-static void names_of_network_devices_can_be_shown(void **state) {
+/* Inside, one may call an interface what one likes; no reader should be lost by it. */
+static void names_of_network_devices_are_text_and_told_apart(void **state) {
+        static const char counters[] = "1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n";
         _cleanup_(stats_freep) struct stats *stats = stats_new(STATS_FROM_KERNEL);
+        char text[512];
 
-        proc_parse_net_dev(
-                        "  a\xff:     1       2    3    4    0     0          0         0      5       6    7    8    0     0       0          0\n"
-                        "  \xc3\xa4:     9       2    3    4    0     0          0         0      5       6    7    8    0     0       0          0\n",
-                        stats);
-        assert_int_equal(stats->n_nets, 2);
-        assert_string_equal(stats->nets[0].name, "a\xef\xbf\xbd");
-        assert_int_equal(stats->nets[0].rx_bytes, 1);
-        assert_string_equal(stats->nets[1].name, "\xc3\xa4");
+        (void) snprintf(text, sizeof(text), "\xff: %s \xfe: %s a\"b\\c: %s\xc3\xa9th: %s", counters,
+                        counters, counters, counters);
+        proc_parse_net_dev(text, stats);
+        assert_int_equal(stats->n_nets, 3);
+        assert_string_equal(stats->nets[0].name, "\xef\xbf\xbd");
+        assert_string_equal(stats->nets[1].name, "a\"b\\c");
+        assert_string_equal(stats->nets[2].name, "\xc3\xa9th");
+        assert_int_equal(stats->devices_refused, 1);
 }
 
 static void this_process_is_read(void **state) {
@@ -202,7 +215,7 @@ int main(void) {
                 cmocka_unit_test(what_is_gone_or_outside_is_said),
                 cmocka_unit_test(absurd_values_are_not_told),
                 cmocka_unit_test(network_devices_are_read_without_loopback),
-                cmocka_unit_test(names_of_network_devices_can_be_shown),
+                cmocka_unit_test(names_of_network_devices_are_text_and_told_apart),
                 cmocka_unit_test(this_process_is_read),
         };
 

@@ -3,14 +3,59 @@
  * whose. */
 
 #include <libvirt/libvirt.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <systemd/sd-event.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "source/libvirt_guest_internal.h"
 #include "source/meter.h"
 #include "span_json.h"
 
 #define URI "test:///default"
+
+/* The test driver has no monitor that could hang: what libvirt would say of one. */
+static struct {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        int state; /* virDomainControlState */
+        unsigned int asked;
+        bool held;      /* who asks has to wait */
+        time_t later_s; /* by which the monotonic clock is ahead */
+} control = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void set_control(int state, bool held) {
+        (void) pthread_mutex_lock(&control.lock);
+        control.state = state;
+        control.held = held;
+        control.asked = 0;
+        (void) pthread_cond_broadcast(&control.changed);
+        (void) pthread_mutex_unlock(&control.lock);
+}
+
+int virDomainGetControlInfo(virDomainPtr domain, virDomainControlInfoPtr info, unsigned int flags) {
+        (void) pthread_mutex_lock(&control.lock);
+        control.asked++;
+        (void) pthread_cond_broadcast(&control.changed);
+        while (control.held)
+                (void) pthread_cond_wait(&control.changed, &control.lock);
+        *info = (virDomainControlInfo){ .state = (unsigned int) control.state, .stateTime = 5000 };
+        (void) pthread_mutex_unlock(&control.lock);
+        return 0;
+}
+
+/* In place of libc's, for what is linked in here. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+        if (syscall(SYS_clock_gettime, clock, now) < 0)
+                return -1;
+        (void) pthread_mutex_lock(&control.lock);
+        now->tv_sec += clock == CLOCK_MONOTONIC ? control.later_s : 0;
+        (void) pthread_mutex_unlock(&control.lock);
+        return 0;
+}
 
 struct bench {
         sd_event *event;
@@ -22,6 +67,7 @@ struct bench {
         struct stats *used, *given;        /* the newest */
         char address[64];                  /* the first one told */
         size_t n_addresses;
+        unsigned int n_hung, n_recovered;
 };
 
 static void on_post(
@@ -40,7 +86,12 @@ static void on_post(
 
 static void on_hung(const char *source, const char *native_id, bool hung, uint64_t since_us,
                 void *userdata) {
-        fail_msg("%s hangs", native_id);
+        struct bench *bench = userdata;
+
+        assert_string_equal(native_id, bench->uuid);
+        assert_true(hung == (since_us > 0));
+        bench->n_hung += hung;
+        bench->n_recovered += !hung;
 }
 
 static void on_addresses(const char *source, const char *native_id, const char *const *addresses,
@@ -85,6 +136,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
         struct bench *bench = *state;
 
+        set_control(VIR_DOMAIN_CONTROL_OK, false);
         (void) virConnectClose(bench->connection);
         libvirt_meter_ops.free(bench->meter);
         spans_unref(bench->spans);
@@ -221,6 +273,93 @@ static void a_round_is_told_call_by_call_not_domain_by_domain(void **state) {
         (void) virDomainFree(domain);
 }
 
+/* One round, at least, from its beginning to its end. */
+static void turn(struct bench *bench) {
+        struct meter_stats before, now;
+
+        libvirt_meter_ops.get_stats(bench->meter, &before);
+        for (unsigned int turns = 0; turns < 500; turns++) {
+                libvirt_meter_ops.read(bench->meter);
+                assert_true(sd_event_run(bench->event, 20000) >= 0);
+                libvirt_meter_ops.get_stats(bench->meter, &now);
+                if (now.reads > before.reads + 1)
+                        return;
+        }
+        fail_msg("no round ends");
+}
+
+/* No round is under way any more. */
+static void settle(struct bench *bench) {
+        struct meter_stats before, now;
+
+        libvirt_meter_ops.get_stats(bench->meter, &now);
+        do {
+                before = now;
+                for (unsigned int i = 0; i < 20; i++)
+                        assert_true(sd_event_run(bench->event, 10000) >= 0);
+                libvirt_meter_ops.get_stats(bench->meter, &now);
+        } while (now.reads != before.reads);
+}
+
+static void a_domain_that_hung_is_left_alone_for_a_while(void **state) {
+        struct bench *bench = *state;
+        virDomainPtr domain = virDomainLookupByName(bench->connection, "test");
+        struct meter_stats stats;
+
+        watch_domain(bench, domain);
+        set_control(VIR_DOMAIN_CONTROL_OCCUPIED, false);
+        turn(bench);
+        assert_int_equal(bench->n_hung, 1);
+        turn(bench);
+        assert_int_equal(bench->n_hung, 1);
+        libvirt_meter_ops.get_stats(bench->meter, &stats);
+        assert_int_equal(stats.hung, 1);
+        assert_null(bench->used);
+
+        set_control(VIR_DOMAIN_CONTROL_OK, false);
+        turn(bench);
+        assert_int_equal(bench->n_recovered, 1);
+        for (unsigned int i = 0; i < 5; i++)
+                turn(bench);
+        assert_null(bench->used);
+        settle(bench); /* or it would be given up, and another would know of nothing */
+        (void) pthread_mutex_lock(&control.lock);
+        control.later_s += 41;
+        (void) pthread_mutex_unlock(&control.lock);
+        turn(bench);
+        assert_non_null(bench->used);
+        assert_int_equal(bench->n_recovered, 1);
+        (void) virDomainFree(domain);
+}
+
+static void what_ended_before_its_round_did_is_not_told_as_hung(void **state) {
+        struct bench *bench = *state;
+        virDomainPtr domain = virDomainLookupByName(bench->connection, "test");
+        struct workload workload = { .source = (char *) (uintptr_t) "libvirt:" URI };
+        struct meter_stats stats;
+
+        watch_domain(bench, domain);
+        workload.native_id = bench->uuid;
+        set_control(VIR_DOMAIN_CONTROL_OCCUPIED, true);
+        libvirt_meter_ops.read(bench->meter);
+        (void) pthread_mutex_lock(&control.lock);
+        while (control.asked == 0)
+                (void) pthread_cond_wait(&control.changed, &control.lock);
+        (void) pthread_mutex_unlock(&control.lock);
+        libvirt_meter_ops.unwatch(bench->meter, &workload);
+        (void) pthread_mutex_lock(&control.lock);
+        control.held = false;
+        (void) pthread_cond_broadcast(&control.changed);
+        (void) pthread_mutex_unlock(&control.lock);
+        do {
+                assert_true(sd_event_run(bench->event, 20000) >= 0);
+                libvirt_meter_ops.get_stats(bench->meter, &stats);
+        } while (stats.reads == 0);
+        assert_int_equal(bench->n_hung, 0);
+        assert_int_equal(stats.hung, 0);
+        (void) virDomainFree(domain);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
@@ -228,6 +367,8 @@ int main(void) {
                 TEST(a_domain_that_never_ran_has_what_its_configuration_gives),
                 TEST(leases_tell_addresses_where_no_agent_does),
                 TEST(a_round_is_told_call_by_call_not_domain_by_domain),
+                TEST(a_domain_that_hung_is_left_alone_for_a_while),
+                TEST(what_ended_before_its_round_did_is_not_told_as_hung),
                 cmocka_unit_test(addresses_of_its_own_cards_come_before_those_of_its_bridges),
         };
 

@@ -2,12 +2,31 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "engine/sampler.h"
 #include "span_json.h"
 
 #define INTERVAL_US (20 * USEC_PER_MSEC)
+
+static int64_t clock_set_us; /* by how much the wall clock was set */
+
+/* In place of libc's, for what is linked in here. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+        int64_t ns;
+
+        if (syscall(SYS_clock_gettime, clock, now) < 0)
+                return -1;
+        if (clock != CLOCK_REALTIME)
+                return 0;
+        ns = (int64_t) now->tv_sec * 1000000000 + now->tv_nsec + clock_set_us * 1000;
+        *now = (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+        return 0;
+}
 
 struct fixture {
         sd_event *event;
@@ -17,7 +36,7 @@ struct fixture {
         struct workload workload;
         unsigned int reads, samples, allocations;
         struct sample last;
-        bool feed, feed_kernel;
+        bool feed, feed_kernel, has_guest;
         uint64_t cpu_ns, mono_us;
 };
 
@@ -32,6 +51,13 @@ static void give(struct fixture *f, enum stats_origin origin) {
                 stats->vcpus_current = 2;
                 stats->balloon.current = 1000;
                 stats->balloon.rss = 500;
+                if (f->has_guest) {
+                        stats->balloon.available = 1000;
+                        stats->balloon.usable = 800;
+                        stats->balloon.updated_s = 1;
+                        stats->fs_total_bytes = 100;
+                        stats->fs_used_bytes = 30;
+                }
         } else {
                 stats->memory_bytes = 250;
         }
@@ -176,6 +202,33 @@ static void the_kernel_stands_in_for_a_runtime_that_is_silent(void **state) {
         fixture_done(&f);
 }
 
+/* Rounds of many domains have pauses. */
+static void between_rounds_a_guest_is_not_judged_by_what_the_host_sees(void **state) {
+        const struct series *series;
+        struct fixture f;
+
+        fixture_init(&f, 5);
+        f.feed_kernel = f.has_guest = true;
+        run_samples(&f, 3);
+        assert_true(fabs((double) f.last.memory_percent - 20) < 0.01);
+        f.feed = false;
+        run_samples(&f, 2);
+        series = sampler_get(f.sampler, "one");
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        assert_true(isnan(f.last.memory_percent) && isnan(f.last.disk_percent));
+        assert_true(fabs(series->usage.memory_percent - 20) < 0.01);
+        assert_int_equal(series->usage.memory_source, USAGE_GUEST);
+        assert_true(fabs(series->usage.disk_percent - 30) < 0.01);
+        assert_int_equal(series->usage.disk_source, USAGE_GUEST);
+
+        sampler_set_hung(f.sampler, "one", 1);
+        run_samples(&f, 2);
+        assert_true(fabs((double) f.last.memory_percent - 25) < 0.01);
+        assert_int_equal(series->usage.memory_source, USAGE_HOST_RSS);
+        assert_true(isnan(series->usage.disk_percent));
+        fixture_done(&f);
+}
+
 static void the_dead_get_no_slots_and_start_anew(void **state) {
         const struct series *series;
         struct sampler_stats stats;
@@ -243,6 +296,79 @@ static void ticks_that_never_came_are_null_slots(void **state) {
         fixture_done(&f);
 }
 
+static void assert_no_gap(const struct series *series) {
+        for (size_t i = 1; i < ring_size(&series->ring); i++) {
+                assert_int_equal(ring_at(&series->ring, i)->at_us -
+                                                ring_at(&series->ring, i - 1)->at_us,
+                                INTERVAL_US);
+        }
+}
+
+static void a_clock_that_is_put_right_by_a_little_costs_no_sample(void **state) {
+        static const int64_t steps_us[] = { -1000, -3000, 2000, -7000, 9000 };
+        const struct series *series;
+        struct sampler_stats stats;
+        struct fixture f;
+
+        fixture_init(&f, 200);
+        run_samples(&f, 3);
+        series = sampler_get(f.sampler, "one");
+        for (size_t i = 0; i < ARRAY_SIZE(steps_us); i++) {
+                clock_set_us += steps_us[i];
+                run_samples(&f, 4);
+        }
+        assert_true(ring_size(&series->ring) >= 3 + 4 * ARRAY_SIZE(steps_us));
+        assert_no_gap(series);
+        sampler_get_stats(f.sampler, &stats);
+        assert_int_equal(stats.clock_steps, 0);
+        fixture_done(&f);
+}
+
+static void a_clock_that_is_set_forward_leaves_nulls_and_is_counted(void **state) {
+        const struct series *series;
+        struct sampler_stats stats;
+        size_t nulls = 0;
+        struct fixture f;
+
+        fixture_init(&f, 200);
+        run_samples(&f, 3);
+        clock_set_us += 10 * (int64_t) INTERVAL_US;
+        run_samples(&f, 3);
+        series = sampler_get(f.sampler, "one");
+        assert_no_gap(series);
+        for (size_t i = 0; i < ring_size(&series->ring); i++)
+                nulls += isnan(ring_at(&series->ring, i)->memory_percent);
+        assert_true(nulls >= 10);
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        sampler_get_stats(f.sampler, &stats);
+        assert_int_equal(stats.clock_steps, 1);
+
+        clock_set_us += (int64_t) (400 * 86400 * USEC_PER_SEC);
+        run_samples(&f, 1);
+        assert_int_equal(ring_size(&series->ring), 200);
+        assert_no_gap(series);
+        fixture_done(&f);
+}
+
+static void a_clock_that_is_set_back_begins_the_ring_anew_and_is_counted(void **state) {
+        const struct series *series;
+        struct sampler_stats stats;
+        struct fixture f;
+
+        fixture_init(&f, 200);
+        run_samples(&f, 5);
+        clock_set_us -= 50 * (int64_t) INTERVAL_US;
+        f.last.at_us = 0;
+        run_samples(&f, 2);
+        series = sampler_get(f.sampler, "one");
+        assert_true(ring_size(&series->ring) < 5);
+        assert_no_gap(series);
+        assert_true(fabs((double) f.last.cpu_percent - 50) < 0.01);
+        sampler_get_stats(f.sampler, &stats);
+        assert_int_equal(stats.clock_steps, 1);
+        fixture_done(&f);
+}
+
 static void counters_that_begin_anew_are_a_null_and_counted(void **state) {
         const struct series *series;
         struct fixture f;
@@ -292,9 +418,13 @@ int main(void) {
                 cmocka_unit_test(each_slot_has_what_was_read_in_it),
                 cmocka_unit_test(other_slots_keep_the_newest_and_other_times_none),
                 cmocka_unit_test(the_kernel_stands_in_for_a_runtime_that_is_silent),
+                cmocka_unit_test(between_rounds_a_guest_is_not_judged_by_what_the_host_sees),
                 cmocka_unit_test(the_dead_get_no_slots_and_start_anew),
                 cmocka_unit_test(the_number_of_workloads_is_bounded),
                 cmocka_unit_test(ticks_that_never_came_are_null_slots),
+                cmocka_unit_test(a_clock_that_is_put_right_by_a_little_costs_no_sample),
+                cmocka_unit_test(a_clock_that_is_set_forward_leaves_nulls_and_is_counted),
+                cmocka_unit_test(a_clock_that_is_set_back_begins_the_ring_anew_and_is_counted),
                 cmocka_unit_test(counters_that_begin_anew_are_a_null_and_counted),
                 cmocka_unit_test(a_round_is_one_span_and_what_is_read_for_it_is_in_it),
         };

@@ -47,6 +47,7 @@ static void cpu_is_time_used_of_time_given(void **state) {
                 { 2000000, 1000000, 0, SEC, 1, 1, STATS_NAN, STATS_NAN, true },
                 { 0, 1000000, 0, SEC, 0, 0, STATS_NAN, STATS_NAN,
                                 false }, /* of what is not known */
+                { 0, 1000000, 0, UINT64_MAX / 2, 1, 1, STATS_NAN, STATS_NAN, true }, /* absurd */
                 { 0, 1000000, STATS_UNKNOWN, SEC, 1, 1, STATS_NAN, STATS_NAN, false },
                 { 0, 1000000, 0, STATS_UNKNOWN, 1, 1, STATS_NAN, STATS_NAN, false },
         };
@@ -105,6 +106,9 @@ static void memory_of_a_guest_is_what_it_says_while_it_says_it(void **state) {
                 { GIB, GIB / 4, GIB / 8, GIB, GIB, 0, 75, USAGE_GUEST },
                 { GIB, GIB / 4, GIB / 8, GIB, GIB, 16, 75, USAGE_GUEST },
                 { GIB, GIB / 4, GIB / 8, GIB / 2, GIB, 17, 50, USAGE_HOST_RSS }, /* too old */
+                { GIB, GIB / 4, GIB / 8, GIB, GIB, (uint64_t) -16, 75, USAGE_GUEST },
+                { GIB, GIB / 4, GIB / 8, GIB / 2, GIB, (uint64_t) -17, 50,
+                                USAGE_HOST_RSS }, /* the clock was set back */
                 { GIB, STATS_UNKNOWN, GIB / 2, GIB, GIB, 0, 50, USAGE_BALLOON },
                 { GIB, 2 * GIB, GIB / 2, GIB, GIB, 0, 50, USAGE_BALLOON },      /* absurd usable */
                 { GIB, 2 * GIB, 2 * GIB, GIB / 4, GIB, 0, 25, USAGE_HOST_RSS }, /* all absurd */
