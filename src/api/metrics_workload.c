@@ -187,6 +187,33 @@ static void thoughts(
         }
 }
 
+/* Where its percentages come from: a disk that is full by its image is no full disk. */
+static void sources(
+                struct exposition *exposition, const struct metrics_subject *subjects, size_t n) {
+        static const struct metric_family family = { "virtwatch_workload_usage", METRIC_INFO, NULL,
+                "Where the ratios of its use come from" };
+        static const char *const names[] = { "kind", "name", "source", "cpu_source",
+                "memory_source", "disk_source" };
+        bool begun = false;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct workload *workload = subjects[i].workload;
+                const struct usage *usage = &subjects[i].series->usage;
+                const char *const values[] = { workload_kind_to_string(workload->kind),
+                        workload->name, workload->source, usage_source_to_string(usage->cpu_source),
+                        usage_source_to_string(usage->memory_source),
+                        usage_source_to_string(usage->disk_source) };
+
+                if (!subjects[i].series->running)
+                        continue;
+                if (!begun)
+                        exposition_family(exposition, &family);
+                begun = true;
+                exposition_sample(exposition,
+                                &(struct metric_labels){ names, values, ARRAY_SIZE(values) }, 1);
+        }
+}
+
 /* By contract: {job,alloc}, the memory that an allocation holds. */
 static void alloc_memory(
                 struct exposition *exposition, const struct metrics_subject *subjects, size_t n) {
@@ -338,6 +365,7 @@ void metrics_workloads(struct exposition *exposition, const struct api_context *
         n = take_subjects(api, set, subjects, max, &omitted);
         sampler_series(exposition, api->sampler, omitted);
         thoughts(exposition, subjects, n);
+        sources(exposition, subjects, n);
         given_memory(exposition, subjects, n);
         alloc_memory(exposition, subjects, n);
         metrics_rows(exposition, rows, ARRAY_SIZE(rows), subjects, n, "device", 0);

@@ -49,6 +49,8 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert f'libvirt_domain_block_stats_info{{domain="seen",uuid="{domain}",target_device="vda"}} 1\n' in text
     assert one(series(text, "libvirt_domain_vcpu_state"), 'vcpu="0"') == 1
     assert "libvirt_up 1\n" in text
+    said = next(labels for labels in series(text, "virtwatch_workload_usage_info") if 'name="held"' in labels)
+    assert 'cpu_source="cgroup",memory_source="cgroup",disk_source=""' in said
     own = one(series(text, "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
     assert own == one(series(text, "libvirt_domain_info_cpu_time_seconds_total"), 'domain="seen"') > 0
     assert one(series(text, "container_spec_memory_limit_bytes"), 'name="held"') == 64 << 20
