@@ -28,26 +28,15 @@ static enum MHD_Result no_such_app(struct http_request *request) {
 
 /* ---- GET ---- */
 
-struct listing {
-        struct http_request *request;
-        struct json_object *array;
-};
-
-static void list_slug(const char *slug, void *userdata) {
-        const struct listing *listing = userdata;
-
-        if (http_caller_sees_slug(listing->request, slug))
-                (void) json_object_array_add(
-                                listing->array, view_app(listing->request->http->api, slug));
+static bool sees(const char *slug, void *userdata) {
+        return http_caller_sees_slug(userdata, slug);
 }
 
 enum MHD_Result rest_apps(struct http_request *request, const char *id) {
-        _cleanup_(json_putp) struct json_object *array = json_object_new_array();
-        struct listing listing = { .request = request, .array = array };
+        _cleanup_(json_putp) struct json_object *array =
+                        view_apps(request->http->api, sees, request);
 
-        if (!array || view_for_each_slug(request->http->api, list_slug, &listing) < 0)
-                return MHD_NO;
-        return rest_answer_json(request, MHD_HTTP_OK, array);
+        return array ? rest_answer_json(request, MHD_HTTP_OK, array) : MHD_NO;
 }
 
 enum MHD_Result rest_app(struct http_request *request, const char *slug) {

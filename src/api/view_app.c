@@ -9,11 +9,24 @@
 #include "engine/apps.h"
 #include "engine/tracker.h"
 
+/* Takes @workloads. @app NULL: it is known by its workloads' labels alone. */
+static struct json_object *describe(
+                const struct app *app, const char *slug, struct json_object *workloads) {
+        struct app unbound = {};
+        struct json_object *object;
+
+        (void) snprintf(unbound.slug, sizeof(unbound.slug), "%s", slug);
+        object = app_to_json(app ? app : &unbound);
+        (void) json_add_string(
+                        object, "origin", app ? app->configured ? "config" : "api" : "label");
+        (void) json_add(object, "workloads", workloads);
+        return object;
+}
+
 struct json_object *view_app(const struct api_context *api, const char *slug) {
         const struct app *app = apps_get(api->apps, slug);
-        struct json_object *object, *workloads = json_object_new_array();
+        struct json_object *workloads = json_object_new_array();
         const struct workload *workload;
-        struct app unbound = {}; /* known by its workloads' labels alone */
 
         inventory_for_each(workload, tracker_inventory(api->tracker)) {
                 const char *own = apps_slug_of(api->apps, workload);
@@ -26,12 +39,84 @@ struct json_object *view_app(const struct api_context *api, const char *slug) {
                 (void) json_object_put(workloads);
                 return NULL;
         }
-        (void) snprintf(unbound.slug, sizeof(unbound.slug), "%s", slug);
-        object = app_to_json(app ? app : &unbound);
-        (void) json_add_string(
-                        object, "origin", app ? app->configured ? "config" : "api" : "label");
-        (void) json_add(object, "workloads", workloads);
-        return object;
+        return describe(app, slug, workloads);
+}
+
+/* ---- all of them, in one walk ---- */
+
+struct listing {
+        struct map *members; /* by slug: arrays of workloads' ids */
+        struct json_object *array;
+        bool (*sees)(const char *slug, void *userdata);
+        void *userdata;
+};
+
+static int add_member(struct listing *listing, const char *slug, const char *id) {
+        struct json_object *ids = map_get(listing->members, slug);
+        int r;
+
+        if (!ids) {
+                ids = json_object_new_array();
+                r = ids ? map_put(listing->members, slug, ids) : -ENOMEM;
+                if (r < 0) {
+                        (void) json_object_put(ids);
+                        return r;
+                }
+        }
+        return json_object_array_add(ids, json_object_new_string(id)) < 0 ? -ENOMEM : 0;
+}
+
+static void list_bound(const struct app *app, void *userdata) {
+        const struct listing *listing = userdata;
+        struct json_object *ids = map_remove(listing->members, app->slug);
+
+        if (listing->sees(app->slug, listing->userdata))
+                (void) json_object_array_add(listing->array,
+                                describe(app, app->slug, ids ? ids : json_object_new_array()));
+        else
+                (void) json_object_put(ids);
+}
+
+/* Those that only labels name come last. */
+static void list_labelled(struct listing *listing) {
+        const struct lh_entry *entry, *next;
+
+        for (entry = map_table(listing->members)->head; entry; entry = next) {
+                const char *slug = lh_entry_k(entry);
+                struct json_object *ids = lh_entry_v(entry);
+
+                next = entry->next;
+                if (listing->sees(slug, listing->userdata))
+                        (void) json_object_array_add(listing->array, describe(NULL, slug, ids));
+                else
+                        (void) json_object_put(ids);
+        }
+}
+
+struct json_object *view_apps(const struct api_context *api,
+                bool (*sees)(const char *slug, void *userdata), void *userdata) {
+        struct listing listing = { .sees = sees, .userdata = userdata };
+        _cleanup_(map_freep) struct map *members = NULL;
+        const struct workload *workload;
+        int r;
+
+        r = map_new(&members);
+        if (r < 0)
+                return NULL;
+        listing.members = members;
+        listing.array = json_object_new_array();
+        inventory_for_each(workload, tracker_inventory(api->tracker)) {
+                const char *slug = apps_slug_of(api->apps, workload);
+
+                if (r >= 0 && slug)
+                        r = add_member(&listing, slug, workload->id);
+        }
+        apps_for_each(api->apps, list_bound, &listing);
+        list_labelled(&listing);
+        if (r >= 0)
+                return listing.array;
+        (void) json_object_put(listing.array);
+        return NULL;
 }
 
 struct slugs {

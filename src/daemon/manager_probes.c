@@ -23,21 +23,27 @@ static bool serves(
         return own && strcmp(own, slug) == 0;
 }
 
-/* A container serves as long as no VM does; so only a VM is found again without a walk. */
+/* A container serves as long as no VM does: where one is known, only VMs are looked at, and whose
+ * they are is asked of them alone. */
 static const struct workload *find_workload(const char *slug, const char *hint, void *userdata) {
         struct manager *manager = userdata;
         const struct inventory *inventory = tracker_inventory(manager->tracker);
         const struct workload *workload = hint ? inventory_find(inventory, hint) : NULL,
                               *container = NULL;
 
-        if (workload && workload->kind == WORKLOAD_VM && serves(manager, workload, slug))
-                return workload;
-        inventory_for_each(workload, inventory) {
-                if (!serves(manager, workload, slug))
-                        continue;
+        if (workload && serves(manager, workload, slug)) {
                 if (workload->kind == WORKLOAD_VM)
                         return workload;
-                container = container ? container : workload;
+                container = workload;
+        }
+        inventory_for_each(workload, inventory) {
+                const bool is_vm = workload->kind == WORKLOAD_VM;
+
+                if ((container && !is_vm) || !serves(manager, workload, slug))
+                        continue;
+                if (is_vm)
+                        return workload;
+                container = workload;
         }
         return container;
 }

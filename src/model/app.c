@@ -229,7 +229,7 @@ static bool has_label(const struct workload *workload, const char *name, const c
         struct json_object *label;
 
         return workload->labels && json_object_object_get_ex(workload->labels, name, &label) &&
-                        strcmp(json_object_get_string(label), value) == 0;
+                        text_equal(json_object_get_string(label), value);
 }
 
 static bool has_labels(const struct app *app, const struct workload *workload) {

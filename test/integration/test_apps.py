@@ -9,6 +9,7 @@ import time
 import pytest
 
 from conftest import BUILD, TOKEN, wait_for
+from dbus_peers import Engine
 
 
 def send(daemon, method, path, body=None, token=TOKEN, **headers):
@@ -255,6 +256,28 @@ def test_exits_of_an_apps_workloads_are_on_its_timeline(daemon, docker):
         assert send(one, "GET", "/api/v1/workloads/bound")[1]["slug"] == "shop"
     finally:
         docker("rm", "-f", "bound", "tagged", "composed", "hostile")
+
+
+def test_a_thousand_apps_are_listed_in_one_walk(daemon, tmp_path):
+    engine = Engine(tmp_path / "engine.sock")
+    for i in range(1000):
+        engine.add(f"c{i}", labels={"virtwatch.slug": f"a-{i % 999}", **{f"label.{k}": f"value {k}" for k in range(20)}})
+    try:
+        one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path})
+        one.up("docker")
+        wait_for(lambda: sum(w["state"] == "running" for w in one.json("/api/v1/workloads")) == 1000, 60, "they are known")
+        send(one, "PUT", "/api/app-gateway/apps/zoo", {"labels": {"label.1": "another"}})
+        send(one, "PUT", "/api/app-gateway/apps/a-5", {"containers": ["c7"]})
+        begin = time.monotonic()
+        apps = send(one, "GET", "/api/app-gateway/apps")[1]
+        assert time.monotonic() - begin < 3  # asking each of each took 6 to 13 s, and nobody else was answered meanwhile
+        assert [app["slug"] for app in apps[:3]] == ["a-5", "zoo", "a-0"] and len({app["slug"] for app in apps}) == len(apps) == 999
+        by_slug = {app["slug"]: app for app in apps}
+        assert "a-7" not in by_slug and len(by_slug["a-0"]["workloads"]) == 2 == len(by_slug["a-5"]["workloads"]) and by_slug["zoo"]["workloads"] == []
+        for slug in ("a-0", "a-5", "a-998", "zoo"):
+            assert send(one, "GET", f"/api/app-gateway/apps/{slug}")[1] == by_slug[slug]
+    finally:
+        engine.stop()
 
 
 def test_the_client_shows_apps_and_their_timelines(daemon):

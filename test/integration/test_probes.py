@@ -3,6 +3,7 @@
 import calendar
 import http.server
 import json
+import os
 import pathlib
 import re
 import socket
@@ -15,6 +16,7 @@ import time
 import pytest
 
 from conftest import BUILD, wait_for
+from dbus_peers import Engine
 from test_apps import send
 
 PROBES = "/api/app-gateway/probes"
@@ -334,6 +336,34 @@ def test_targets_that_hang_delay_no_other(daemon, target):
     assert all(0.8 < later - first < 1.2 for first, later in zip(turns, turns[1:])), turns
     assert len(bad.requests) == 60  # none was asked again while it was being asked
     assert flips(one, "good") == ["probe_up"]
+
+
+def test_whom_to_ask_is_found_without_a_walk_each_time(daemon, target, tmp_path):
+    """1,000 containers of many labels, 100 of which are asked each second: a walk through all of them, to find one, is a millisecond or more."""
+    shop, engine = target(), Engine(tmp_path / "engine.sock")
+    for i in range(1000):
+        one = engine.add(f"c{i}", labels={"virtwatch.slug": f"a-{i}", **{f"label.{k}": f"value {k}" for k in range(20)}})
+        engine.containers[one]["NetworkSettings"] = {"Networks": {"n": {"IPAddress": "127.0.0.1"}}}
+    try:
+        one = daemon({**LOOPBACK, "sources.docker.enabled": "true", "sources.docker.socket": engine.path})
+        one.up("docker")
+        wait_for(lambda: sum("addresses" in one.json(f"/api/v1/workloads/c{i}") for i in (0, 999)) == 2, 60, "their addresses")
+        send(one, "PUT", "/api/app-gateway/apps/other", {"labels": {"label.1": "another"}})
+        for i in range(900, 1000):
+            put(one, slug=f"a-{i}", target="vm", port=shop.port, interval_s=1)
+        wait_for(lambda: len(shop.requests) >= 200, 20, "each was asked")
+
+        def cpu():
+            fields = pathlib.Path(f"/proc/{one.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        runs, before, begin = len(shop.requests), cpu(), time.monotonic()
+        time.sleep(4)
+        took = time.monotonic() - begin
+        assert len(shop.requests) - runs > 80 * took
+        assert cpu() - before < 0.2 * took
+    finally:
+        engine.stop()
 
 
 def test_redirects_are_followed_only_where_they_may(daemon, target):

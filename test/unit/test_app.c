@@ -156,6 +156,20 @@ static void an_empty_set_of_labels_matches_nothing(void **state) {
         assert_false(app_has(app, &one));
 }
 
+static void a_label_without_a_value_matches_nothing(void **state) {
+        _cleanup_(json_putp) struct json_object *labels = object_of("{\"a\":\"b\",\"x\":null}");
+        char web[] = "web";
+        struct workload one = container(web, labels);
+        _cleanup_(apps_freep) struct apps *apps = NULL;
+
+        assert_int_equal(apps_new(&apps), 0);
+        assert_int_equal(
+                        apps_put(apps, app_of("shop", "{\"labels\":{\"a\":\"b\",\"x\":\"\"}}")), 0);
+        assert_null(apps_slug_of(apps, &one));
+        assert_int_equal(apps_put(apps, app_of("shop", "{\"labels\":{\"a\":\"b\"}}")), 0);
+        assert_string_equal(apps_slug_of(apps, &one), "shop");
+}
+
 static void several_apps_that_name_one_take_turns(void **state) {
         _cleanup_(json_putp) struct json_object *labels =
                         object_of("{\"tier\":\"web\",\"a\":\"b\"}");
@@ -330,6 +344,7 @@ int main(void) {
                 cmocka_unit_test(hosts_have_bounds),
                 cmocka_unit_test(a_workload_has_the_app_that_was_bound_before_the_one_of_its_label),
                 cmocka_unit_test(an_empty_set_of_labels_matches_nothing),
+                cmocka_unit_test(a_label_without_a_value_matches_nothing),
                 cmocka_unit_test(several_apps_that_name_one_take_turns),
                 cmocka_unit_test(what_is_configured_hides_what_was_bound),
                 cmocka_unit_test(as_many_as_there_may_be_are_found_by_hash),
