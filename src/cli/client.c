@@ -15,7 +15,10 @@ struct following {
         struct sse_parser parser;
         void (*event)(const char *json, size_t size, void *userdata);
         void *userdata;
+        const char *host;
         bool connected;
+        bool away;   /* that has been said */
+        long status; /* of the last answer; 0: there was none */
 };
 
 char *client_escape(const char *text) {
@@ -93,6 +96,14 @@ int client_call_init(const struct cli *cli, const char *path, const char *last_i
         return 0;
 }
 
+/* libcurl does not say why a local socket could not be connected to. */
+static const char *why_not(const struct cli *cli, CURLcode code) {
+        if (code == CURLE_COULDNT_CONNECT && text_starts_with(cli->host, "unix:") &&
+                        access(cli->host + strlen("unix:"), W_OK) < 0)
+                return strerrordesc_np(errno);
+        return curl_easy_strerror(code);
+}
+
 static void explain(const struct cli *cli, CURLcode code, long status) {
         if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
                 (void) fprintf(stderr,
@@ -101,7 +112,7 @@ static void explain(const struct cli *cli, CURLcode code, long status) {
         } else if (code != CURLE_OK) {
                 (void) fprintf(stderr,
                                 "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host https://ADDRESS:PORT\n",
-                                cli->host, curl_easy_strerror(code));
+                                cli->host, why_not(cli, code));
         } else if (status == 401) {
                 (void) fprintf(stderr,
                                 cli->token ? "virtwatch: %s does not know that token; it may have expired or been revoked\n"
@@ -169,7 +180,13 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
                 *ret_object = NULL;
                 return 0;
         }
-        return json_parse(body.data ? body.data : "", body.size, ret_object);
+        r = json_parse(body.data ? body.data : "", body.size, ret_object);
+        if (r < 0 && r != -ENOMEM) {
+                (void) fprintf(stderr,
+                                "virtwatch: %s answers %ld, and no JSON: is it a virtwatchd?\n",
+                                cli->host, *ret_status);
+        }
+        return r;
 }
 
 int client_refused(struct json_object *answer, long status, const char *otherwise) {
@@ -197,6 +214,18 @@ static size_t on_stream(char *data, size_t size, size_t n, void *userdata) {
                         : size * n;
 }
 
+/* Nothing may happen for long: that it is back shows in its status line. */
+static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
+        struct following *following = userdata;
+        static const char good[] = "HTTP/1.1 200";
+
+        if (following->away && size * n >= strlen(good) && memcmp(data, good, strlen(good)) == 0) {
+                following->away = false;
+                (void) fprintf(stderr, "virtwatch: %s is back\n", following->host);
+        }
+        return size * n;
+}
+
 static int follow_once(const struct cli *cli, const char *query, struct following *following) {
         struct client_call call;
         char *path = NULL;
@@ -213,6 +242,8 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
                 return r;
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_stream);
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, following);
+        (void) curl_easy_setopt(call.easy, CURLOPT_HEADERFUNCTION, on_header);
+        (void) curl_easy_setopt(call.easy, CURLOPT_HEADERDATA, following);
         code = curl_easy_perform(call.easy);
         (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, &status);
         client_call_done(&call);
@@ -221,18 +252,37 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
         else if (status == 403)
                 (void) fprintf(stderr, "virtwatch: %s does not allow that with this token\n",
                                 cli->host);
+        else if (status == 400)
+                (void) fprintf(stderr, "virtwatch: %s cannot follow what was asked for\n",
+                                cli->host);
         if (status == 401 || status == 403 || status == 400)
                 return status == 400 ? -EINVAL : -EACCES;
+        following->status = status;
         return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : 0;
+}
+
+/* Once, until it is back. */
+static void tell_away(struct following *following) {
+        const char *host = following->host;
+
+        if (following->away)
+                return;
+        following->away = true;
+        if (following->status == 200)
+                (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", host);
+        else if (following->status > 0)
+                (void) fprintf(stderr, "virtwatch: %s answers %ld, trying again\n", host,
+                                following->status);
+        else
+                (void) fprintf(stderr, "virtwatch: cannot reach %s, trying again\n", host);
 }
 
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata) {
         struct following following = {
-                .parser = SSE_PARSER_INIT, .event = event, .userdata = userdata
+                .parser = SSE_PARSER_INIT, .host = cli->host, .event = event, .userdata = userdata
         };
         unsigned int wait_ms = RETRY_MIN_MS;
-        bool told = false;
         int r;
 
         (void) snprintf(following.parser.id, sizeof(following.parser.id), "%ju",
@@ -242,9 +292,7 @@ int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 r = follow_once(cli, query, &following);
                 if (r < 0)
                         break;
-                if (following.connected || !told)
-                        (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", cli->host);
-                told = true;
+                tell_away(&following);
                 wait_ms = following.connected                ? RETRY_MIN_MS
                                 : wait_ms * 2 < RETRY_MAX_MS ? wait_ms * 2
                                                              : RETRY_MAX_MS;

@@ -229,8 +229,9 @@ static void explain(struct top_net *net, CURLcode code, long status, struct json
                 (void) snprintf(error, sizeof(error), "%s: %s", net->cli->host,
                                 curl_easy_strerror(code));
         } else if (status == 401) {
-                (void) snprintf(error, sizeof(error),
-                                "it wants a token: --token, --token-file or VIRTWATCH_TOKEN");
+                (void) snprintf(error, sizeof(error), "%s",
+                                net->cli->token ? "it does not know that token"
+                                                : "it wants a token: --token, --token-file or VIRTWATCH_TOKEN");
         } else if (status != 200) {
                 (void) snprintf(error, sizeof(error), "it answers %ld: %s", status,
                                 message ? message : "");

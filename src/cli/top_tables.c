@@ -89,7 +89,7 @@ static const struct column workload_columns[COLUMN_MAX_] = {
         [COLUMN_DISK] = { "DISK", 5, 48, CELLS_RIGHT },
         [COLUMN_HISTORY] = { NULL, 20, 80, CELLS_LEFT },
         [COLUMN_VCPUS] = { "VCPUS", 5, 92, CELLS_RIGHT },
-        [COLUMN_MEMORY_MB] = { "MEM MB", 9, 100, CELLS_RIGHT },
+        [COLUMN_MEMORY_MB] = { "MEM MiB", 9, 100, CELLS_RIGHT },
         [COLUMN_EXIT] = { "LAST EXIT", 24, 126, CELLS_LEFT },
 };
 
@@ -166,7 +166,7 @@ static const struct column node_columns[] = {
         { "CORES", 5, 60, CELLS_RIGHT },
         { "CPU", 5, 0, CELLS_RIGHT },
         { "MEM", 5, 0, CELLS_RIGHT },
-        { "MEM MB", 9, 80, CELLS_RIGHT },
+        { "MEM MiB", 9, 80, CELLS_RIGHT },
         { "WORKLOADS", 9, 48, CELLS_RIGHT },
 };
 
