@@ -44,12 +44,16 @@ static int append_header(struct curl_slist **headers, const char *format, const 
 
 static CURL *open_easy(const struct cli *cli, const char *path) {
         bool is_unix = text_starts_with(cli->host, "unix:");
+        const char *host = is_unix ? "http://localhost" : cli->host;
+        size_t n = strlen(host);
         CURL *easy = curl_easy_init();
         char *url = NULL;
 
         if (!easy)
                 return NULL;
-        if (asprintf(&url, "%s%s", is_unix ? "http://localhost" : cli->host, path) < 0 ||
+        while (n > 0 && host[n - 1] == '/') /* as browsers show addresses */
+                n--;
+        if (asprintf(&url, "%.*s%s", (int) n, host, path) < 0 ||
                         curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK) {
                 curl_easy_cleanup(easy);
                 easy = NULL;
@@ -97,11 +101,11 @@ int client_call_init(const struct cli *cli, const char *path, const char *last_i
 }
 
 /* libcurl does not say why a local socket could not be connected to. */
-static const char *why_not(const struct cli *cli, CURLcode code) {
+const char *client_why_not(const struct cli *cli, int code) {
         if (code == CURLE_COULDNT_CONNECT && text_starts_with(cli->host, "unix:") &&
                         access(cli->host + strlen("unix:"), W_OK) < 0)
                 return strerrordesc_np(errno);
-        return curl_easy_strerror(code);
+        return curl_easy_strerror((CURLcode) code);
 }
 
 static void explain(const struct cli *cli, CURLcode code, long status) {
@@ -112,7 +116,7 @@ static void explain(const struct cli *cli, CURLcode code, long status) {
         } else if (code != CURLE_OK) {
                 (void) fprintf(stderr,
                                 "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host https://ADDRESS:PORT\n",
-                                cli->host, why_not(cli, code));
+                                cli->host, client_why_not(cli, (int) code));
         } else if (status == 401) {
                 (void) fprintf(stderr,
                                 cli->token ? "virtwatch: %s does not know that token; it may have expired or been revoked\n"
@@ -209,9 +213,9 @@ static size_t on_stream(char *data, size_t size, size_t n, void *userdata) {
         struct following *following = userdata;
 
         following->connected = true;
-        return sse_parser_feed(&following->parser, data, size * n, on_event, following) < 0
-                        ? 0
-                        : size * n;
+        if (sse_parser_feed(&following->parser, data, size * n, on_event, following) < 0)
+                return 0;
+        return ferror(stdout) ? 0 : size * n; /* nobody is shown anything any more */
 }
 
 /* Nothing may happen for long: that it is back shows in its status line. */
@@ -290,7 +294,7 @@ int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
         for (;;) {
                 following.connected = false;
                 r = follow_once(cli, query, &following);
-                if (r < 0)
+                if (r < 0 || ferror(stdout))
                         break;
                 tell_away(&following);
                 wait_ms = following.connected                ? RETRY_MIN_MS

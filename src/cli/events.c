@@ -120,7 +120,7 @@ int events_command(const struct cli *cli, const struct events_options *options) 
                         tell_none(cli, options);
                 last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
         }
-        if (!options->follow)
+        if (!options->follow || ferror(stdout))
                 return 0;
         return client_follow(cli, query_of(options), last_seq, print_line, &printer);
 }
@@ -167,7 +167,7 @@ int timeline_command(
                                 json_object_array_get_idx(list, options->follow ? i : n - 1 - i));
         if (n == 0 && !cli->json)
                 (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n", slug);
-        if (!options->follow)
+        if (!options->follow || ferror(stdout))
                 return 0;
         return client_follow(cli, query_of(options), (uint64_t) json_get_int(page, "last_seq", 0),
                         print_timeline_row, &printer);

@@ -266,6 +266,10 @@ static void draw_events(const struct top_screen *screen, const struct top_model 
                 widths[2] += 8;
                 widths[4] -= 8;
         }
+        if (model->columns >= 100) { /* "deploy_succeeded" */
+                widths[3] += 7;
+                widths[4] -= 7;
+        }
         for (size_t i = list->first; line_of(list, i, &y); i++)
                 draw_event(screen, model, widths, i, y);
 }

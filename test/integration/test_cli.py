@@ -75,6 +75,8 @@ def test_an_answer_that_cannot_be_written_is_a_failure(one):
         for command in ("workloads", "events", "status", "nodes"):
             done = run(one, command, stdout=full)
             assert done.returncode == 2 and "cannot write all of the answer: No space left on device" in done.stderr, done
+        followed = run(one, "events", "-f", stdout=full)
+        assert followed.returncode == 2 and "No space left on device" in followed.stderr, followed
 
 
 def test_a_token_that_is_wrong_is_not_asked_for(one):
@@ -231,3 +233,9 @@ def test_why_a_socket_cannot_be_reached_is_said(tmp_path):
     for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Couldn't connect to server")):
         done = subprocess.run([CLI, "events", "--host", f"unix:{path}"], capture_output=True, text=True, timeout=20)
         assert done.returncode == 2 and done.stderr.startswith(f"virtwatch: cannot reach unix:{path}: {why}\n"), done
+
+
+def test_an_address_may_end_as_browsers_end_it(one):
+    for host in (f"http://127.0.0.1:{one.port()}/", f"127.0.0.1:{one.port()}"):
+        done = subprocess.run([CLI, "nodes", "--host", host, "--token", TOKEN], capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, ""), done
