@@ -37,6 +37,24 @@ static int remove_stale(const union address *address, int type) {
         return unlink(address->un.sun_path) < 0 ? -errno : 0;
 }
 
+/* A daemon that systemd does not start finds no folder below /run, which is empty after a boot. One
+ * is made; where more are missing, the path is more likely mistyped. */
+static int bind_unix(int fd, const union address *address) {
+        char folder[sizeof(address->un.sun_path)];
+        char *slash;
+
+        if (bind(fd, &address->any, sizeof(address->un)) >= 0)
+                return 0;
+        memcpy(folder, address->un.sun_path, sizeof(folder));
+        slash = strrchr(folder, '/');
+        if (errno != ENOENT || !slash || slash == folder)
+                return -errno;
+        *slash = '\0';
+        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        return bind(fd, &address->any, sizeof(address->un)) < 0 ? -errno : 0;
+}
+
 static int listen_unix(const char *path, const struct listen_options *options,
                 char ret_name[static LISTEN_NAME_MAX]) {
         const int type = (options->packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC |
@@ -54,8 +72,10 @@ static int listen_unix(const char *path, const struct listen_options *options,
         fd = socket(AF_UNIX, type, 0);
         if (fd < 0)
                 return -errno;
-        if (bind(fd, &address.any, sizeof(address.un)) < 0 || chmod(path, options->mode) < 0 ||
-                        listen(fd, LISTEN_BACKLOG) < 0)
+        r = bind_unix(fd, &address);
+        if (r < 0)
+                return r;
+        if (chmod(path, options->mode) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
                 return -errno;
         (void) snprintf(ret_name, LISTEN_NAME_MAX, "unix:%s", path);
         return TAKE_FD(fd);

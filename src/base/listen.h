@@ -14,8 +14,8 @@ struct listen_options {
 
 /**
  * Listen on "HOST:PORT", "[HOST]:PORT" (numbers; port 0: any free one) or "unix:PATH". The socket
- * file of an earlier run is removed, but not one that somebody serves. The descriptor does not
- * block.
+ * file of an earlier run is removed, but not one that somebody serves; the folder it is in is made
+ * where it is missing. The descriptor does not block.
  *
  * @ret_name: the address as it came to be
  *

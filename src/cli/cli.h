@@ -39,6 +39,8 @@ int client_get(const struct cli *cli, const char *path, struct json_object **ret
  * *ret_object NULL. */
 int client_send(const struct cli *cli, const char *method, const char *path, const char *content,
                 struct json_object **ret_object, long *ret_status);
+/** Why nothing could be asked, in a few words. @code: a CURLcode. */
+const char *client_why_not(const struct cli *cli, int code);
 /** Say on stderr that the answer has @status, and the message in it with nothing that a terminal
  * obeys. @otherwise: where it has none; NULL: "refused". Return: -EINVAL, always. */
 int client_refused(struct json_object *answer, long status, const char *otherwise);
@@ -46,7 +48,8 @@ int client_refused(struct json_object *answer, long status, const char *otherwis
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.
  *
- * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno.
+ * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno; 0: stdout
+ * takes no more.
  */
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata);

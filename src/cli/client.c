@@ -15,7 +15,10 @@ struct following {
         struct sse_parser parser;
         void (*event)(const char *json, size_t size, void *userdata);
         void *userdata;
+        const char *host;
         bool connected;
+        bool away;   /* that has been said */
+        long status; /* of the last answer; 0: there was none */
 };
 
 char *client_escape(const char *text) {
@@ -41,12 +44,16 @@ static int append_header(struct curl_slist **headers, const char *format, const 
 
 static CURL *open_easy(const struct cli *cli, const char *path) {
         bool is_unix = text_starts_with(cli->host, "unix:");
+        const char *host = is_unix ? "http://localhost" : cli->host;
+        size_t n = strlen(host);
         CURL *easy = curl_easy_init();
         char *url = NULL;
 
         if (!easy)
                 return NULL;
-        if (asprintf(&url, "%s%s", is_unix ? "http://localhost" : cli->host, path) < 0 ||
+        while (n > 0 && host[n - 1] == '/') /* as browsers show addresses */
+                n--;
+        if (asprintf(&url, "%.*s%s", (int) n, host, path) < 0 ||
                         curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK) {
                 curl_easy_cleanup(easy);
                 easy = NULL;
@@ -93,6 +100,14 @@ int client_call_init(const struct cli *cli, const char *path, const char *last_i
         return 0;
 }
 
+/* libcurl does not say why a local socket could not be connected to. */
+const char *client_why_not(const struct cli *cli, int code) {
+        if (code == CURLE_COULDNT_CONNECT && text_starts_with(cli->host, "unix:") &&
+                        access(cli->host + strlen("unix:"), W_OK) < 0)
+                return strerrordesc_np(errno);
+        return curl_easy_strerror((CURLcode) code);
+}
+
 static void explain(const struct cli *cli, CURLcode code, long status) {
         if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
                 (void) fprintf(stderr,
@@ -101,7 +116,7 @@ static void explain(const struct cli *cli, CURLcode code, long status) {
         } else if (code != CURLE_OK) {
                 (void) fprintf(stderr,
                                 "virtwatch: cannot reach %s: %s\nIs virtwatchd running? Another address: --host unix:/PATH or --host https://ADDRESS:PORT\n",
-                                cli->host, curl_easy_strerror(code));
+                                cli->host, client_why_not(cli, (int) code));
         } else if (status == 401) {
                 (void) fprintf(stderr,
                                 cli->token ? "virtwatch: %s does not know that token; it may have expired or been revoked\n"
@@ -169,7 +184,13 @@ int client_send(const struct cli *cli, const char *method, const char *path, con
                 *ret_object = NULL;
                 return 0;
         }
-        return json_parse(body.data ? body.data : "", body.size, ret_object);
+        r = json_parse(body.data ? body.data : "", body.size, ret_object);
+        if (r < 0 && r != -ENOMEM) {
+                (void) fprintf(stderr,
+                                "virtwatch: %s answers %ld, and no JSON: is it a virtwatchd?\n",
+                                cli->host, *ret_status);
+        }
+        return r;
 }
 
 int client_refused(struct json_object *answer, long status, const char *otherwise) {
@@ -192,9 +213,21 @@ static size_t on_stream(char *data, size_t size, size_t n, void *userdata) {
         struct following *following = userdata;
 
         following->connected = true;
-        return sse_parser_feed(&following->parser, data, size * n, on_event, following) < 0
-                        ? 0
-                        : size * n;
+        if (sse_parser_feed(&following->parser, data, size * n, on_event, following) < 0)
+                return 0;
+        return ferror(stdout) ? 0 : size * n; /* nobody is shown anything any more */
+}
+
+/* Nothing may happen for long: that it is back shows in its status line. */
+static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
+        struct following *following = userdata;
+        static const char good[] = "HTTP/1.1 200";
+
+        if (following->away && size * n >= strlen(good) && memcmp(data, good, strlen(good)) == 0) {
+                following->away = false;
+                (void) fprintf(stderr, "virtwatch: %s is back\n", following->host);
+        }
+        return size * n;
 }
 
 static int follow_once(const struct cli *cli, const char *query, struct following *following) {
@@ -213,6 +246,8 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
                 return r;
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEFUNCTION, on_stream);
         (void) curl_easy_setopt(call.easy, CURLOPT_WRITEDATA, following);
+        (void) curl_easy_setopt(call.easy, CURLOPT_HEADERFUNCTION, on_header);
+        (void) curl_easy_setopt(call.easy, CURLOPT_HEADERDATA, following);
         code = curl_easy_perform(call.easy);
         (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, &status);
         client_call_done(&call);
@@ -221,18 +256,37 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
         else if (status == 403)
                 (void) fprintf(stderr, "virtwatch: %s does not allow that with this token\n",
                                 cli->host);
+        else if (status == 400)
+                (void) fprintf(stderr, "virtwatch: %s cannot follow what was asked for\n",
+                                cli->host);
         if (status == 401 || status == 403 || status == 400)
                 return status == 400 ? -EINVAL : -EACCES;
+        following->status = status;
         return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : 0;
+}
+
+/* Once, until it is back. */
+static void tell_away(struct following *following) {
+        const char *host = following->host;
+
+        if (following->away)
+                return;
+        following->away = true;
+        if (following->status == 200)
+                (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", host);
+        else if (following->status > 0)
+                (void) fprintf(stderr, "virtwatch: %s answers %ld, trying again\n", host,
+                                following->status);
+        else
+                (void) fprintf(stderr, "virtwatch: cannot reach %s, trying again\n", host);
 }
 
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata) {
         struct following following = {
-                .parser = SSE_PARSER_INIT, .event = event, .userdata = userdata
+                .parser = SSE_PARSER_INIT, .host = cli->host, .event = event, .userdata = userdata
         };
         unsigned int wait_ms = RETRY_MIN_MS;
-        bool told = false;
         int r;
 
         (void) snprintf(following.parser.id, sizeof(following.parser.id), "%ju",
@@ -240,11 +294,9 @@ int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
         for (;;) {
                 following.connected = false;
                 r = follow_once(cli, query, &following);
-                if (r < 0)
+                if (r < 0 || ferror(stdout))
                         break;
-                if (following.connected || !told)
-                        (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", cli->host);
-                told = true;
+                tell_away(&following);
                 wait_ms = following.connected                ? RETRY_MIN_MS
                                 : wait_ms * 2 < RETRY_MAX_MS ? wait_ms * 2
                                                              : RETRY_MAX_MS;

@@ -288,7 +288,7 @@ static bool one_of(struct span token, const char *text) {
 static int offer_token(struct query *query, struct span token, struct span about) {
         static const char *const probe_keys[] = { "url=", "path=", "interval_s=",
                 "expected_status=", "timeout_s=", "enabled=", "failures=", "successes=",
-                "follow_redirects=", "insecure=" };
+                "follow_redirects=", "insecure=", "target=", "port=" };
         int r = 0;
 
         if (span_equal(token, "SLUG")) {

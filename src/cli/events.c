@@ -65,6 +65,12 @@ static int page_after(const struct cli *cli, const struct events_options *option
         return r;
 }
 
+/* An empty table may be the answer, or a filter that was mistyped. */
+static void tell_none(const struct cli *cli, const struct events_options *options) {
+        if (!cli->json && !options->follow)
+                (void) fprintf(stderr, "virtwatch: there is no such event\n");
+}
+
 /* All since a time, however many: who asks for two hours does not mean the last twenty events. */
 static int all_since(const struct cli *cli, const struct events_options *options,
                 uint64_t *ret_last_seq) {
@@ -83,6 +89,8 @@ static int all_since(const struct cli *cli, const struct events_options *options
                 n = json_length(json_get(page, "events"));
                 for (size_t i = 0; i < n; i++)
                         print_event(cli, json_object_array_get_idx(list, i));
+                if (n == 0 && after == 0)
+                        tell_none(cli, options);
                 after = (uint64_t) json_get_int(page, "next_after", 0);
                 *ret_last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
         } while (n == VW_EVENTS_PAGE_MAX && !ferror(stdout));
@@ -106,11 +114,13 @@ int events_command(const struct cli *cli, const struct events_options *options) 
                 if (r < 0)
                         return r;
                 list = json_get(page, "events");
-                for (size_t i = 0; i < json_length(json_get(page, "events")); i++)
+                for (size_t i = 0; i < json_length(list); i++)
                         print_event(cli, json_object_array_get_idx(list, i));
+                if (json_length(list) == 0)
+                        tell_none(cli, options);
                 last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
         }
-        if (!options->follow)
+        if (!options->follow || ferror(stdout))
                 return 0;
         return client_follow(cli, query_of(options), last_seq, print_line, &printer);
 }
@@ -157,7 +167,7 @@ int timeline_command(
                                 json_object_array_get_idx(list, options->follow ? i : n - 1 - i));
         if (n == 0 && !cli->json)
                 (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n", slug);
-        if (!options->follow)
+        if (!options->follow || ferror(stdout))
                 return 0;
         return client_follow(cli, query_of(options), (uint64_t) json_get_int(page, "last_seq", 0),
                         print_timeline_row, &printer);

@@ -273,6 +273,8 @@ static int workloads(struct request *request) {
         if (r < 0)
                 return r;
         print_workloads(&request->cli, sorted ? sorted : list);
+        if (!request->cli.json && json_length(list) == 0)
+                (void) fprintf(stderr, "virtwatch: there is no such workload\n");
         return 0;
 }
 
@@ -386,10 +388,13 @@ static int status(struct request *request) {
         static const char *const paths[] = { "/ready", "/health", "/api/v1/version",
                 "/api/v1/workloads", "/api/v1/listeners" };
         struct json_object *answers[ARRAY_SIZE(paths)] = {};
-        long code;
-        int r = 0;
+        long code = 0;
+        int r;
 
-        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(paths); i++)
+        r = client_get(&request->cli, paths[0], &answers[0], &code);
+        if (r >= 0 && code != 503 && !json_get(answers[0], "ready")) /* not served there */
+                r = client_refused(answers[0], code, "that is no virtwatchd");
+        for (size_t i = 1; r >= 0 && i < ARRAY_SIZE(paths); i++)
                 r = client_get(&request->cli, paths[i], &answers[i], &code);
         if (r >= 0) {
                 print_status(&request->cli, answers[0], answers[1], answers[2], answers[3],
@@ -447,17 +452,25 @@ static int run_command(struct request *request, const char *command) {
         return -EINVAL;
 }
 
+/* One that is empty is as one that is not set. Source of that: no-color.org. */
+static const char *variable(const char *name) {
+        const char *value = getenv(name);
+
+        return value && value[0] ? value : NULL;
+}
+
 int main(int argc, char **argv) {
         struct request request = { .sort = -1, .query = BUF_INIT(65536) };
         const char *command;
         int r;
 
         (void) setlocale(LC_CTYPE, "");
-        request.cli.host = getenv("VIRTWATCH_HOST") ? getenv("VIRTWATCH_HOST")
-                                                    : "unix:" VW_HTTP_SOCKET_DEFAULT;
-        request.cli.token = getenv("VIRTWATCH_TOKEN");
-        request.cli.ca = getenv("VIRTWATCH_CA");
-        request.cli.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+        request.cli.host = variable("VIRTWATCH_HOST");
+        if (!request.cli.host)
+                request.cli.host = "unix:" VW_HTTP_SOCKET_DEFAULT;
+        request.cli.token = variable("VIRTWATCH_TOKEN");
+        request.cli.ca = variable("VIRTWATCH_CA");
+        request.cli.color = isatty(STDOUT_FILENO) && !variable("NO_COLOR");
         r = parse_options(argc, argv, &request);
         command = optind < argc ? argv[optind] : NULL;
         request.n_arguments = argc - optind - 1;
@@ -469,6 +482,8 @@ int main(int argc, char **argv) {
                 r = run_command(&request, command);
         } else if (r > 0) {
                 uses_help();
+                (void) fflush(stdout);
+                (void) fprintf(stderr, "virtwatch: no command was given\n");
                 r = -EINVAL;
         }
         buf_done(&request.query);

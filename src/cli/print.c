@@ -11,6 +11,10 @@
 #include "cli/cli.h"
 #include "cli/rows.h"
 
+#define ID_SHOWN_MAX     12 /* bytes */
+#define NAME_COLUMNS_MIN 20
+#define NAME_COLUMNS_MAX 64
+
 static const char *color_of(const struct cli *cli, const char *severity) {
         if (!cli->color || !severity)
                 return "";
@@ -118,8 +122,9 @@ void print_event(const struct cli *cli, struct json_object *event) {
         (void) fflush(stdout);
 }
 
-static void print_row(const struct row *row) {
-        _cleanup_(freep) char *id = text_escape_terminal(row->id), *name = cells_pad(row->name, 20),
+static void print_row(const struct row *row, size_t name_columns) {
+        char begin[ID_SHOWN_MAX + 1]; /* may be asked for by, where no other begins so */
+        _cleanup_(freep) char *id = NULL, *name = cells_pad(row->name, name_columns),
                               *kind = cells_pad(row->kind, 9),
                               *runtime = cells_pad(row->runtime, 8),
                               *state = cells_pad(row->state, 8),
@@ -127,30 +132,45 @@ static void print_row(const struct row *row) {
                               *reason = text_escape_terminal(row->reason);
         char percent[ROWS_USAGE_MAX_][ROWS_PERCENT_MAX], since[32];
 
+        text_fit(begin, sizeof(begin), row->id);
+        id = cells_pad(begin, 14);
         if (!id || !name || !kind || !runtime || !state || !action || !reason)
                 return;
         for (size_t i = 0; i < ROWS_USAGE_MAX_; i++)
                 (void) rows_percent(row->percent[i], percent[i]);
         local_time(json_get_string(row->json, "since"), since, sizeof(since));
-        (void) printf("%-14.12s  %s  %s  %s  %s  %5s  %5s  %5s  %-15s  %s%s%s%s\n", id, name, kind,
+        (void) printf("%s  %s  %s  %s  %s  %5s  %5s  %5s  %-15s  %s%s%s%s\n", id, name, kind,
                         runtime, state, percent[ROWS_CPU], percent[ROWS_MEMORY], percent[ROWS_DISK],
                         since, action, reason[0] ? " (" : "", reason, reason[0] ? ")" : "");
 }
 
+/* As wide as the longest name, within reason: one that is longer shifts its own line. */
+static size_t name_columns(const struct row *rows, size_t n) {
+        size_t columns = NAME_COLUMNS_MIN, width;
+
+        for (size_t i = 0; i < n; i++) {
+                width = cells_width(rows[i].name);
+                if (width > columns && width <= NAME_COLUMNS_MAX)
+                        columns = width;
+        }
+        return columns;
+}
+
 void print_workloads(const struct cli *cli, struct json_object *workloads) {
         struct row *rows = NULL;
-        size_t n = 0;
+        size_t n = 0, columns;
 
         if (cli->json) {
                 print_json(workloads);
                 return;
         }
-        (void) printf("%-14s  %-20s  %-9s  %-8s  %-8s  %5s  %5s  %5s  %-15s  %s\n", "ID", "NAME",
-                        "KIND", "RUNTIME", "STATE", "CPU", "MEM", "DISK", "SINCE", "LAST EXIT");
-        if (rows_read(workloads, &rows, &n) < 0)
-                return;
+        (void) rows_read(workloads, &rows, &n);
+        columns = name_columns(rows, n);
+        (void) printf("%-14s  %-*s  %-9s  %-8s  %-8s  %5s  %5s  %5s  %-15s  %s\n", "ID",
+                        (int) columns, "NAME", "KIND", "RUNTIME", "STATE", "CPU", "MEM", "DISK",
+                        "SINCE", "LAST EXIT");
         for (size_t i = 0; i < n; i++)
-                print_row(&rows[i]);
+                print_row(&rows[i], columns);
         rows_free(rows, n);
 }
 
@@ -204,6 +224,18 @@ static void print_store(struct json_object *store) {
         (void) printf("\n");
 }
 
+/* Who may not see them is not told that there are none. */
+static void print_count(struct json_object *workloads, size_t n, size_t running) {
+        _cleanup_(freep) char *why = NULL;
+
+        if (json_object_is_type(workloads, json_type_array)) {
+                (void) printf("Workloads  %zu, %zu running\n", n, running);
+                return;
+        }
+        why = field(json_get(workloads, "error"), "message");
+        (void) printf("Workloads  not shown%s%s\n", why && why[0] ? ": " : "", why ? why : "");
+}
+
 void print_status(const struct cli *cli, struct json_object *ready, struct json_object *health,
                 struct json_object *version, struct json_object *workloads,
                 struct json_object *listeners) {
@@ -225,8 +257,10 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 (void) json_add(object, "node", json_object_get(json_get(version, "node")));
                 (void) json_add(object, "uptime_secs",
                                 json_object_get(json_get(health, "uptime_secs")));
-                (void) json_add_uint(object, "workloads", n);
-                (void) json_add_uint(object, "running", running);
+                if (json_object_is_type(workloads, json_type_array)) {
+                        (void) json_add_uint(object, "workloads", n);
+                        (void) json_add_uint(object, "running", running);
+                }
                 (void) json_add(object, "health", json_object_get(json_get(health, "status")));
                 (void) json_add(object, "store", json_object_get(json_get(ready, "store")));
                 (void) json_add(object, "sources", json_object_get(sources));
@@ -235,9 +269,10 @@ void print_status(const struct cli *cli, struct json_object *ready, struct json_
                 print_json(object);
                 return;
         }
-        (void) printf("Node       %s\nVersion    %s\nReady      %s\nUptime     %jd s\nWorkloads  %zu, %zu running\n",
-                        node, number, json_get_bool(ready, "ready", false) ? "yes" : "no",
-                        (intmax_t) json_get_int(health, "uptime_secs", 0), n, running);
+        (void) printf("Node       %s\nVersion    %s\nReady      %s\nUptime     %jd s\n", node,
+                        number, json_get_bool(ready, "ready", false) ? "yes" : "no",
+                        (intmax_t) json_get_int(health, "uptime_secs", 0));
+        print_count(workloads, n, running);
         if (json_get(health, "held_up_secs"))
                 (void) printf("Health     late: its loop was held up for %jd s\n",
                                 (intmax_t) json_get_int(health, "held_up_secs", 0));

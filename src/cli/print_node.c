@@ -2,18 +2,18 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "cli/cells.h"
 #include "cli/cli.h"
 
 #define GIB        (1024.0 * 1024 * 1024)
 #define NUMBER_MAX 320 /* the longest double without an exponent */
 
-/* A text, harmless; "" for what is none. Caller frees. */
-static char *shown(struct json_object *object, const char *name) {
+/* A text, harmless, at least so many columns wide; blank for what is none. Caller frees. */
+static char *shown(struct json_object *object, const char *name, size_t columns) {
         const char *text = json_get_string(object, name);
-        char *copy = text_escape_terminal(text ? text : "");
+        char *cell = cells_pad(text ? text : "", columns);
 
-        return copy ? copy : strdup("?");
+        return cell ? cell : strdup("?");
 }
 
 /* "12.3", or "-" for what is not a number. */
@@ -53,12 +53,13 @@ void print_nodes(const struct cli *cli, struct json_object *nodes) {
                         "LOAD", "UPTIME", "WORKLOADS");
         for (size_t i = 0; i < n; i++) {
                 struct json_object *node = json_object_array_get_idx(nodes, i);
-                _cleanup_(freep) char *name = shown(node, "name"), *role = shown(node, "role"),
-                                      *state = shown(node, "status");
+                _cleanup_(freep) char *name = shown(node, "name", 20),
+                                      *role = shown(node, "role", 14),
+                                      *state = shown(node, "status", 9);
                 char cpu[NUMBER_MAX], memory[NUMBER_MAX], disk[NUMBER_MAX], load[NUMBER_MAX];
 
-                (void) printf("%-20s  %-14s  %-9s  %4jd  %5s  %9.1f  %9.1f  %5s  %5s  %6s  ", name,
-                                role, state, (intmax_t) json_get_int(node, "cpu_cores", 0),
+                (void) printf("%s  %s  %s  %4jd  %5s  %9.1f  %9.1f  %5s  %5s  %6s  ", name, role,
+                                state, (intmax_t) json_get_int(node, "cpu_cores", 0),
                                 number(node, "sample/cpu_pct", cpu),
                                 (double) json_get_int(node, "memory_used_bytes", 0) / GIB,
                                 (double) json_get_int(node, "memory_total_bytes", 0) / GIB,

@@ -39,11 +39,11 @@ static int get(const struct cli *cli, const char *path, bool optional,
         int r;
 
         r = client_get(cli, path, &answer, &status);
-        if (r < 0 && (r == -ECONNREFUSED || r == -EACCES))
+        if (r < 0)
                 return r; /* it has been told */
         if (status == 404 && optional)
                 return 0;
-        if (r >= 0 && status == 200) {
+        if (status == 200) {
                 *ret_object = TAKE_PTR(answer);
                 return 0;
         }

@@ -226,11 +226,12 @@ static void explain(struct top_net *net, CURLcode code, long status, struct json
         char error[160];
 
         if (code != CURLE_OK) {
-                (void) snprintf(error, sizeof(error), "%s: %s", net->cli->host,
-                                curl_easy_strerror(code));
+                (void) snprintf(error, sizeof(error), "%s: %s",
+                                client_why_not(net->cli, (int) code), net->cli->host);
         } else if (status == 401) {
-                (void) snprintf(error, sizeof(error),
-                                "it wants a token: --token, --token-file or VIRTWATCH_TOKEN");
+                (void) snprintf(error, sizeof(error), "%s",
+                                net->cli->token ? "it does not know that token"
+                                                : "it wants a token: --token, --token-file or VIRTWATCH_TOKEN");
         } else if (status != 200) {
                 (void) snprintf(error, sizeof(error), "it answers %ld: %s", status,
                                 message ? message : "");

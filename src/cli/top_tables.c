@@ -89,7 +89,7 @@ static const struct column workload_columns[COLUMN_MAX_] = {
         [COLUMN_DISK] = { "DISK", 5, 48, CELLS_RIGHT },
         [COLUMN_HISTORY] = { NULL, 20, 80, CELLS_LEFT },
         [COLUMN_VCPUS] = { "VCPUS", 5, 92, CELLS_RIGHT },
-        [COLUMN_MEMORY_MB] = { "MEM MB", 9, 100, CELLS_RIGHT },
+        [COLUMN_MEMORY_MB] = { "MEM MiB", 9, 100, CELLS_RIGHT },
         [COLUMN_EXIT] = { "LAST EXIT", 24, 126, CELLS_LEFT },
 };
 
@@ -166,7 +166,7 @@ static const struct column node_columns[] = {
         { "CORES", 5, 60, CELLS_RIGHT },
         { "CPU", 5, 0, CELLS_RIGHT },
         { "MEM", 5, 0, CELLS_RIGHT },
-        { "MEM MB", 9, 80, CELLS_RIGHT },
+        { "MEM MiB", 9, 80, CELLS_RIGHT },
         { "WORKLOADS", 9, 48, CELLS_RIGHT },
 };
 
@@ -265,6 +265,10 @@ static void draw_events(const struct top_screen *screen, const struct top_model 
         if (model->columns >= 70) {
                 widths[2] += 8;
                 widths[4] -= 8;
+        }
+        if (model->columns >= 100) { /* "deploy_succeeded" */
+                widths[3] += 7;
+                widths[4] -= 7;
         }
         for (size_t i = list->first; line_of(list, i, &y); i++)
                 draw_event(screen, model, widths, i, y);

@@ -133,6 +133,9 @@ static void facts_of_exit(struct tracker *tracker, const struct workload *worklo
                 .code = fact->code,
                 .signal = fact->signal,
                 .core_dumped = fact->core_dumped,
+                .start_error = fact->how == EXIT_START_FAILED
+                                ? json_get_string(fact->details, "error")
+                                : NULL,
                 .kernel_kill = life->kernel_kill && fresh,
                 .kernel_main_pid = life->kernel_main_pid,
                 .constraint = life->constraint,
@@ -187,7 +190,8 @@ static struct json_object *details_of_exit(const struct workload *workload, cons
         (void) json_add_string(details, "oom_scope", oom_scope_to_string(verdict->scope));
         if (verdict->scope == OOM_SCOPE_ANCESTOR)
                 (void) json_add_string(details, "oom_cgroup", facts->oom_cgroup);
-        if (workload->started_us && fact->time_us > workload->started_us)
+        if (fact->how != EXIT_START_FAILED && workload->started_us &&
+                        fact->time_us > workload->started_us)
                 (void) json_add_uint(details, "lifetime_ms",
                                 (fact->time_us - workload->started_us) / USEC_PER_MSEC);
         (void) json_add_string(details, "runtime", workload->runtime);

@@ -55,7 +55,12 @@ static int parse_options(int argc, char **argv, const char **ret_path) {
                         return -EINVAL; /* getopt has said why */
                 }
         }
-        return optind < argc ? failed(argv[optind], -EINVAL) : 1;
+        if (optind < argc) {
+                (void) fprintf(stderr, "virtwatch-kmsg: '%s' is no option; see --help\n",
+                                argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
 }
 
 /* The socket that systemd hands over, or one at @path. @ret_name: "" where it is systemd's. */
@@ -121,6 +126,11 @@ int main(int argc, char **argv) {
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         fd = open_socket(path, name);
+        if (fd == -EDESTADDRREQ) {
+                (void) fprintf(stderr,
+                                "virtwatch-kmsg: systemd hands over no socket, and --socket names none; see --help\n");
+                return EXIT_FAILURE;
+        }
         if (fd < 0) {
                 (void) failed("Cannot listen", fd);
                 return EXIT_FAILURE;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/macro.h"
+#include "base/text.h"
 
 #define OOM_EXIT_CODE   137
 #define RISE_AGE_MAX_US (2 * USEC_PER_SEC)
@@ -194,8 +195,11 @@ static bool classify_asked(const struct exit_facts *facts, struct exit_verdict *
 static void classify_number(const struct exit_facts *facts, struct exit_verdict *verdict) {
         bool silent = facts->kernel_readable || facts->cgroup_readable || facts->runtime_tells;
 
-        verdict->evidence |= EVIDENCE_EXIT_CODE;
+        if (facts->code >= 0 || facts->signal)
+                verdict->evidence |= EVIDENCE_EXIT_CODE;
         if (facts->how == EXIT_START_FAILED) {
+                if (facts->start_error || !verdict->evidence)
+                        verdict->evidence |= EVIDENCE_RUNTIME;
                 set(verdict, "died", "start-failed", CONFIDENCE_CONFIRMED, SEVERITY_ERROR);
         } else if (is_sigkill(facts) && (silent || facts->kind == WORKLOAD_UNIT)) {
                 set(verdict, "died", "sigkill-unknown", CONFIDENCE_ASSUMED, SEVERITY_ERROR);
@@ -292,6 +296,16 @@ static const char *plain_sentence(const char *reason) {
         return NULL;
 }
 
+/* "could not be started (exit code 127): exec: "x": executable file not found in $PATH" */
+static void add_start_error(const struct exit_facts *facts, char *text, size_t size) {
+        size_t n = strlen(text);
+
+        if (!facts->start_error || n + 2 >= size)
+                return;
+        memcpy(text + n, ": ", 3);
+        text_fit(text + n + 2, size - n - 2, facts->start_error);
+}
+
 void exit_message(const struct exit_facts *facts, const struct exit_verdict *verdict,
                 char *ret_text, size_t size) {
         const char *sentence = plain_sentence(verdict->reason);
@@ -321,6 +335,8 @@ void exit_message(const struct exit_facts *facts, const struct exit_verdict *ver
                 (void) snprintf(ret_text, size, "%s",
                                 sentence ? sentence : "ended; its exit code is not known");
         }
+        if (strcmp(verdict->reason, "start-failed") == 0)
+                add_start_error(facts, ret_text, size);
 }
 
 const char *exit_confidence_to_string(enum exit_confidence confidence) {

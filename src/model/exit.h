@@ -74,6 +74,8 @@ struct exit_facts {
         int code;   /* 0..255; -1: none known */
         int signal; /* 1..64 if the process ended by it; 0: not, or not known (137 stands for 9) */
         bool core_dumped;
+        const char *start_error; /* EXIT_START_FAILED: why, in the runtime's words, which hold what
+                                    its caller wrote; NULL: not told */
 
         /* kernel line: set only if it is about this workload's process or cgroup */
         bool kernel_kill;

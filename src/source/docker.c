@@ -18,6 +18,7 @@
 #define CREATED_US     (2 * USEC_PER_SEC)
 #define SUBSCRIBED_US  (500 * USEC_PER_MSEC)
 #define UNSTARTED_MAX  4096 /* containers; a failed start of those beyond is not told */
+#define STARTED_BEFORE (UINT64_C(1) << 63) /* with what docker->unstarted has */
 
 static struct docker_source *docker_of(struct source *source) {
         return CONTAINER_OF(source, struct docker_source, source);
@@ -79,10 +80,24 @@ static void start_failed(struct docker_source *docker, const struct workload_inf
         source_post(&docker->source, &fact);
 }
 
+/* One that had been started before looks as its last life left it, but for an error. */
+static void docker_restart_seen(
+                struct docker_source *docker, uint64_t time_nano, struct docker_fact *seen) {
+        const enum workload_state state = seen->fact.workload.state;
+
+        if (time_nano > 1 && seen->details && (state == STATE_STOPPED || state == STATE_FAILED))
+                start_failed(docker, &seen->fact.workload, time_nano, seen->details);
+}
+
 void docker_start_seen(struct docker_source *docker, const char *id, struct docker_fact *seen) {
         const bool failed = seen->fact.workload.how == EXIT_START_FAILED;
-        uint64_t time_nano;
+        uint64_t time_nano = (uintptr_t) map_get(docker->unstarted, id);
 
+        if (time_nano & STARTED_BEFORE) {
+                (void) map_remove(docker->unstarted, id);
+                docker_restart_seen(docker, time_nano & ~STARTED_BEFORE, seen);
+                return;
+        }
         if (!failed && seen->fact.workload.state != STATE_CREATED)
                 return; /* it runs, or is on its way out: events tell */
         time_nano = (uintptr_t) map_remove(docker->unstarted, id);
@@ -94,14 +109,25 @@ void docker_start_seen(struct docker_source *docker, const char *id, struct dock
                 (void) map_put(docker->unstarted, id, (void *) 1);
 }
 
+/* A container that is not new was given a network: it is about to be started, or runs already and
+ * got one more, and then what comes of it says so. */
+static void docker_taken_in(struct docker_source *docker, const struct docker_fact *event) {
+        const char *id = event->fact.workload.native_id;
+
+        if (!map_get(docker->unstarted, id) && map_size(docker->unstarted) < UNSTARTED_MAX)
+                (void) map_put(docker->unstarted, id, (void *) (STARTED_BEFORE | 1));
+}
+
 /* Its network was taken from a container. Did it never start, look why not; that may come too late
  * for one that is removed at once. */
 static void docker_let_go(struct docker_source *docker, const struct docker_fact *event) {
         const char *id = event->fact.workload.native_id;
+        const uintptr_t was = (uintptr_t) map_remove(docker->unstarted, id);
 
-        if (!map_remove(docker->unstarted, id))
+        if (!was)
                 return;
-        (void) map_put(docker->unstarted, id, (void *) (uintptr_t) event->time_nano);
+        (void) map_put(docker->unstarted, id,
+                        (void *) (uintptr_t) (event->time_nano | (was & STARTED_BEFORE)));
         docker_touch(docker, id);
         docker_look(docker, id, 0, true);
 }
@@ -117,10 +143,11 @@ static void docker_unstarted(struct docker_source *docker, const struct docker_f
                         (void) map_put(docker->unstarted, info->native_id, (void *) 1);
                 return;
         }
-        if (info->state != STATE_RUNNING && event->fact.type != FACT_REMOVED)
+        if (info->state != STATE_RUNNING && event->fact.type != FACT_REMOVED &&
+                        event->fact.type != FACT_EXIT)
                 return;
         time_nano = (uintptr_t) map_remove(docker->unstarted, info->native_id);
-        if (time_nano > 1 && event->fact.type == FACT_REMOVED)
+        if (time_nano > 1 && !(time_nano & STARTED_BEFORE) && event->fact.type == FACT_REMOVED)
                 start_failed(docker, info, time_nano, NULL);
 }
 
@@ -135,8 +162,11 @@ static void docker_line(struct docker_source *docker, const char *line, size_t s
         if (r <= 0)
                 return;
 
-        if (event.let_go) {
-                docker_let_go(docker, &event);
+        if (event.let_go || event.taken_in) {
+                if (event.let_go)
+                        docker_let_go(docker, &event);
+                else
+                        docker_taken_in(docker, &event);
                 docker_fact_done(&event);
                 docker_look_pump(docker);
                 return;

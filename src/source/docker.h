@@ -27,10 +27,11 @@ struct docker_fact {
         char cursor[32];
         char cgroup[256];
         uint64_t time_nano;
-        bool look;    /* the container should be inspected: started, or its health changed */
-        bool created; /* it exists and has not started: look again later */
-        bool let_go;  /* its network was taken from it: if it has not started, it could not be; the
-                         fact tells that, and is to be posted only then */
+        bool look;     /* the container should be inspected: started, or its health changed */
+        bool created;  /* it exists and has not started: look again later */
+        bool taken_in; /* it was given a network, perhaps to be started; no fact to be posted */
+        bool let_go;   /* its network was taken from it: if it has not started, it could not be; the
+                          fact tells that, and is to be posted only then */
 };
 
 void docker_fact_done(struct docker_fact *fact);

@@ -163,10 +163,13 @@ static int fill(const struct docker_flavour *flavour, const struct meaning *mean
         return 1;
 }
 
-/* {"Type":"network","Action":"disconnect"}: the last that docker tells of a container that it could
- * not start, before it is removed if its caller wished so (docker run --rm). */
-static const char *let_go_id(struct json_object *object, const char *type, const char *action) {
-        return strcmp(type, "network") == 0 && strcmp(action, "disconnect") == 0
+/* {"Type":"network","Action":"connect"} is the first that docker tells of a start, "disconnect" the
+ * last of a container that it could not start, before it is removed if its caller wished so (docker
+ * run --rm). Return: its id; NULL: it is something else. */
+static const char *network_id(struct json_object *object, const char *type, const char *action,
+                bool *ret_let_go) {
+        *ret_let_go = strcmp(action, "disconnect") == 0;
+        return strcmp(type, "network") == 0 && (*ret_let_go || strcmp(action, "connect") == 0)
                         ? json_get_string(object, "Actor/Attributes/container")
                         : NULL;
 }
@@ -174,8 +177,9 @@ static const char *let_go_id(struct json_object *object, const char *type, const
 int docker_event_parse(const struct docker_flavour *flavour, const char *line, size_t size,
                 struct docker_fact *ret_fact) {
         struct docker_fact out = { .fact = FACT_INIT(FACT_ACTION) };
-        const char *action, *type, *id;
+        const char *action, *type, *id, *on_network;
         const struct meaning *meaning;
+        bool let_go;
         int64_t nano;
         int r;
 
@@ -192,10 +196,12 @@ int docker_event_parse(const struct docker_flavour *flavour, const char *line, s
                 return -EINVAL;
         }
         meaning = strcmp(type, "container") == 0 ? find_meaning(action) : NULL;
-        if (let_go_id(out.object, type, action)) {
-                id = let_go_id(out.object, type, action);
+        on_network = network_id(out.object, type, action, &let_go);
+        if (on_network) {
+                id = on_network;
                 meaning = &could_not_start;
-                out.let_go = true;
+                out.let_go = let_go;
+                out.taken_in = !let_go;
         }
         if (!meaning || !id[0]) {
                 docker_fact_done(&out);
@@ -210,7 +216,7 @@ int docker_event_parse(const struct docker_flavour *flavour, const char *line, s
         out.fact.workload.runtime = flavour->runtime;
         (void) snprintf(out.origin, sizeof(out.origin), "%ju/%s/%s", (uintmax_t) nano, id, action);
         (void) snprintf(out.cursor, sizeof(out.cursor), "%ju", (uintmax_t) nano);
-        r = out.let_go ? 1 : fill(flavour, meaning, action, &out);
+        r = on_network ? 1 : fill(flavour, meaning, action, &out);
         if (out.let_go)
                 out.fact.how = EXIT_START_FAILED;
         if (r <= 0)

@@ -28,8 +28,9 @@ struct docker_source {
         sd_event_source *retry, *ping_timer, *subscribed_timer;
         struct curl_call *ping;
         struct line_stream live, replay;
-        struct map *unstarted; /* id of a container that was created and has not started: when its
-                                  network was taken from it, CLOCK_REALTIME ns; 1: it was not */
+        struct map *unstarted; /* id of a container that was created, or is to be started again, and
+                                  has not started: when its network was taken from it,
+                                  CLOCK_REALTIME ns; 1: it was not */
         uint64_t n_events;     /* of the streams, since the start */
         char error[256];
 

@@ -3,12 +3,13 @@
 import http.server
 import json
 import os
+import signal
 import subprocess
 import threading
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, TOKEN, wait_for
 
 CLI = BUILD / "src/virtwatch"
 
@@ -74,6 +75,8 @@ def test_an_answer_that_cannot_be_written_is_a_failure(one):
         for command in ("workloads", "events", "status", "nodes"):
             done = run(one, command, stdout=full)
             assert done.returncode == 2 and "cannot write all of the answer: No space left on device" in done.stderr, done
+        followed = run(one, "events", "-f", stdout=full)
+        assert followed.returncode == 2 and "No space left on device" in followed.stderr, followed
 
 
 def test_a_token_that_is_wrong_is_not_asked_for(one):
@@ -141,3 +144,98 @@ def test_what_another_server_answers_is_shown_not_obeyed(args):
         server.shutdown()
     assert done.returncode == 0 and "owned" in done.stdout, done
     assert not set(done.stdout + done.stderr) & set("\x1b\x07\x9b\u202e"), done
+
+
+@pytest.fixture
+def elsewhere():
+    """A server, but no virtwatchd."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>It works!</html>")
+
+        do_POST = do_DELETE = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("args", [
+    ["events"], ["events", "-f"], ["events", "--since", "1h"], ["workloads"], ["nodes"], ["apps"], ["status"], ["timeline", "shop"],
+    ["analytics", "shop"], ["probe"], ["probe", "run", "shop"], ["token"], ["config", "show"], ["top", "--batch"],
+    ["workload", "stop", "x", "--yes-i-mean", "x"]])
+def test_another_server_is_said_to_be_none_of_ours(elsewhere, args):
+    done = subprocess.run([CLI, *args, "--host", elsewhere], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr.count(f"virtwatch: {elsewhere} answers 200, and no JSON: is it a virtwatchd?\n") == 1, done
+
+
+def test_the_status_does_not_count_what_may_not_be_seen(one):
+    made = json.loads(run(one, "token", "create", "writer", "--scope", "events:write", "--json").stdout)
+    host = ["--host", f"http://127.0.0.1:{one.port()}", "--token", made["token"]]
+    done = subprocess.run([CLI, "status", *host], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and "Ready      yes\n" in done.stdout, done
+    assert "Workloads  not shown: that needs the scope read, which the token has not\n" in done.stdout
+    told = json.loads(subprocess.run([CLI, "status", "--json", *host], capture_output=True, text=True, timeout=20).stdout)
+    assert told["ready"] and "workloads" not in told and "running" not in told
+    assert "Workloads  1, 1 running\n" in run(one, "status").stdout
+
+
+def test_the_status_of_a_listener_for_metrics_is_refused(daemon):
+    one = daemon({})
+    metrics_only = "127.0.0.1:0 serves=metrics"
+    one.stop()
+    one.settings["http.listen"] = f"unix:{one.folder}/http.sock,{metrics_only}"
+    one.start()
+    done = subprocess.run([CLI, "status", "--host", f"http://127.0.0.1:{one.port()}", "--token", TOKEN], capture_output=True, text=True,
+                          timeout=20)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr == "virtwatch: 404: this address does not serve that path; another may\n"
+
+
+def test_who_follows_is_told_of_a_loss_and_of_its_end(one, tmp_path):
+    with open(tmp_path / "said", "w") as said:
+        follower = subprocess.Popen([CLI, "events", "-f", "--host", f"unix:{one.folder}/http.sock"], stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            for times in (1, 2):
+                wait_for(lambda: "virtwatch_sse_readers 1\n" in one.get("/metrics")[1], 20, "a stream")
+                one.stop()
+                wait_for(lambda: (tmp_path / "said").read_text().count("trying again") == times, 20, "a word of it")
+                one.start()
+                wait_for(lambda: (tmp_path / "said").read_text().count("is back") == times, 30, "a word of its end")
+        finally:
+            follower.send_signal(signal.SIGTERM)
+            follower.wait(10)
+    name = f"unix:{one.folder}/http.sock"
+    assert (tmp_path / "said").read_text() == 2 * f"virtwatch: lost {name}, trying again\nvirtwatch: {name} is back\n"
+
+
+def test_variables_that_are_empty_are_not_set(one):
+    done = run(one, "nodes", VIRTWATCH_HOST="", VIRTWATCH_TOKEN="", VIRTWATCH_CA="")
+    assert (done.returncode, done.stderr) == (0, "") and "testnode" in done.stdout
+
+
+def test_an_empty_answer_is_said_to_be_one(one):
+    assert run(one, "workloads", "--filter", "name=nobody").stderr == "virtwatch: there is no such workload\n"
+    for args in (["--filter", "name=nobody"], ["--filter", "name=nobody", "--since", "1h"]):
+        assert run(one, "events", *args).stderr == "virtwatch: there is no such event\n"
+    assert run(one, "events", "--json", "--filter", "name=nobody").stderr == ""
+
+
+def test_why_a_socket_cannot_be_reached_is_said(tmp_path):
+    for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Couldn't connect to server")):
+        done = subprocess.run([CLI, "events", "--host", f"unix:{path}"], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 2 and done.stderr.startswith(f"virtwatch: cannot reach unix:{path}: {why}\n"), done
+
+
+def test_an_address_may_end_as_browsers_end_it(one):
+    for host in (f"http://127.0.0.1:{one.port()}/", f"127.0.0.1:{one.port()}"):
+        done = subprocess.run([CLI, "nodes", "--host", host, "--token", TOKEN], capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, ""), done

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from conftest import BUILD, wait_for
+
 OOM = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
 
 
@@ -76,6 +78,21 @@ def test_a_command_that_does_not_exist_is_a_failed_start(watched, docker):
     docker.run("noexec", "/no/such/command")
     failed = watched.wait_event(name="noexec", action="died")
     assert failed["reason"] == "start-failed" and failed["exit_code"] == 127
+    assert "/no/such/command" in failed["error"] and failed["evidence"] == ["runtime", "exit-code"]
+    assert failed["message"] == f"could not be started (exit code 127): {failed['error']}"
+
+
+def test_why_a_start_failed_is_shown_whatever_is_in_it(watched, docker):
+    """The error quotes the command: escape sequences, and much of it."""
+    docker.run("noexec-hostile", "/no\x1b[31m\u202e/such\r\n" + "x" * 6000)
+    failed = watched.wait_event(name="noexec-hostile", action="died")
+    assert failed["reason"] == "start-failed" and 100 < len(failed["error"].encode()) <= 2048
+    assert len(failed["message"].encode()) <= 1024
+    client = [BUILD / "src/virtwatch", "events", "--filter", "name=noexec-hostile", "--host", f"unix:{watched.folder}/http.sock"]
+    shown = subprocess.run(client, capture_output=True, text=True, timeout=20).stdout
+    assert [line.split()[5] for line in shown.splitlines()] == ["created", "died"], shown
+    assert "\x1b" not in shown and "\r" not in shown and "\u202e" not in shown
+    assert f"could not be started (exit code {failed['exit_code']}): " in shown and "such" in shown
 
 
 def test_a_failed_start_is_told_of_a_container_that_is_removed_at_once(watched, docker):
@@ -95,6 +112,49 @@ def test_a_failed_start_is_told_of_a_container_that_is_removed_at_once(watched, 
     watched.wait_event(name="noexec-rm-later", action="removed")
     for name in ("noexec-rm0", "noexec-rm4", "noexec-rm-away", "noexec-rm-later"):  # told again by docker, and not by us
         assert [e["action"] for e in watched.events(name=name)] == ["created", "died", "removed"], watched.events(name=name)
+
+
+def test_a_start_that_fails_after_others_is_told(watched, docker, tmp_path):
+    """docker tells a network that comes and goes, and keeps the error: of one that ran well, and of one that never has."""
+    program = tmp_path / "bin/true"
+    program.parent.mkdir()
+    subprocess.run(["cp", "/bin/busybox", program], check=True)
+    docker("run", "--network=none", "--name", "again", "-v", f"{program.parent}:/m", "bb:1", "/m/true")
+    docker.run("never", "/no/such/command")
+    watched.wait_event(name="again", action="stopped")
+    watched.wait_event(name="never", action="died")
+    program.rename(tmp_path / "away")
+    assert docker("start", "again", check=False).returncode and docker("start", "never", check=False).returncode
+    failed = watched.wait_event(name="again", action="died")
+    assert failed["reason"] == "start-failed" and failed["exit_code"] == 127 and "lifetime_ms" not in failed, failed
+    assert failed["message"].startswith("could not be started (exit code 127): ") and "/m/true" in failed["message"]
+    assert watched.json("/api/v1/workloads/again")["last_exit"]["reason"] == "start-failed"
+    wait_for(lambda: [e["action"] for e in watched.events(name="never")] == ["created", "died", "died"], 20, "the second failure")
+    watched.kill()
+    docker("start", "again", check=False)  # nobody listens
+    (tmp_path / "away").rename(program)
+    watched.start()
+    watched.up("docker")
+    docker("start", "-a", "again")
+    wait_for(lambda: [e["action"] for e in watched.events(name="again")][-2:] == ["started", "stopped"], 20, "a good start")
+    told = [e["action"] for e in watched.events(name="again")]
+    assert told == ["created", "started", "stopped", "died", "died", "started", "stopped"], told
+    docker("rm", "again", "never")
+    watched.wait_event(name="again", action="removed")
+    assert [e["action"] for e in watched.events(name="again")] == [*told, "removed"]
+
+
+def test_a_network_more_or_less_is_no_start(watched, docker):
+    for network in ("vw-one", "vw-two"):
+        docker("network", "create", network)
+    docker("run", "--network=vw-one", "--name", "linked", "-d", "bb:1", "sleep", "100")
+    for verb in ("connect", "disconnect", "connect"):
+        docker("network", verb, "vw-two", "linked")
+    docker("rm", "-f", "linked")
+    watched.wait_event(name="linked", action="removed")
+    told = [e["action"] for e in watched.events(name="linked")]
+    assert told == ["created", "started", "OOMKilled", "removed"], told
+    docker("network", "rm", "vw-one", "vw-two")
 
 
 def test_a_container_that_was_never_started_did_not_fail(watched, docker):
@@ -183,7 +243,6 @@ def test_podman_says_the_same(daemon, podman):
 
 
 def test_the_client_prints_what_the_api_says(watched, docker):
-    from conftest import BUILD
     docker.run("printed", "sh", "-c", "exit 9")
     watched.wait_event(name="printed", action="died")
     host = f"--host=unix:{watched.folder}/http.sock"

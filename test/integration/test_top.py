@@ -425,7 +425,7 @@ def test_a_daemon_that_hangs_does_not_freeze_it(watched, terminal):
 def test_without_a_daemon_it_says_so_and_can_be_left(terminal, tmp_path):
     screen = terminal()
     screen.run(f"clear; {CLI} --host unix:{tmp_path}/none top; echo \"ended $?\"")
-    screen.matches(r"^LOST  no data yet  next try in \d+ s  unix:")
+    screen.matches(r"^LOST  no data yet  next try in \d+ s  No such file or directory: unix:")
     screen.key("q")
     screen.sees("ended 0")
 

@@ -83,7 +83,7 @@ static void what_the_user_names_is_asked_for(void **state) {
 }
 
 static void settings_may_be_repeated(void **state) {
-        check("probe set shop p", "path=", COMPLETE_NOTHING, 0);
+        check("probe set shop p", "path= port=", COMPLETE_NOTHING, 0);
         check("probe set shop path=/ u", "url=", COMPLETE_NOTHING, 0);
         check("probe set shop path=/", "", COMPLETE_NOTHING, 0);
 }

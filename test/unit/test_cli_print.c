@@ -138,9 +138,17 @@ static void workloads_are_a_table(void **state) {
         capture(&plain, workloads, two);
         expect_harmless(3);
         assert_non_null(strstr(text,
-                        "\n0123456789ab    web                   container  docker    failed     12.3  100.0"
+                        "\n0123456789ab    web                            container  docker    failed     12.3  100.0"
                         "      -  Jun 07 12:00:01  OOMKilled (oom)\n"));
         assert_non_null(strstr(text, "  " SHOWN "  " SHOWN "  "));
+        capture(&plain, workloads,
+                        (const char *const[4]){
+                                        "[{\"id\":\"\\u00e4\\u00e4\\u00e4\\u00e4\\u00e4\\u00e4\\u00e4\",\"name\":"
+                                        "\"a-name-that-is-longer-than-most\"},"
+                                        "{\"id\":\"b\",\"name\":\"c\",\"kind\":\"vm\"}]" });
+        expect_harmless(3);
+        assert_non_null(strstr(text, "\nb               c                                vm  "));
+        assert_non_null(strstr(text, "  a-name-that-is-longer-than-most  "));
         capture(&plain, workloads, (const char *const[4]){ "[]" });
         expect_harmless(1);
         capture(&json, workloads, (const char *const[4]){ "[]" });

@@ -10,8 +10,8 @@
 #include "test.h"
 
 struct tally {
-        unsigned int lines, ignored, exits, kills, ooms, removed, started, let_go, signals[65],
-                        codes[256];
+        unsigned int lines, ignored, exits, kills, ooms, removed, started, taken_in, let_go,
+                        signals[65], codes[256];
 };
 
 static void read_file(const struct docker_flavour *flavour, const char *path, struct tally *tally) {
@@ -30,6 +30,12 @@ static void read_file(const struct docker_flavour *flavour, const char *path, st
                         continue;
                 assert_true(fact.fact.time_us > 1700000000000000);
                 assert_string_equal(fact.fact.workload.runtime, flavour->runtime);
+                if (fact.taken_in) {
+                        assert_int_equal(strlen(fact.fact.workload.native_id), 64);
+                        tally->taken_in++;
+                        docker_fact_done(&fact);
+                        continue;
+                }
                 if (fact.let_go) {
                         assert_int_equal(fact.fact.how, EXIT_START_FAILED);
                         assert_int_equal(strlen(fact.fact.workload.native_id), 64);
@@ -76,6 +82,7 @@ static void dockers_recorded_stream_is_read_whole(void **state) {
         assert_int_equal(tally.ooms, count(path, "\"Action\":\"oom\""));
         assert_int_equal(tally.removed, count(path, "\"Action\":\"destroy\""));
         assert_int_equal(tally.let_go, count(path, "\"Action\":\"disconnect\""));
+        assert_int_equal(tally.taken_in, count(path, "\"Action\":\"connect\""));
         assert_int_equal(tally.started, count(path, "\"Action\":\"start\""));
         assert_true(tally.codes[3] == 1 && tally.codes[137] >= 3 && tally.codes[0] >= 1);
         assert_true(tally.signals[9] >= 1 && tally.signals[15] >= 1);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "model/exit.h"
 #include "test.h"
 
@@ -56,6 +57,10 @@ static const struct row rows[] = {
         { "11: a code", { CONTAINER, .code = 3 }, OOM_RULE_EXIT_137, "died", "exit-code", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_EXIT_CODE },
         { "11: above all signals", { CONTAINER, .code = 255 }, OOM_RULE_EXIT_137, "died", "exit-code", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_EXIT_CODE },
         { "a start that failed", { CONTAINER, .how = EXIT_START_FAILED, .code = 127 }, OOM_RULE_EXIT_137, "died", "start-failed", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_EXIT_CODE },
+        { "a start that failed, and the runtime says why", { CONTAINER, .how = EXIT_START_FAILED, .code = 127, .start_error = "no such file" }, OOM_RULE_EXIT_137, "died", "start-failed", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME | EVIDENCE_EXIT_CODE },
+        { "a start that failed without a number", { CONTAINER, .how = EXIT_START_FAILED, .code = -1 }, OOM_RULE_EXIT_137, "died", "start-failed", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
+        { "11: no code is no evidence", { CONTAINER, .code = -1 }, OOM_RULE_EXIT_137, "died", "exit-code", CONFIDENCE_ASSUMED, OOM_SCOPE_NONE, 0 },
+        { "10: a signal without a code", { .kind = WORKLOAD_UNIT, .code = -1, .signal = 11 }, OOM_RULE_EXIT_137, "died", "signal", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_EXIT_CODE },
         { "QEMU, OOM-killed on the host", { .kind = WORKLOAD_VM, .how = EXIT_QEMU_FAILED, .code = -1, KERNEL_MAIN, .constraint = CONSTRAINT_NONE }, OOM_RULE_EXIT_137, "OOMKilled", "oom", CONFIDENCE_CONFIRMED, OOM_SCOPE_HOST, EVIDENCE_KERNEL },
         { "QEMU, gone", { .kind = WORKLOAD_VM, .how = EXIT_QEMU_FAILED, .code = -1, .kernel_readable = true }, OOM_RULE_EXIT_137, "crashed", "qemu-failed", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
         { "guest panic", { .kind = WORKLOAD_VM, .how = EXIT_GUEST_PANIC, .code = -1 }, OOM_RULE_EXIT_137, "crashed", "guest-panic", CONFIDENCE_CONFIRMED, OOM_SCOPE_NONE, EVIDENCE_RUNTIME },
@@ -111,11 +116,54 @@ static void a_message_names_the_limit_and_the_evidence(void **state) {
         assert_string_equal(message, "OOM-killed: a limit above it was hit: /docker (kernel)");
 }
 
+static const char *told(const struct exit_facts *facts, char *text, size_t size) {
+        struct exit_verdict verdict;
+
+        exit_classify(facts, OOM_RULE_EXIT_137, &verdict);
+        memset(text, '#', size);
+        exit_message(facts, &verdict, text, size);
+        return text;
+}
+
+static void a_message_says_why_a_start_failed(void **state) {
+        struct exit_facts facts = { CONTAINER, .how = EXIT_START_FAILED, .code = 127,
+                .start_error = "exec: \"x\": not found" };
+        char text[128];
+
+        assert_string_equal(told(&facts, text, sizeof(text)),
+                        "could not be started (exit code 127): exec: \"x\": not found");
+        facts.code = -1;
+        assert_string_equal(told(&facts, text, sizeof(text)),
+                        "could not be started: exec: \"x\": not found");
+        facts.start_error = NULL;
+        assert_string_equal(told(&facts, text, sizeof(text)), "could not be started");
+        facts.start_error = "meant for a start";
+        facts.how = EXIT_PROCESS;
+        facts.code = 3;
+        assert_string_equal(told(&facts, text, sizeof(text)), "exit code 3");
+}
+
+/* However little room there is, it is text and has an end. */
+static void what_a_runtime_says_is_cut_between_characters(void **state) {
+        const struct exit_facts facts = { CONTAINER, .how = EXIT_START_FAILED, .code = -1,
+                .start_error = "\xc3\xa4\xc3\xa4\xff\xc3\xa4" };
+        char text[64];
+
+        for (size_t size = 1; size < sizeof(text); size++) {
+                (void) told(&facts, text, size);
+                assert_in_range(strlen(text), 0, size - 1);
+                assert_true(text_is_utf8(text, strlen(text)));
+        }
+        assert_string_equal(told(&facts, text, 29), "could not be started: \xc3\xa4\xc3\xa4");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_row_of_the_evidence_table_gives_its_verdict),
                 cmocka_unit_test(only_a_sigkill_without_proof_waits_for_evidence),
                 cmocka_unit_test(a_message_names_the_limit_and_the_evidence),
+                cmocka_unit_test(a_message_says_why_a_start_failed),
+                cmocka_unit_test(what_a_runtime_says_is_cut_between_characters),
         };
 
         return RUN_TESTS(tests);

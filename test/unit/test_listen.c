@@ -79,6 +79,27 @@ static void a_stale_socket_is_replaced_and_a_served_one_is_not(void **state) {
         assert_int_equal(open_close(address, &(struct listen_options){}, other), -EADDRINUSE);
 }
 
+static void the_folder_of_a_socket_is_made(void **state) {
+        const struct listen_options options = { .mode = 0666 };
+        char folder[] = "/tmp/vwlisten.XXXXXX", address[LISTEN_NAME_MAX], name[LISTEN_NAME_MAX];
+        struct stat st;
+        int fd;
+
+        assert_non_null(mkdtemp(folder));
+        (void) snprintf(address, sizeof(address), "unix:%s/one/two/socket", folder);
+        assert_int_equal(listen_open(address, &options, name), -ENOENT);
+        (void) snprintf(address, sizeof(address), "unix:%s/one/socket", folder);
+        fd = listen_open(address, &options, name);
+        assert_true(fd >= 0);
+        assert_string_equal(name, address);
+        assert_int_equal(stat(address + strlen("unix:"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0666);
+        (void) listen_close(fd, name);
+        *strrchr(address, '/') = '\0';
+        assert_int_equal(rmdir(address + strlen("unix:")), 0);
+        assert_int_equal(rmdir(folder), 0);
+}
+
 static void packets_are_served_beside_streams(void **state) {
         const struct listen_options options = { .mode = 0600, .packets = true };
         char name[LISTEN_NAME_MAX], other[LISTEN_NAME_MAX], address[300];
@@ -99,6 +120,7 @@ int main(void) {
                 cmocka_unit_test(addresses_are_taken_as_written),
                 cmocka_unit_test(addresses_are_checked_before_they_are_opened),
                 cmocka_unit_test(only_loopback_means_it),
+                cmocka_unit_test(the_folder_of_a_socket_is_made),
                 FOLDER_TEST(a_stale_socket_is_replaced_and_a_served_one_is_not),
                 FOLDER_TEST(packets_are_served_beside_streams),
         };
