@@ -195,6 +195,17 @@ static bool parse_task_in(struct span text, struct oom_line *line) {
                         copy_cgroup(line->oom_cgroup, between(at + strlen(middle), end));
 }
 
+/* "Tasks in PATH are going to be killed due to memory.oom.group set": mm/memcontrol.c,
+ * mem_cgroup_print_oom_group() */
+static bool parse_group(struct span text, struct oom_line *line) {
+        static const char *const tail = " are going to be killed due to memory.oom.group set";
+        const char *end = text.at + text.size, *at = find_last(text, tail);
+
+        if (!starts(text, "Tasks in ") || !at || at < text.at + 9 || at + strlen(tail) != end)
+                return false;
+        return copy_cgroup(line->task_cgroup, between(text.at + 9, at));
+}
+
 int oom_line_parse(const char *text, size_t size, struct oom_line *ret_line) {
         struct span span = { .at = text, .size = size };
         enum oom_line_type type = OOM_LINE_NONE;
@@ -209,6 +220,8 @@ int oom_line_parse(const char *text, size_t size, struct oom_line *ret_line) {
                 type = OOM_LINE_KILL;
         else if (parse_task_in(span, ret_line))
                 type = OOM_LINE_TASK_IN;
+        else if (parse_group(span, ret_line))
+                type = OOM_LINE_GROUP;
 
         if (type == OOM_LINE_NONE)
                 *ret_line = (struct oom_line){};

@@ -14,6 +14,8 @@ enum oom_line_type {
                           kind of kill */
         OOM_LINE_TASK_IN, /* "Task in PATH killed as a result of limit of PATH" (before 5.0):
                              cgroups, no pid */
+        OOM_LINE_GROUP,   /* "Tasks in PATH are going to be killed due to memory.oom.group set":
+                             task_cgroup; KILL lines of all of them follow */
 };
 
 struct oom_line {

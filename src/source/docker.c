@@ -17,6 +17,7 @@
 #define RELIST_US      (300 * USEC_PER_SEC)
 #define CREATED_US     (2 * USEC_PER_SEC)
 #define SUBSCRIBED_US  (500 * USEC_PER_MSEC)
+#define FORGERS_MAX    4096 /* containers; those beyond are believed */
 #define UNSTARTED_MAX  4096 /* containers; a failed start of those beyond is not told */
 #define STARTED_BEFORE (UINT64_C(1) << 63) /* with what docker->unstarted has */
 
@@ -151,6 +152,34 @@ static void docker_unstarted(struct docker_source *docker, const struct docker_f
                 start_failed(docker, info, time_nano, NULL);
 }
 
+/* ---- containers whose labels pass for what the engine says ---- */
+
+static unsigned int forged_of(const struct docker_source *docker, const char *id) {
+        return (unsigned int) (uintptr_t) map_get(docker->forgers, id);
+}
+
+void docker_is_forged(struct docker_source *docker, const char *id, unsigned int forged) {
+        const unsigned int known = forged_of(docker, id);
+
+        if ((known | forged) == known || map_size(docker->forgers) >= FORGERS_MAX)
+                return;
+        (void) map_remove(docker->forgers, id);
+        (void) map_put(docker->forgers, id, (void *) (uintptr_t) (known | forged));
+}
+
+/* An image may have such labels, too, and would choose how its end is told. */
+static void docker_believe(struct docker_source *docker, struct docker_fact *event) {
+        const char *id = event->fact.workload.native_id;
+
+        docker_is_forged(docker, id, event->forged);
+        if (event->fact.type == FACT_EXIT && forged_of(docker, id) & DOCKER_FORGES_CODE)
+                event->fact.code = -1;
+        if (event->fact.type == FACT_KILL && forged_of(docker, id) & DOCKER_FORGES_SIGNAL)
+                event->fact.kill_signal = 0;
+        if (event->fact.type == FACT_REMOVED)
+                (void) map_remove(docker->forgers, id);
+}
+
 static void docker_line(struct docker_source *docker, const char *line, size_t size) {
         struct docker_fact event;
         int r;
@@ -172,6 +201,7 @@ static void docker_line(struct docker_source *docker, const char *line, size_t s
                 return;
         }
         docker_unstarted(docker, &event);
+        docker_believe(docker, &event);
         event.fact.origin = event.origin;
         if (event.time_nano >= docker->cursor_nano) {
                 event.fact.cursor = event.cursor;

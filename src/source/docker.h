@@ -12,9 +12,17 @@ struct docker_flavour {
         const char *replay_until; /* what ends a replay: docker takes until=, podman stream=false */
         const char *filters;      /* of its events: what is asked for, percent-encoded */
         const char *update_prefix; /* where an update goes: podman 4 has it in its own API only */
+        const char *exit_code;     /* the attribute of an event that has it */
+        bool labels_win; /* over an event's own attributes, where they have the same name; and kill
+                            has a signal */
 };
 
 extern const struct docker_flavour docker_flavour, podman_flavour;
+
+enum {
+        DOCKER_FORGES_CODE = 1 << 0,
+        DOCKER_FORGES_SIGNAL = 1 << 1,
+};
 
 /* A fact and the memory its texts live in. */
 struct docker_fact {
@@ -30,8 +38,9 @@ struct docker_fact {
         bool look;     /* the container should be inspected: started, or its health changed */
         bool created;  /* it exists and has not started: look again later */
         bool taken_in; /* it was given a network, perhaps to be started; no fact to be posted */
-        bool let_go;   /* its network was taken from it: if it has not started, it could not be; the
-                          fact tells that, and is to be posted only then */
+        unsigned int forged; /* what of its events may be its labels' word; DOCKER_FORGES_ bits */
+        bool let_go; /* its network was taken from it: if it has not started, it could not be; the
+                        fact tells that, and is to be posted only then */
 };
 
 void docker_fact_done(struct docker_fact *fact);

@@ -14,6 +14,8 @@ const struct docker_flavour docker_flavour = {
         .replay_until = "until",
         .filters = "%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D",
         .update_prefix = "",
+        .exit_code = "exitCode",
+        .labels_win = true,
 };
 const struct docker_flavour podman_flavour = {
         .runtime = "podman",
@@ -21,6 +23,7 @@ const struct docker_flavour podman_flavour = {
         .replay_until = "stream",
         .filters = "%7B%22type%22%3A%5B%22container%22%5D%7D",
         .update_prefix = "v4.0.0/libpod/",
+        .exit_code = "containerExitCode",
 };
 
 /* clang-format off */
@@ -133,6 +136,19 @@ static struct json_object *labels_of(struct json_object *attributes) {
         return labels;
 }
 
+/* Attributes where the engine has none of that name are labels, which stand for it in other events.
+ */
+static unsigned int forged_by(const struct docker_flavour *flavour, const struct meaning *meaning,
+                struct json_object *attributes) {
+        unsigned int forged = 0;
+
+        if (flavour->labels_win && meaning->type != FACT_EXIT && json_get(attributes, "exitCode"))
+                forged |= DOCKER_FORGES_CODE;
+        if (flavour->labels_win && meaning->type != FACT_KILL && json_get(attributes, "signal"))
+                forged |= DOCKER_FORGES_SIGNAL;
+        return forged;
+}
+
 static int fill(const struct docker_flavour *flavour, const struct meaning *meaning,
                 const char *action, struct docker_fact *out) {
         struct json_object *attributes = json_get(out->object, "Actor/Attributes");
@@ -148,13 +164,14 @@ static int fill(const struct docker_flavour *flavour, const struct meaning *mean
         fact->workload.labels = out->labels;
         out->look = meaning->look;
         out->created = strcmp(meaning->action, "create") == 0;
+        out->forged = forged_by(flavour, meaning, attributes);
         if (meaning->type == FACT_EXIT) {
                 fact->how = EXIT_PROCESS;
-                fact->code = number_of(attributes, "exitCode",
-                                number_of(attributes, "containerExitCode", -1));
+                fact->code = number_of(attributes, flavour->exit_code,
+                                number_of(attributes, "exitCode", -1));
                 fact->runtime_tells = flavour->runtime_tells;
         } else if (meaning->type == FACT_KILL) {
-                fact->kill_signal = signal_of(attributes);
+                fact->kill_signal = flavour->labels_win ? signal_of(attributes) : 0;
         } else if (meaning->type == FACT_OOM) {
                 fact->oom_source = OOM_FROM_RUNTIME;
         } else if (meaning->word && strcmp(meaning->word, "health") == 0) {

@@ -108,6 +108,10 @@ int docker_inspect_parse(const struct docker_flavour *flavour, const char *text,
         labels = json_get(object, "Config/Labels");
         if (json_object_is_type(labels, json_type_object)) {
                 info->labels = labels;
+                if (flavour->labels_win && json_get(labels, "exitCode"))
+                        out.forged |= DOCKER_FORGES_CODE;
+                if (flavour->labels_win && json_get(labels, "signal"))
+                        out.forged |= DOCKER_FORGES_SIGNAL;
                 info->job = json_get_string(labels, "com.docker.compose.service");
         }
         info->created_us = time_of(object, "Created");

@@ -31,6 +31,7 @@ struct docker_source {
         struct map *unstarted; /* id of a container that was created, or is to be started again, and
                                   has not started: when its network was taken from it,
                                   CLOCK_REALTIME ns; 1: it was not */
+        struct map *forgers;   /* id of a container to DOCKER_FORGES_ bits */
         uint64_t n_events;     /* of the streams, since the start */
         char error[256];
 
@@ -58,6 +59,9 @@ int docker_call(struct docker_source *docker, const char *url, struct curl_reque
 /** A container that had not started was looked at: if it could not be, that is told, now or by
  * @seen. */
 void docker_start_seen(struct docker_source *docker, const char *id, struct docker_fact *seen);
+
+/** That container has labels that pass for attributes of its events; DOCKER_FORGES_ bits. */
+void docker_is_forged(struct docker_source *docker, const char *id, unsigned int forged);
 
 /* docker_look.c */
 int docker_look_init(struct docker_source *docker);

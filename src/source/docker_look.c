@@ -124,6 +124,7 @@ static bool look_post(struct look *look, const char *body, size_t size) {
                 return false;
         }
         seen.fact.time_us = look->asked_us;
+        docker_is_forged(docker, look->id, seen.forged);
         if (seen.fact.workload.pid &&
                         proc_memory_cgroup(seen.fact.workload.pid, seen.cgroup,
                                         sizeof(seen.cgroup)) >= 0)
@@ -321,6 +322,8 @@ int docker_look_init(struct docker_source *docker) {
         r = map_new(&docker->touched);
         if (r >= 0)
                 r = map_new(&docker->unstarted);
+        if (r >= 0)
+                r = map_new(&docker->forgers);
         if (r < 0)
                 return r;
         return timer_new(docker->source.env->event, on_look, docker, &docker->look_timer);
@@ -330,4 +333,5 @@ void docker_look_done(struct docker_source *docker) {
         docker->look_timer = sd_event_source_disable_unref(docker->look_timer);
         docker->touched = map_free(docker->touched);
         docker->unstarted = map_free(docker->unstarted);
+        docker->forgers = map_free(docker->forgers);
 }

@@ -9,6 +9,8 @@
 #include "base/text.h"
 
 #define FOLD_US (5 * USEC_PER_SEC)
+/* The lines of a group that is killed together follow each other in one loop of the kernel's. */
+#define GROUP_US (100 * USEC_PER_MSEC)
 
 void kernel_post_readable(struct source *source, bool readable) {
         struct fact fact = FACT_INIT(FACT_READABLE);
@@ -31,11 +33,44 @@ static void remember(struct kernel_fold *fold, uint32_t pid, uint64_t time_us) {
         fold->next_told = (fold->next_told + 1) % KERNEL_RECENT_PIDS;
 }
 
+/* What is known of the kill that the next lines may be about. */
+static void note_summary(struct kernel_fold *fold, const struct oom_line *line) {
+        fold->summary = *line;
+        fold->group.type = OOM_LINE_NONE;
+}
+
+/* All of a group are killed after the one that the summary line is of, for the same limit. */
+static void note_group(
+                struct kernel_fold *fold, const struct oom_line *line, uint64_t monotonic_us) {
+        fold->group = fold->summary;
+        memcpy(fold->group.task_cgroup, line->task_cgroup, sizeof(line->task_cgroup));
+        fold->group.type = OOM_LINE_GROUP;
+        fold->group_us = monotonic_us;
+}
+
+/* Is the line one of the group that is being killed? */
+static bool is_of_group(
+                struct kernel_fold *fold, const struct oom_line *line, uint64_t monotonic_us) {
+        if (fold->group.type != OOM_LINE_GROUP || line->global != fold->group.global ||
+                        monotonic_us - fold->group_us > GROUP_US)
+                return false;
+        fold->group_us = monotonic_us;
+        return true;
+}
+
 void kernel_fold_skip(struct kernel_fold *fold, const struct kernel_record *record) {
         struct oom_line line;
 
-        if (oom_line_parse(record->text, record->size, &line) && line.type == OOM_LINE_SUMMARY)
+        if (!oom_line_parse(record->text, record->size, &line))
+                return;
+        if (line.type == OOM_LINE_SUMMARY) {
                 remember(fold, line.pid, record->monotonic_us);
+                note_summary(fold, &line);
+        } else if (line.type == OOM_LINE_GROUP) {
+                note_group(fold, &line, record->monotonic_us);
+        } else if (line.type == OOM_LINE_KILL) {
+                (void) is_of_group(fold, &line, record->monotonic_us);
+        }
 }
 
 static void post_kill(struct kernel_fold *fold, struct source *source,
@@ -58,6 +93,28 @@ static void post_kill(struct kernel_fold *fold, struct source *source,
         source_post(source, &fact);
 }
 
+static void take_cgroups(struct oom_line *line, const struct oom_line *from) {
+        memcpy(line->oom_cgroup, from->oom_cgroup, sizeof(line->oom_cgroup));
+        memcpy(line->task_cgroup, from->task_cgroup, sizeof(line->task_cgroup));
+        line->constraint = from->constraint;
+}
+
+static void take_kill(struct kernel_fold *fold, struct source *source,
+                const struct kernel_record *record, struct oom_line *line) {
+        bool of_group = is_of_group(fold, line, record->monotonic_us);
+
+        if (was_told(fold, line->pid, record->monotonic_us))
+                return;
+        if (fold->task_in.type == OOM_LINE_TASK_IN)
+                take_cgroups(line, &fold->task_in);
+        else if (of_group)
+                take_cgroups(line, &fold->group);
+        else
+                note_summary(fold, line); /* there is none: the kernel writes but so many */
+        fold->task_in.type = OOM_LINE_NONE;
+        post_kill(fold, source, record, line);
+}
+
 void kernel_fold_line(struct kernel_fold *fold, struct source *source,
                 const struct kernel_record *record) {
         struct oom_line line;
@@ -66,19 +123,19 @@ void kernel_fold_line(struct kernel_fold *fold, struct source *source,
                 return;
 
         source->stats.raw_events++;
-        if (line.type == OOM_LINE_TASK_IN) {
+        switch (line.type) {
+        case OOM_LINE_SUMMARY:
+                note_summary(fold, &line);
+                post_kill(fold, source, record, &line);
+                break;
+        case OOM_LINE_TASK_IN:
                 fold->task_in = line;
-        } else if (line.type == OOM_LINE_SUMMARY) {
-                post_kill(fold, source, record, &line);
-        } else if (!was_told(fold, line.pid, record->monotonic_us)) {
-                if (fold->task_in.type == OOM_LINE_TASK_IN) {
-                        memcpy(line.oom_cgroup, fold->task_in.oom_cgroup, sizeof(line.oom_cgroup));
-                        memcpy(line.task_cgroup, fold->task_in.task_cgroup,
-                                        sizeof(line.task_cgroup));
-                        line.constraint = CONSTRAINT_MEMCG;
-                }
-                fold->task_in.type = OOM_LINE_NONE;
-                post_kill(fold, source, record, &line);
+                break;
+        case OOM_LINE_GROUP:
+                note_group(fold, &line, record->monotonic_us);
+                break;
+        default:
+                take_kill(fold, source, record, &line);
         }
 }
 

@@ -16,6 +16,9 @@ struct kernel_fold {
         } told[KERNEL_RECENT_PIDS]; /* whose summary line has been posted */
         size_t next_told;
         struct oom_line task_in; /* before 5.0: cgroups, the pid follows in the next line */
+        struct oom_line summary; /* of the newest kill, or its only line */
+        struct oom_line group;   /* whose processes are killed together, each with a line */
+        uint64_t group_us;       /* of the newest line of theirs */
 };
 
 struct kernel_record {

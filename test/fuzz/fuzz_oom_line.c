@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(strlen(line.comm) < OOM_COMM_MAX);
         assert(line.type != OOM_LINE_SUMMARY || (line.pid && line.task_cgroup[0] == '/'));
         assert(line.type != OOM_LINE_KILL || line.pid);
+        assert(line.type != OOM_LINE_GROUP || line.task_cgroup[0] == '/');
         assert(line.type != OOM_LINE_TASK_IN || (line.oom_cgroup[0] && line.task_cgroup[0]));
         return 0;
 }

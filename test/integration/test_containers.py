@@ -74,6 +74,20 @@ def test_a_child_that_is_oom_killed_is_no_exit(watched, docker):
     assert not [e for e in watched.events(name="parent") if e["action"] == "OOMKilled"]
 
 
+def test_a_container_does_not_choose_how_its_end_is_told(watched, docker):
+    """docker's events have a container's labels, and those of its image, over what they say themselves."""
+    docker.run("feigns", "sh", "-c", "exit 3", options=("--label", "exitCode=0"))
+    died = watched.wait_event(name="feigns", action="died")
+    assert "exit_code" not in died and died["confidence"] == "assumed", died
+    docker.run("feigns2", "sh", "-c", "exit 3", options=("--label", "signal=15"))
+    died = watched.wait_event(name="feigns2", action="died")
+    assert died["exit_code"] == 3 and died["reason"] == "exit-code"
+    docker.run("feigns3", "sleep", "100", options=("-d", "--label", "signal=15"))
+    docker("kill", "feigns3")
+    killed = watched.wait_event(name="feigns3", exit_code=137)
+    assert killed["reason"] == "sigkill-unknown", killed  # by its label it was stopped
+
+
 def test_a_command_that_does_not_exist_is_a_failed_start(watched, docker):
     docker.run("noexec", "/no/such/command")
     failed = watched.wait_event(name="noexec", action="died")

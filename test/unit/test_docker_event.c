@@ -143,6 +143,63 @@ static void an_exit_without_a_readable_code_has_none(void **state) {
         docker_fact_done(&fact);
 }
 
+/* The engine puts a container's labels over what it says itself. */
+static void labels_that_pass_for_attributes_are_found_out(void **state) {
+#define EVENT(action, attributes)                      \
+        "{\"Type\":\"container\",\"Action\":\"" action \
+        "\",\"Actor\":{\"ID\":\"a\",\"Attributes\":{" attributes "}},\"timeNano\":7}"
+        static const struct {
+                const struct docker_flavour *flavour;
+                const char *line;
+                unsigned int forged;
+                int code, signal;
+        } cases[] = {
+                { &docker_flavour, EVENT("create", "\"exitCode\":\"0\""), DOCKER_FORGES_CODE, -1,
+                                0 },
+                { &docker_flavour, EVENT("start", "\"signal\":\"9\""), DOCKER_FORGES_SIGNAL, -1,
+                                0 },
+                { &docker_flavour, EVENT("start", "\"name\":\"n\""), 0, -1, 0 },
+                { &docker_flavour, EVENT("die", "\"exitCode\":\"3\""), 0, 3, 0 },
+                { &docker_flavour, EVENT("die", "\"exitCode\":\"3\",\"signal\":\"9\""),
+                                DOCKER_FORGES_SIGNAL, 3, 0 },
+                { &docker_flavour, EVENT("die", "\"exitCode\":\"3\",\"containerExitCode\":\"0\""),
+                                0, 3, 0 },
+                { &docker_flavour, EVENT("kill", "\"signal\":\"9\""), 0, -1, 9 },
+                /* podman puts what it says over the labels, and says no signal */
+                { &podman_flavour, EVENT("start", "\"exitCode\":\"0\""), 0, -1, 0 },
+                { &podman_flavour, EVENT("died", "\"exitCode\":\"0\",\"containerExitCode\":\"3\""),
+                                0, 3, 0 },
+                { &podman_flavour, EVENT("died", "\"exitCode\":\"3\""), 0, 3, 0 },
+                { &podman_flavour, EVENT("kill", "\"signal\":\"9\""), 0, -1, 0 },
+        };
+        static const char inspect[] =
+                        "{\"Id\":\"a\",\"State\":{\"Status\":\"running\"},\"Config\":{\"Labels\":{\"%s\":\"0\"}}}";
+        struct docker_fact fact;
+        char text[256];
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                assert_int_equal(docker_event_parse(cases[i].flavour, cases[i].line,
+                                                 strlen(cases[i].line), &fact),
+                                1);
+                if (fact.forged != cases[i].forged || fact.fact.code != cases[i].code ||
+                                fact.fact.kill_signal != cases[i].signal)
+                        fail_msg("%zu: %u %d %d", i, fact.forged, fact.fact.code,
+                                        fact.fact.kill_signal);
+                docker_fact_done(&fact);
+        }
+        for (size_t i = 0; i < 3; i++) {
+                (void) snprintf(text, sizeof(text), inspect,
+                                ((const char *const[]){ "exitCode", "signal", "code" })[i]);
+                assert_int_equal(docker_inspect_parse(&docker_flavour, text, strlen(text), &fact),
+                                0);
+                assert_int_equal(fact.forged,
+                                i == 0                   ? DOCKER_FORGES_CODE
+                                                : i == 1 ? DOCKER_FORGES_SIGNAL
+                                                         : 0);
+                docker_fact_done(&fact);
+        }
+}
+
 /* It repeats a command of any length; an event with all of it would be refused. */
 static void why_a_container_did_not_start_is_cut(void **state) {
         static char text[40000];
@@ -168,6 +225,7 @@ int main(void) {
                 cmocka_unit_test(podmans_two_dialects_say_the_same),
                 cmocka_unit_test(lines_that_are_no_events_are_told_from_unknown_ones),
                 cmocka_unit_test(an_exit_without_a_readable_code_has_none),
+                cmocka_unit_test(labels_that_pass_for_attributes_are_found_out),
                 cmocka_unit_test(why_a_container_did_not_start_is_cut),
         };
 

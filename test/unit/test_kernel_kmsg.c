@@ -17,6 +17,7 @@
 #define KILL(pid)                                                                                  \
         "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/" \
         "a,task_memcg=/a/b,task=x,pid=" #pid ",uid=0"
+#define GROUP       "Tasks in /a/b are going to be killed due to memory.oom.group set"
 #define KILLED(pid) "Memory cgroup out of memory: Killed process " #pid " (x) total-vm:1kB, UID:0"
 
 struct world {
@@ -30,7 +31,7 @@ struct world {
         char cursor[128], error[512];
         uint64_t time_us;
         bool readable, up;
-        unsigned int n_cursors;
+        unsigned int n_cursors, n_placed, n_limits; /* kills that say whose; by whose limit */
 };
 
 static void on_post(struct source *source, const struct fact *fact, void *userdata) {
@@ -52,6 +53,9 @@ static void on_post(struct source *source, const struct fact *fact, void *userda
                 return;
         assert_memory_equal(fact->origin, world->boot, 36);
         assert_string_equal(fact->task_cgroup ? fact->task_cgroup : "/a/b", "/a/b");
+        world->n_placed += fact->task_cgroup != NULL;
+        assert_string_equal(fact->oom_cgroup ? fact->oom_cgroup : "/a", "/a");
+        world->n_limits += fact->oom_cgroup != NULL;
         world->time_us = fact->time_us;
         (void) snprintf(world->kills + n, sizeof(world->kills) - n, "%u %s, ", fact->oom_pid,
                         fact->origin + 37);
@@ -199,6 +203,38 @@ static void a_helper_that_ends_costs_no_line_and_doubles_none(void **state) {
         assert_int_equal(world->source->stats.reconnects, 2);
 }
 
+/* One line says where the first was, and whose limit was hit; the others say their process alone.
+ */
+static void all_of_a_group_are_told_with_it(void **state) {
+        struct world *world = *state;
+
+        begin(world, NULL);
+        (void) heard(world);
+        say(world, "next 10");
+        say(world, "6,12,1000000,-;" KILL(7));
+        say(world, "3,13,1000001,-;" KILLED(7));
+        say(world, "6,14,1000002,-;" GROUP);
+        say(world, "3,15,1000003,-;" KILLED(7));
+        say(world, "3,16,1090000,-;" KILLED(8));
+        say(world, "3,17,1180000,-;" KILLED(9));
+        assert_string_equal(world->kills, "7 12, 8 16, 9 17, ");
+        assert_int_equal(world->n_placed, 3);
+        /* a kill of its own, whose summary the kernel's limit of them swallowed; and a host's */
+        say(world, "3,18,1290000,-;" KILLED(10));
+        say(world, "6,19,1290001,-;" GROUP);
+        say(world, "3,20,1290002,-;Out of memory: Killed process 11 (x) total-vm:1kB, UID:0");
+        assert_string_equal(world->kills, "7 12, 8 16, 9 17, 10 18, 11 20, ");
+        assert_int_equal(world->n_placed, 3);
+        say(world, "6,21,1290003,-;" GROUP); /* of the last: its limit is not known */
+        say(world, "3,22,1290004,-;Out of memory: Killed process 14 (x) total-vm:1kB, UID:0");
+        assert_int_equal(world->n_placed, 4);
+        assert_int_equal(world->n_limits, 3);
+        /* the next summary ends it */
+        say(world, "6,23,1290005,-;" KILL(12));
+        say(world, "3,24,1290006,-;" KILLED(13));
+        assert_int_equal(world->n_placed, 5);
+}
+
 static void another_boots_or_readers_position_is_none_of_ours(void **state) {
         struct world *world = *state;
 
@@ -289,6 +325,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 WORLD_TEST(it_is_up_once_the_helper_has_caught_up),
                 WORLD_TEST(a_helper_that_ends_costs_no_line_and_doubles_none),
+                WORLD_TEST(all_of_a_group_are_told_with_it),
                 WORLD_TEST(another_boots_or_readers_position_is_none_of_ours),
                 WORLD_TEST(what_was_lost_is_counted),
                 WORLD_TEST(why_the_helper_fails_is_told),

@@ -87,6 +87,22 @@ static void lines_before_5_0_are_read(void **state) {
         assert_int_equal(line.pid, 77);
 }
 
+static void a_group_that_is_killed_together_is_named(void **state) {
+        struct oom_line line;
+
+        parse("Tasks in /kubepods/pod1/c are going to be killed due to memory.oom.group set\n",
+                        &line);
+        assert_int_equal(line.type, OOM_LINE_GROUP);
+        assert_string_equal(line.task_cgroup, "/kubepods/pod1/c");
+        assert_string_equal(line.oom_cgroup, "");
+        assert_int_equal(line.pid, 0);
+        /* a group may have any name */
+        parse("Tasks in /a are going to be killed due to memory.oom.group set/b are going to be killed due to memory.oom.group set",
+                        &line);
+        assert_string_equal(line.task_cgroup,
+                        "/a are going to be killed due to memory.oom.group set/b");
+}
+
 static void other_text_is_not_ours(void **state) {
         static const char *const texts[] = { "",
                 "oom-kill:constraint=", "oom-kill:constraint=CONSTRAINT_MEMCG,pid=1,uid=0",
@@ -94,7 +110,10 @@ static void other_text_is_not_ours(void **state) {
                 "oom-kill:constraint=CONSTRAINT_NONE,global_oom,task_memcg=/x,task=a,pid=0,uid=0",
                 "oom-kill:constraint=CONSTRAINT_NONE,global_oom,task_memcg=/x,task=a,pid=99999999999,uid=0",
                 "Killed process (x)", "Killed process 7", "Out of memory: Killed process 7 (x",
-                "oom_reaper: reaped process 7 (dd)" };
+                "oom_reaper: reaped process 7 (dd)",
+                "Tasks in a are going to be killed due to memory.oom.group set",
+                "Tasks in /a are going to be killed due to memory.oom.group set!",
+                "Tasks in /a are going to be killed" };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
                 struct oom_line line;
@@ -111,6 +130,7 @@ int main(void) {
                 cmocka_unit_test(a_global_kill_has_no_limit),
                 cmocka_unit_test(a_process_name_cannot_forge_pid_or_cgroup),
                 cmocka_unit_test(lines_before_5_0_are_read),
+                cmocka_unit_test(a_group_that_is_killed_together_is_named),
                 cmocka_unit_test(other_text_is_not_ours),
         };
 
