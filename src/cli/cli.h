@@ -48,8 +48,8 @@ int client_refused(struct json_object *answer, long status, const char *otherwis
  * Follow an event stream after @after_seq with the query @query ("kind=vm&", may be ""),
  * reconnecting for ever.
  *
- * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno; 0: stdout
- * takes no more.
+ * Return: only on a failure that trying again cannot mend (401, 403, 400): negative errno; 0:
+ * stdout takes no more.
  */
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
                 void (*event)(const char *json, size_t size, void *userdata), void *userdata);
