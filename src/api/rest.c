@@ -300,6 +300,9 @@ enum MHD_Result rest_events(struct http_request *request, const char *id) {
                 wait->newest = query.newest_first;
                 wait->after = query.after_seq;
                 wait->last = feed_last_seq(request->http->api->feed);
+                /* What is durable, but not published yet, is not to take the place of what is. */
+                if (query.newest_first && query.before_seq == 0 && wait->last > 0)
+                        query.before_seq = wait->last + 1;
                 r = journal_read(request->http->api->journal, &query, page_done, wait);
         }
         event_filter_done(&query.filter);

@@ -429,6 +429,7 @@ static void a_page_of_the_newest_leads_on_without_a_hole(void **state) {
         struct fixture f;
         struct publishing publishing = { .f = &f };
         uint64_t newest = 0, first = 0;
+        unsigned int n;
         pthread_t thread;
         char *at, *last;
 
@@ -438,8 +439,10 @@ static void a_page_of_the_newest_leads_on_without_a_hole(void **state) {
         assert_int_equal(pthread_create(&thread, NULL, publish_on, &publishing), 0);
         for (unsigned int i = 0; i < 300; i++) {
                 fixture_get(&f, "/api/v1/events?newest=1&limit=10", "", answer, sizeof(answer));
-                for (at = answer; (at = strstr(at, "\"seq\":")); at++)
+                n = 0;
+                for (at = answer; (at = strstr(at, "\"seq\":")); at++, n++)
                         newest = number(at + strlen("\"seq\":"));
+                assert_int_equal(n, 10); /* all that were asked for */
                 last = strstr(answer, "\"last_seq\":");
                 assert_non_null(last);
                 assert_int_equal(newest, number(last + strlen("\"last_seq\":")));
