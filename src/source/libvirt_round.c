@@ -152,6 +152,8 @@ static void take_record(struct round *round, const virDomainStatsRecord *record,
         if (round->each)
                 libvirt_each_read(record->dom, false, stats);
         libvirt_round_complete(record->dom, stats);
+        if (stats->memory_bytes == STATS_UNKNOWN)
+                stats->memory_bytes = stats->balloon.rss; /* what the host gave its QEMU */
         set_balloon_period(round->memory, record->dom, uuid);
 }
 

@@ -53,6 +53,8 @@ def test_own_and_other_names_tell_the_same(both, libvirt, docker):
     assert 'cpu_source="cgroup",memory_source="cgroup",disk_source=""' in said
     own = one(series(text, "virtwatch_workload_cpu_seconds_total"), 'name="seen"')
     assert own == one(series(text, "libvirt_domain_info_cpu_time_seconds_total"), 'domain="seen"') > 0
+    resident = one(series(text, "virtwatch_workload_memory_resident_bytes"), 'name="seen"')
+    assert resident == one(series(text, "libvirt_domain_memory_stats_rss_bytes"), 'domain="seen"') > 0
     assert one(series(text, "container_spec_memory_limit_bytes"), 'name="held"') == 64 << 20
     assert one(series(text, "virtwatch_workload_memory_given_bytes"), 'name="held"') == 64 << 20
     held = one(series(text, "container_memory_usage_bytes"), 'name="held"')
