@@ -70,11 +70,12 @@ static void list_bound(const struct app *app, void *userdata) {
         const struct listing *listing = userdata;
         struct json_object *ids = map_remove(listing->members, app->slug);
 
-        if (listing->sees(app->slug, listing->userdata))
+        if (listing->sees(app->slug, listing->userdata)) {
                 (void) json_object_array_add(listing->array,
                                 describe(app, app->slug, ids ? ids : json_object_new_array()));
-        else
+        } else {
                 (void) json_object_put(ids);
+        }
 }
 
 /* Those that only labels name come last. */
