@@ -251,14 +251,15 @@ static int follow_once(const struct cli *cli, const char *query, struct followin
         code = curl_easy_perform(call.easy);
         (void) curl_easy_getinfo(call.easy, CURLINFO_RESPONSE_CODE, &status);
         client_call_done(&call);
-        if (status == 401)
+        if (status == 401) {
                 explain(cli, CURLE_OK, status);
-        else if (status == 403)
+        } else if (status == 403) {
                 (void) fprintf(stderr, "virtwatch: %s does not allow that with this token\n",
                                 cli->host);
-        else if (status == 400)
+        } else if (status == 400) {
                 (void) fprintf(stderr, "virtwatch: %s cannot follow what was asked for\n",
                                 cli->host);
+        }
         if (status == 401 || status == 403 || status == 400)
                 return status == 400 ? -EINVAL : -EACCES;
         following->status = status;
@@ -272,13 +273,14 @@ static void tell_away(struct following *following) {
         if (following->away)
                 return;
         following->away = true;
-        if (following->status == 200)
+        if (following->status == 200) {
                 (void) fprintf(stderr, "virtwatch: lost %s, trying again\n", host);
-        else if (following->status > 0)
+        } else if (following->status > 0) {
                 (void) fprintf(stderr, "virtwatch: %s answers %ld, trying again\n", host,
                                 following->status);
-        else
+        } else {
                 (void) fprintf(stderr, "virtwatch: cannot reach %s, trying again\n", host);
+        }
 }
 
 int client_follow(const struct cli *cli, const char *query, uint64_t after_seq,
