@@ -97,8 +97,9 @@ struct tracker {
         struct list oom_book;   /* of struct kernel_kill, by deadline */
         size_t n_oom_book;
         bool kernel_readable, cgroup_readable;
-        bool is_walking; /* over workloads or exits: none but the one it is at may go. Evidence may
-                            come meanwhile, since the end of a life has sources look for it */
+        bool is_walking; /* over workloads, exits or lines: none but the one it is at may go.
+                            Evidence may come meanwhile, since the end of a life has sources look
+                            for it */
         struct tracker_stats stats;
         struct log_ratelimit limit;
 };

@@ -236,12 +236,14 @@ static void kernel_evidence(struct tracker *tracker, struct kernel_kill *kill,
 }
 
 void tracker_claim_oom(struct tracker *tracker, struct workload *workload) {
+        bool main_pid = false, was_walking = tracker->is_walking;
         struct kernel_kill *kill;
-        bool main_pid = false;
 
+        tracker->is_walking = true; /* what is over stays until the walk is */
         list_for_each(kill, &tracker->oom_book, list)
                 if (!kill->attributed && kernel_kill_victim(tracker, kill, &main_pid) == workload)
                         kernel_evidence(tracker, kill, workload, main_pid);
+        tracker->is_walking = was_walking;
 }
 
 void life_check_early(struct tracker *tracker, struct life *life) {

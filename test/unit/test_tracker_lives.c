@@ -266,6 +266,24 @@ static void a_line_found_while_a_source_is_removed_harms_none(void **state) {
         assert_int_equal(inventory_size(tracker_inventory(test.tracker)), 0);
 }
 
+/* A line that nobody had claimed is over at the very moment at which the exit claims it. */
+static void a_line_may_be_over_when_it_is_claimed(void **state) {
+        const struct step before[] = { UP, START(0),
+                KERNEL(990, 101, .task_cgroup = "/x/y", .oom_cgroup = "/x", .cursor = "k1"),
+                KERNEL(991, 102, .task_cgroup = "/x/y", .oom_cgroup = "/x", .cursor = "k2"),
+                DOCKER(FACT_WORKLOAD, 995, .quiet = true, ABOUT(HEX, .cgroup = "/x/y")) };
+        const struct step exit = EXIT(1000, 137);
+
+        for (size_t i = 0; i < ARRAY_SIZE(before); i++)
+                take_step(&before[i]);
+        fake.now_us += 11 * USEC_PER_SEC; /* the timer is late */
+        take_step(&exit);
+        assert_string_equal(told(), "source_up started OOMKilled:oom/confirmed/ancestor[kernel]");
+        assert_int_equal(the_workload()->oom_kills, 2);
+        wait_us(0);
+        assert_string_equal(test.cursors, "kernel=k2");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TRACKER_TEST(a_signal_says_only_of_an_end_soon_after_it_why),
@@ -276,6 +294,7 @@ int main(void) {
                 TRACKER_TEST(a_kill_by_oomd_that_is_told_twice_ends_one_life),
                 TRACKER_TEST(an_end_within_the_present_life_ends_it_in_every_state),
                 TRACKER_TEST(an_end_that_is_older_than_the_last_one_changes_nothing),
+                TRACKER_TEST(a_line_may_be_over_when_it_is_claimed),
                 cmocka_unit_test_setup_teardown(a_line_found_while_others_are_gone_harms_none,
                                 set_up_looking, tracker_teardown),
                 cmocka_unit_test_setup_teardown(a_line_found_while_a_source_is_removed_harms_none,
