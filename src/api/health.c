@@ -23,8 +23,8 @@ enum health_store health_store_of(const struct journal_stats *stats, uint64_t no
                 return HEALTH_STORE_MEMORY;
         if (stats->failing)
                 return HEALTH_STORE_FAILING;
-        return stats->disk_us && now_us > stats->disk_us + HEALTH_LATE_US ? HEALTH_STORE_SLOW
-                                                                          : HEALTH_STORE_OK;
+        return stats->disk_us && now_us > stats->disk_us + JOURNAL_SLOW_US ? HEALTH_STORE_SLOW
+                                                                           : HEALTH_STORE_OK;
 }
 
 uint64_t health_held_up_us(const struct api_context *api, uint64_t now_us) {

@@ -11,7 +11,7 @@
 
 enum health_store {
         HEALTH_STORE_OK,
-        HEALTH_STORE_SLOW,    /* the disk has been at one transaction for HEALTH_LATE_US */
+        HEALTH_STORE_SLOW,    /* the disk has been at one transaction for JOURNAL_SLOW_US */
         HEALTH_STORE_FAILING, /* the last transaction failed; events wait */
         HEALTH_STORE_MEMORY,  /* the database cannot be opened; events are shown, not durable */
         HEALTH_STORE_MAX_,
