@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -182,6 +183,34 @@ def test_a_disk_that_hangs_holds_nobody_up_for_long(on_ext4):
     status, row = post(one, "after")
     assert status == 201 and durable(one) == list(range(1, row["seq"] + 1))
     assert [event["message"] for event in one.events(action="noted")] == ["before", "waits", "after"]
+
+
+def test_a_disk_that_hangs_under_analytics_is_told_and_holds_no_reload_up(on_ext4, tmp_path):
+    def configure(days):
+        config.write_text(json.dumps({"analytics": {"files": [str(log)], "retention_days": days}}))
+        one.process.send_signal(signal.SIGHUP)
+
+    log, config = tmp_path / "access.log", tmp_path / "virtwatch.yaml"
+    write_lines(log, 10)
+    config.write_text(json.dumps({"analytics": {"files": [str(log)]}}))
+    one = on_ext4({"--config": config})
+    put_app(one, "shop")
+    wait_for(lambda: counted(one) == 10, 10, "the lines")
+    one.freeze()
+    try:
+        write_lines(log, 10, 10)
+        wait_for(lambda: analytics_error(one), 20, "its word")
+        assert ready(one)[0] == 503 and metric(one, 'virtwatch_store_writes{store="analytics"}') == 0
+        configure(300)
+        wait_for(lambda: said(one, "Configuration not reloaded") == 1, 5, "a refusal")
+        begin = time.monotonic()
+        assert one.get("/health")[0] == 200 and time.monotonic() - begin < 1
+    finally:
+        one.freeze(False)
+    wait_for(lambda: ready(one)[0] == 200, 15, "ready again")
+    configure(301)
+    wait_for(lambda: said(one, "Configuration reloaded") == 1, 10, "a reload")
+    wait_for(lambda: counted(one) == 20, 10, "all lines")
 
 
 def test_full_disks_keep_analytics_waiting_and_whole(tmp_path, docker):
