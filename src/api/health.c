@@ -23,8 +23,8 @@ enum health_store health_store_of(const struct journal_stats *stats, uint64_t no
                 return HEALTH_STORE_MEMORY;
         if (stats->failing)
                 return HEALTH_STORE_FAILING;
-        return stats->disk_us && now_us > stats->disk_us + HEALTH_LATE_US ? HEALTH_STORE_SLOW
-                                                                          : HEALTH_STORE_OK;
+        return stats->disk_us && now_us > stats->disk_us + JOURNAL_SLOW_US ? HEALTH_STORE_SLOW
+                                                                           : HEALTH_STORE_OK;
 }
 
 uint64_t health_held_up_us(const struct api_context *api, uint64_t now_us) {
@@ -41,7 +41,18 @@ int health_analytics_error(const struct api_context *api) {
         if (!api->rollups || api->analytics_error < 0)
                 return api->analytics_error;
         rollups_get_stats(api->rollups, &stats);
+        if (stats.last_error >= 0 && stats.disk_us &&
+                        clock_monotonic_us() > stats.disk_us + JOURNAL_SLOW_US)
+                return -EINPROGRESS;
         return stats.last_error;
+}
+
+const char *health_error_words(int error, char text[static HEALTH_WORDS_MAX]) {
+        if (error == -EINPROGRESS)
+                return "the disk does not answer";
+        if (error == -EPROTONOSUPPORT)
+                return "the database was written by a newer version";
+        return error < 0 ? strerror_r(-error, text, HEALTH_WORDS_MAX) : "";
 }
 
 static enum health_store store_now(const struct api_context *api) {
@@ -75,18 +86,13 @@ unsigned int api_not_ready(const struct api_context *api) {
 
 struct json_object *health_store_to_json(const struct api_context *api) {
         struct json_object *object = json_object_new_object();
-        char time[CLOCK_RFC3339_MAX], error[128];
+        char time[CLOCK_RFC3339_MAX], error[HEALTH_WORDS_MAX];
         struct journal_stats stats;
 
         journal_get_stats(api->journal, &stats);
         (void) json_add_string(object, "state",
                         health_store_to_string(health_store_of(&stats, clock_monotonic_us())));
-        (void) json_add_string(object, "error",
-                        stats.last_error == -EPROTONOSUPPORT
-                                        ? "the database was written by a newer version"
-                                        : stats.last_error < 0
-                                        ? strerror_r(-stats.last_error, error, sizeof(error))
-                                        : "");
+        (void) json_add_string(object, "error", health_error_words(stats.last_error, error));
         (void) json_add_string(object, "since",
                         stats.since_us ? clock_format_rfc3339(stats.since_us, time) : NULL);
         (void) json_add_uint(object, "waiting", stats.queued);

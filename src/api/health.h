@@ -11,7 +11,7 @@
 
 enum health_store {
         HEALTH_STORE_OK,
-        HEALTH_STORE_SLOW,    /* the disk has been at one transaction for HEALTH_LATE_US */
+        HEALTH_STORE_SLOW,    /* the disk has been at one transaction for JOURNAL_SLOW_US */
         HEALTH_STORE_FAILING, /* the last transaction failed; events wait */
         HEALTH_STORE_MEMORY,  /* the database cannot be opened; events are shown, not durable */
         HEALTH_STORE_MAX_,
@@ -32,8 +32,12 @@ uint64_t health_held_up_us(const struct api_context *api, uint64_t now_us);
  * "analytics-failing": those are not stored. */
 const char *health_word(const struct api_context *api);
 
-/** Negative errno of the request analytics' store; 0. */
+/** Negative errno of the request analytics' store, -EINPROGRESS: its disk does not answer; 0. */
 int health_analytics_error(const struct api_context *api);
+
+#define HEALTH_WORDS_MAX 128
+/** What a store's error is for people; "" for none. @text: may be used for it. */
+const char *health_error_words(int error, char text[static HEALTH_WORDS_MAX]);
 
 /** {"state","error","since","waiting","lost"} of the event store. Caller puts. */
 struct json_object *health_store_to_json(const struct api_context *api);

@@ -43,12 +43,13 @@ enum MHD_Result rest_ready(struct http_request *request, const char *id) {
         unsigned int not_ready = api_not_ready(api);
         struct tracker_source *source;
         int error = health_analytics_error(api);
+        char words[HEALTH_WORDS_MAX];
 
         (void) json_add_bool(object, "ready", not_ready == 0);
         (void) json_add(object, "sources", sources);
         (void) json_add(object, "store", health_store_to_json(api));
         if (error < 0)
-                (void) json_add_string(object, "analytics", strerror(-error));
+                (void) json_add_string(object, "analytics", health_error_words(error, words));
         list_for_each(source, tracker_sources(api->tracker), list) {
                 one = json_object_new_object();
                 (void) json_add_string(one, "state", source_state_to_string(source->state));

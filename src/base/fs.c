@@ -38,14 +38,17 @@ int fs_read_text(int dir_fd, const char *path, size_t max, char **ret_text, size
         return 0;
 }
 
+/* A look first: mkdir() waits for a file system that is frozen, also where it has nothing to do. */
 static int make_dir(const char *path, mode_t mode) {
         struct stat st;
 
+        if (stat(path, &st) >= 0)
+                return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
         if (mkdir(path, mode) >= 0)
                 return 0;
         if (errno != EEXIST)
                 return -errno;
-        if (stat(path, &st) < 0)
+        if (stat(path, &st) < 0) /* somebody was faster */
                 return -errno;
         return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }

@@ -12,6 +12,8 @@
 #include "source/access_log.h"
 #include "store/rollups.h"
 
+#define HANGS_US USEC_PER_SEC /* a commit takes less */
+
 /* On the reader's thread. */
 static int on_batch(const struct rollup_set *set, const struct access_position *positions,
                 size_t n_positions, void *userdata) {
@@ -117,6 +119,7 @@ static bool is_wanted(const struct config *config) {
 /* What became of opening it. Return: 0; negative errno. */
 static int note_opened(struct manager *manager, int r) {
         const char *folder = manager->config.state_dir;
+        char text[HEALTH_WORDS_MAX];
 
         if (r == -EUCLEAN) {
                 log_error("The request analytics %s/analytics.db were corrupt; they were set aside and new ones begun",
@@ -125,10 +128,7 @@ static int note_opened(struct manager *manager, int r) {
         }
         if (r < 0 && r != manager->api.analytics_error) { /* each time it is tried again, else */
                 (void) log_error_errno(r, "Cannot open the request analytics %s/analytics.db: %s",
-                                folder,
-                                r == -EPROTONOSUPPORT ? "they were written by a newer version"
-                                                : r == -EINPROGRESS ? "the disk does not answer"
-                                                                    : strerror(-r));
+                                folder, health_error_words(r, text));
         }
         manager->api.analytics_error = r < 0 ? r : 0;
         return r;
@@ -210,6 +210,15 @@ static int open_logs(
         return r < 0 ? log_error_errno(r, "Cannot take access logs from %s: %m", address) : 0;
 }
 
+/* Its thread could not be joined. */
+static bool hangs(const struct manager *manager) {
+        struct rollups_stats stats = {};
+
+        if (manager->rollups)
+                rollups_get_stats(manager->rollups, &stats);
+        return stats.disk_us && clock_monotonic_us() > stats.disk_us + HANGS_US;
+}
+
 struct manager_analytics *manager_analytics_unstage(struct manager_analytics *wanted) {
         if (!wanted)
                 return NULL;
@@ -220,14 +229,34 @@ struct manager_analytics *manager_analytics_unstage(struct manager_analytics *wa
         return NULL;
 }
 
+/* All that is wanted beside what there is. Logs. */
+static int make(struct manager *manager, const struct config *config,
+                struct manager_analytics *wanted) {
+        const struct analytics_hooks hooks = {
+                .query = on_query, .is_own = on_is_own, .stats = on_stats, .userdata = manager
+        };
+        int r = 0;
+
+        wanted->is_late = manager->is_running && !manager->rollups;
+        if (!manager->rollups && !wanted->is_late)
+                r = open_rollups(manager, config, &wanted->rollups);
+        if (r >= 0)
+                r = open_logs(manager, config, &wanted->access_log);
+        if (r < 0)
+                return r;
+        if (wanted->is_late) { /* it can be had; nobody would read yet what comes there */
+                wanted->access_log = access_log_free(wanted->access_log);
+                return 0;
+        }
+        r = manager->analytics ? 0 : analytics_new(&hooks, &wanted->analytics);
+        return r < 0 ? log_error_errno(r, "Cannot set up request analytics: %m") : 0;
+}
+
 int manager_analytics_stage(struct manager *manager, const struct config *config,
                 struct manager_analytics **ret_wanted) {
         static const char *const keys[] = { "analytics.enabled", "analytics.files",
                 "analytics.listen", "analytics.history", "analytics.retention_days",
                 "analytics.duration", NULL };
-        const struct analytics_hooks hooks = {
-                .query = on_query, .is_own = on_is_own, .stats = on_stats, .userdata = manager
-        };
         _cleanup_(manager_analytics_unstagep) struct manager_analytics *wanted = NULL;
         int r = 0;
 
@@ -238,20 +267,12 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
         wanted->hosts_max = config->analytics.hosts_max;
         wanted->is_kept = manager->is_running && !manager->health.is_retrying &&
                         !config_differs(&manager->config, config, keys);
-        if (!wanted->is_kept && is_wanted(config)) {
-                wanted->is_late = manager->is_running && !manager->rollups;
-                if (!manager->rollups && !wanted->is_late)
-                        r = open_rollups(manager, config, &wanted->rollups);
-                if (r >= 0)
-                        r = open_logs(manager, config, &wanted->access_log);
-                if (wanted->is_late) /* it can be had; nobody would read yet what comes there */
-                        wanted->access_log = access_log_free(wanted->access_log);
-                if (r >= 0 && !wanted->is_late && !manager->analytics) {
-                        r = analytics_new(&hooks, &wanted->analytics);
-                        if (r < 0)
-                                (void) log_error_errno(r, "Cannot set up request analytics: %m");
-                }
+        if (!wanted->is_kept && hangs(manager)) {
+                return log_error_errno(-EAGAIN,
+                                "The disk of the request analytics does not answer; how they are made cannot change before it does");
         }
+        if (!wanted->is_kept && is_wanted(config))
+                r = make(manager, config, wanted);
         if (r < 0)
                 return r;
         *ret_wanted = TAKE_PTR(wanted);
@@ -343,7 +364,7 @@ void manager_reread_analytics(struct manager *manager) {
 
         if (manager->rollups)
                 rollups_get_stats(manager->rollups, &stats);
-        if (stats.last_error != -ESTALE || manager->api.analytics_error < 0)
+        if (stats.last_error != -ESTALE || manager->api.analytics_error < 0 || hangs(manager))
                 return;
         log_warn("The request analytics are not what they were; access logs are read on from where they say");
         (void) add_again(manager);

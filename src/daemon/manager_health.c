@@ -16,12 +16,6 @@
 #define WORKER_LATE_US (20 * USEC_PER_SEC)
 #define RETRY_US       (10 * USEC_PER_SEC)
 
-static const char *error_text(int error, char *text, size_t size) {
-        if (error == -EPROTONOSUPPORT)
-                return "it was written by a newer version";
-        return strerror_r(-error, text, size);
-}
-
 static void note_stall(struct manager *manager, uint64_t now_us) {
         uint64_t before_us = manager->api.heartbeat_us;
 
@@ -37,7 +31,7 @@ static void note_stall(struct manager *manager, uint64_t now_us) {
 
 static void log_store(struct manager *manager, enum health_store store,
                 const struct journal_stats *stats) {
-        char text[128];
+        char text[HEALTH_WORDS_MAX];
 
         switch (store) {
         case HEALTH_STORE_OK:
@@ -49,11 +43,11 @@ static void log_store(struct manager *manager, enum health_store store,
                 break;
         case HEALTH_STORE_FAILING:
                 log_error("The event store cannot write, events wait in memory: %s",
-                                error_text(stats->last_error, text, sizeof(text)));
+                                health_error_words(stats->last_error, text));
                 break;
         default:
                 log_error("The event store cannot be opened, events are in memory only: %s",
-                                error_text(stats->last_error, text, sizeof(text)));
+                                health_error_words(stats->last_error, text));
         }
 }
 
@@ -61,15 +55,18 @@ static void note_analytics(struct manager *manager) {
         struct manager_health *health = &manager->health;
         int error = health_analytics_error(&manager->api);
         struct rollups_stats stats = {};
+        char text[HEALTH_WORDS_MAX];
 
         if (manager->rollups)
                 rollups_get_stats(manager->rollups, &stats);
         if (stats.moved > health->rollups_moved)
                 log_error("The request analytics were removed or replaced; lines are counted in what is there now");
-        if (error < 0 && health->analytics >= 0 && manager->rollups)
-                (void) log_error_errno(error, "The request analytics cannot be stored: %m");
-        else if (error >= 0 && health->analytics < 0)
+        if (error < 0 && health->analytics >= 0 && manager->rollups) {
+                (void) log_error_errno(error, "The request analytics cannot be stored: %s",
+                                health_error_words(error, text));
+        } else if (error >= 0 && health->analytics < 0) {
                 log_info("The request analytics are stored again");
+        }
         health->rollups_moved = stats.moved;
         health->analytics = error;
 }

@@ -26,6 +26,8 @@ struct journal;
 struct json_object;
 struct spans;
 
+#define JOURNAL_SLOW_US (5 * USEC_PER_SEC)
+
 struct journal_config {
         const char *path;            /* the database; its folder must exist. Made with mode 0600 */
         uint64_t retention_age_us;   /* events older are removed; 0: keep */
@@ -90,7 +92,7 @@ DEFINE_FREEP(struct journal, journal_close);
  *
  * Return: 0; -ENOSPC queue full: the event is dropped and counted and its number not used; the same
  * where somebody waits for it to be durable, or it is a document alone, while the store does not
- * write; -ENOMEM.
+ * write, or has been at one transaction for JOURNAL_SLOW_US; -ENOMEM.
  */
 int journal_append(struct journal *journal, const struct journal_entry *entry);
 

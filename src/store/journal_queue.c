@@ -121,10 +121,19 @@ static void drop_oldest(struct journal *journal) {
         journal_item_free(item);
 }
 
+/* Under lock: whether the disk fails, or does not say. Whoever waited for it would do so for as
+ * long as it likes, and take up a connection. */
+static bool is_away(const struct journal *journal) {
+        const struct journal_stats *stats = &journal->stats;
+
+        return stats->failing ||
+                        (stats->disk_us && clock_monotonic_us() > stats->disk_us + JOURNAL_SLOW_US);
+}
+
 /* Under lock: whether the item is not taken. One that was full takes none until it has some room,
  * or there would be a gap for every other event. */
 static bool is_refused(struct journal *journal, const struct journal_item *item) {
-        if (item->done && journal->stats.failing)
+        if (item->done && is_away(journal))
                 return true;
         /* Whoever has it has it still, and comes again; events would go for it. */
         if (item->document_kind && !item->event && journal->stats.failing)

@@ -455,6 +455,7 @@ static int keep_retention(struct rollups *rollups, uint64_t *removed) {
 
 static void note_commit(struct rollups *rollups, int error, const struct adding *adding) {
         (void) pthread_mutex_lock(&rollups->lock);
+        rollups->stats.disk_us = 0;
         rollups->stats.last_error = error;
         if (error < 0) {
                 rollups->stats.write_errors++;
@@ -473,8 +474,10 @@ void rollups_configure(struct rollups *rollups, unsigned int retention_days, siz
         (void) pthread_mutex_unlock(&rollups->lock);
 }
 
-static void take_bounds(struct rollups *rollups) {
+/* What the loop has set since, and that the disk has it now. */
+static void begin_commit(struct rollups *rollups) {
         (void) pthread_mutex_lock(&rollups->lock);
+        rollups->stats.disk_us = clock_monotonic_us();
         if (rollups->retention_days != rollups->config.retention_days)
                 rollups->retained_us = 0; /* look at once */
         rollups->config.retention_days = rollups->retention_days;
@@ -538,7 +541,7 @@ int rollups_commit(struct rollups *rollups, const struct rollup_set *set,
         struct adding adding = { .rollups = rollups };
         int r;
 
-        take_bounds(rollups);
+        begin_commit(rollups);
         abandon_if_moved(rollups);
         r = open_again(rollups);
         if (r >= 0)

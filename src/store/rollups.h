@@ -101,5 +101,6 @@ struct rollups_stats {
         uint64_t unreadable; /* histograms that were; begun anew */
         uint64_t moved;      /* times it was found removed or replaced, and another one begun */
         int last_error;      /* negative errno of the last commit; 0 */
+        uint64_t disk_us;    /* CLOCK_MONOTONIC since the disk has been at the present commit; 0 */
 };
 void rollups_get_stats(struct rollups *rollups, struct rollups_stats *ret_stats);

@@ -569,7 +569,7 @@ def test_a_disk_that_hangs_holds_no_reload_up(configured):
         assert one.reload({"analytics.files": log})[0] and time.monotonic() - begin < 5
         answers_at_once(one, 2)
         assert one.reload({"analytics.files": log, "analytics.retention_days": 300})[0]
-        wait_for(lambda: "analytics" in json.loads(one.get("/ready")[1]), 20, "its word")
+        wait_for(lambda: json.loads(one.get("/ready")[1]).get("analytics") == "the disk does not answer", 20, "its word")
         answers_at_once(one, 1)
     wait_for(lambda: requests(one) == 50, 20, "fifty requests")
     assert one.get("/ready")[0] == 200
@@ -589,9 +589,9 @@ def test_a_disk_that_hangs_while_it_is_tried_again_holds_nobody_up(configured):
     one.start()
     assert one.get("/ready")[0] == 503
     with Leased(path):
-        wait_for(lambda: "in progress" in one.get("/ready")[1], 30, "a try that hangs")
+        wait_for(lambda: "the disk does not answer" in one.get("/ready")[1], 30, "a try that hangs")
         answers_at_once(one, 3)
-    wait_for(lambda: "in progress" not in one.get("/ready")[1], 15, "an end of it")
+    wait_for(lambda: "the disk does not answer" not in one.get("/ready")[1], 15, "an end of it")
     assert one.get("/ready")[0] == 503
     path.unlink()
     wait_for(lambda: requests(one) == 50, 30, "fifty requests")

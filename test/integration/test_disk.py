@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -16,6 +17,7 @@ from conftest import TOKEN, wait_for
 from test_analytics import line
 from test_health import DOCKER, Away, durable, health_on, metric, post, ready, said, started_on, store
 
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, b"\2\0\0\0"
 
 
@@ -39,6 +41,12 @@ class OnExt4(Away):
         """Nothing reaches the device any more, not even what the file system has taken."""
         state = os.open(self.state, os.O_RDONLY)
         fcntl.ioctl(state, EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH)
+        os.close(state)
+
+    def freeze(self, frozen=True):
+        """Whoever writes there waits."""
+        state = os.open(self.state, os.O_RDONLY)
+        fcntl.ioctl(state, FIFREEZE if frozen else FITHAW, 0)
         os.close(state)
 
     def repair(self):
@@ -154,6 +162,55 @@ def test_a_broken_file_system_is_let_go_of_and_gone_on_with(on_ext4, docker, str
     time.sleep(1.5)
     assert counted(one) == 80
     assert json.loads(one.get("/api/app-gateway/apps/shop")[1])["hosts"] == ["shop.example"]
+
+
+def test_a_disk_that_hangs_holds_nobody_up_for_long(on_ext4):
+    one = on_ext4({})
+    assert post(one, "before")[0] == 201
+    one.freeze()
+    try:
+        assert post(one, "waits", 2)[0] is None  # it is not known yet that it hangs
+        state = wait_for(lambda: store(one) if store(one)["state"] == "slow" else None, 20, "slow")
+        assert ready(one)[0] == 503 and one.get("/health")[0] == 200 and state["waiting"] == 1 and state["lost"] == 0
+        for i in range(20):
+            begin = time.monotonic()
+            status, _ = post(one, f"refused {i}", 2)
+            assert status == 503 and time.monotonic() - begin < 1
+        wait_for(lambda: said(one, "The disk of the event store has not answered for 5 s") == 1, 5, "that line")
+    finally:
+        one.freeze(False)
+    wait_for(lambda: ready(one)[0] == 200, 15, "ready again")
+    status, row = post(one, "after")
+    assert status == 201 and durable(one) == list(range(1, row["seq"] + 1))
+    assert [event["message"] for event in one.events(action="noted")] == ["before", "waits", "after"]
+
+
+def test_a_disk_that_hangs_under_analytics_is_told_and_holds_no_reload_up(on_ext4, tmp_path):
+    def configure(days):
+        config.write_text(json.dumps({"analytics": {"files": [str(log)], "retention_days": days}}))
+        one.process.send_signal(signal.SIGHUP)
+
+    log, config = tmp_path / "access.log", tmp_path / "virtwatch.yaml"
+    write_lines(log, 10)
+    config.write_text(json.dumps({"analytics": {"files": [str(log)]}}))
+    one = on_ext4({"--config": config})
+    put_app(one, "shop")
+    wait_for(lambda: counted(one) == 10, 10, "the lines")
+    one.freeze()
+    try:
+        write_lines(log, 10, 10)
+        wait_for(lambda: analytics_error(one), 20, "its word")
+        assert ready(one)[0] == 503 and metric(one, 'virtwatch_store_writes{store="analytics"}') == 0
+        configure(300)
+        wait_for(lambda: said(one, "Configuration not reloaded") == 1, 5, "a refusal")
+        begin = time.monotonic()
+        assert one.get("/health")[0] == 200 and time.monotonic() - begin < 1
+    finally:
+        one.freeze(False)
+    wait_for(lambda: ready(one)[0] == 200, 15, "ready again")
+    configure(301)
+    wait_for(lambda: said(one, "Configuration reloaded") == 1, 10, "a reload")
+    wait_for(lambda: counted(one) == 20, 10, "all lines")
 
 
 def test_full_disks_keep_analytics_waiting_and_whole(tmp_path, docker):

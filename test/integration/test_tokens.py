@@ -436,7 +436,7 @@ def test_a_stranger_on_the_local_socket_is_limited_by_his_user(daemon):
             *["-o", "/dev/null", "http://x/api/v1/workloads"] * 25]
     codes = subprocess.run(call, capture_output=True, text=True, timeout=60).stdout.split()
     assert codes[:20] == ["401"] * 20 and codes[-1] == "429"
-    assert one.events(name="api")[0]["address"] == "uid 65534"
+    wait_for(lambda: one.events(name="api")[0]["address"] == "uid 65534", 10, "the event")
     assert status(one, "GET", "/api/v1/workloads") == 200
 
 
