@@ -544,7 +544,13 @@ class Leased:
     def __enter__(self):
         self.before = signal.signal(signal.SIGIO, signal.SIG_IGN)
         self.file = open(self.path, "r+b")
-        fcntl.fcntl(self.file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        wait_for(self.take, 10, "nobody else who has it open")
+
+    def take(self):
+        try:
+            return fcntl.fcntl(self.file, fcntl.F_SETLEASE, fcntl.F_WRLCK) == 0
+        except BlockingIOError:
+            return False
 
     def __exit__(self, *_):
         self.file.close()
