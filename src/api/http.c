@@ -386,7 +386,6 @@ static int listener_open_daemon(struct http *http, struct http_listener *listene
                         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
                         NULL, NULL, on_request, listener, MHD_OPTION_CONNECTION_LIMIT,
                         CONNECTIONS_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
-                        MHD_OPTION_PER_IP_CONNECTION_LIMIT, http->config.per_ip_max,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_CONNECTION_TIMEOUT,
                         (unsigned int) (http->config.header_timeout_us / USEC_PER_SEC),

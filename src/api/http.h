@@ -20,7 +20,6 @@ struct http_config {
         size_t n_cors_origins;
         const char *token; /* bearer token; NULL: only the socket's root and group may read */
         unsigned int connections_max; /* default 4096 */
-        unsigned int per_ip_max;      /* default 0: none (loopback); */
         unsigned int sse_readers_max; /* default 2048 */
         size_t body_max;              /* bytes, default 1 MiB */
         size_t answers_max;           /* bytes of answers that are not read to their end yet, all
