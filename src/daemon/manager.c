@@ -327,7 +327,7 @@ static int manager_build_faces(struct manager *manager) {
         struct diag diag = {};
         int r;
 
-        r = manager_tls_stage(config, &diag, &tls);
+        r = manager_tls_stage(config, true, &diag, &tls);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up TLS: %s", diag.text);
         manager_tls_commit(manager, tls);

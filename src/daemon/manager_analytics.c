@@ -12,8 +12,6 @@
 #include "source/access_log.h"
 #include "store/rollups.h"
 
-#define HANGS_US USEC_PER_SEC /* a commit takes less */
-
 /* On the reader's thread. */
 static int on_batch(const struct rollup_set *set, const struct access_position *positions,
                 size_t n_positions, void *userdata) {
@@ -210,13 +208,12 @@ static int open_logs(
         return r < 0 ? log_error_errno(r, "Cannot take access logs from %s: %m", address) : 0;
 }
 
-/* Its thread could not be joined. */
-static bool hangs(const struct manager *manager) {
+bool manager_analytics_hang(const struct manager *manager) {
         struct rollups_stats stats = {};
 
         if (manager->rollups)
                 rollups_get_stats(manager->rollups, &stats);
-        return stats.disk_us && clock_monotonic_us() > stats.disk_us + HANGS_US;
+        return stats.disk_us && clock_monotonic_us() > stats.disk_us + MANAGER_HANGS_US;
 }
 
 struct manager_analytics *manager_analytics_unstage(struct manager_analytics *wanted) {
@@ -267,7 +264,7 @@ int manager_analytics_stage(struct manager *manager, const struct config *config
         wanted->hosts_max = config->analytics.hosts_max;
         wanted->is_kept = manager->is_running && !manager->health.is_retrying &&
                         !config_differs(&manager->config, config, keys);
-        if (!wanted->is_kept && hangs(manager)) {
+        if (!wanted->is_kept && manager_analytics_hang(manager)) {
                 return log_error_errno(-EAGAIN,
                                 "The disk of the request analytics does not answer; how they are made cannot change before it does");
         }
@@ -364,7 +361,8 @@ void manager_reread_analytics(struct manager *manager) {
 
         if (manager->rollups)
                 rollups_get_stats(manager->rollups, &stats);
-        if (stats.last_error != -ESTALE || manager->api.analytics_error < 0 || hangs(manager))
+        if (stats.last_error != -ESTALE || manager->api.analytics_error < 0 ||
+                        manager_analytics_hang(manager))
                 return;
         log_warn("The request analytics are not what they were; access logs are read on from where they say");
         (void) add_again(manager);

@@ -115,6 +115,14 @@ void manager_health_status(const struct manager *manager, char status[static MAN
                         away ? "; the bus is away" : "", health->but[0] ? "; " : "", health->but);
 }
 
+bool manager_disk_hangs(const struct manager *manager) {
+        struct journal_stats stats;
+
+        journal_get_stats(manager->journal, &stats);
+        return manager_analytics_hang(manager) ||
+                        (stats.disk_us && clock_monotonic_us() > stats.disk_us + MANAGER_HANGS_US);
+}
+
 static void tell_systemd(struct manager *manager, uint64_t now_us) {
         struct manager_health *health = &manager->health;
         char status[MANAGER_STATUS_MAX];

@@ -172,9 +172,14 @@ void manager_app_changed(const char *slug, void *userdata);
 /** A document of a database that was opened late. */
 void manager_restored(const char *kind, const char *id, const char *document, void *userdata);
 
+#define MANAGER_HANGS_US USEC_PER_SEC /* a transaction takes less */
+
 /* manager_health.c: whether all of it can be relied on. */
 /** Once there is a journal. */
 void manager_add_health(struct manager *manager);
+/** Whether the disk of the state has been at one transaction for a second: who waits for it now may
+ * wait long. */
+bool manager_disk_hangs(const struct manager *manager);
 /** The loop turns. Return: when this is to be called again, in us. */
 uint64_t manager_beat(struct manager *manager);
 
@@ -206,6 +211,9 @@ void manager_tick_tokens(struct manager *manager, bool ending);
 void manager_free_tokens(struct manager *manager);
 
 /* manager_analytics.c: access logs, their rows, and their numbers. */
+/** Whether the disk has been at one commit of theirs for a second; its thread could not be joined.
+ */
+bool manager_analytics_hang(const struct manager *manager);
 /** Does nothing where none are configured. Logs. Return: 0 or negative errno. */
 int manager_add_analytics(struct manager *manager);
 int manager_analytics_stage(struct manager *manager, const struct config *config,

@@ -123,7 +123,7 @@ static int stage_http(struct manager *manager, struct change *change, struct dia
         struct http_config http;
         int r;
 
-        r = manager_tls_stage(config, diag, &change->tls);
+        r = manager_tls_stage(config, !manager_disk_hangs(manager), diag, &change->tls);
         if (r < 0)
                 return log_error_errno(r, "TLS: %s", diag->text);
         manager_http_config(config, change->tls, &http);

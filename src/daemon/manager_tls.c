@@ -86,8 +86,15 @@ static int stage_context(const struct config *config, const char *certificate, c
         return tls_context_new(&context, diag, ret_context);
 }
 
+enum own {
+        OWN_NONE,
+        OWN_AS_IT_IS,
+        OWN_MADE,
+};
+
 /* Without a listener that needs it, what cannot be made is no reason not to start. */
-static int stage_own(const struct config *config, struct manager_tls *tls, struct diag *diag) {
+static int stage_own(const struct config *config, enum own own, struct manager_tls *tls,
+                struct diag *diag) {
         _cleanup_(freep) char *dir = NULL, *ca = NULL, *server = NULL;
         const bool wanted = wants_tls(config);
         int r;
@@ -97,7 +104,7 @@ static int stage_own(const struct config *config, struct manager_tls *tls, struc
                         asprintf(&server, "%s/server.pem", dir) < 0)
                 return -ENOMEM;
         tls->is_own = true;
-        r = provide(config, dir);
+        r = own == OWN_MADE ? provide(config, dir) : 0;
         if (r > 0)
                 log_info("A new server certificate is in %s, signed by %s", server, ca);
         if (r >= 0)
@@ -164,39 +171,39 @@ static void place(int r, const struct diag *from, struct diag *to) {
         }
 }
 
-static int stage(const struct config *config, bool make, struct diag *diag,
+static int stage(const struct config *config, enum own own, struct diag *diag,
                 struct manager_tls **ret_tls) {
         _cleanup_(manager_tls_freep) struct manager_tls *tls = calloc(1, sizeof(*tls));
-        struct diag own = {};
+        struct diag found = {};
         int r = 0;
 
         if (!tls)
                 return -ENOMEM;
         if (config->tls.certificate[0]) {
                 r = stage_context(config, config->tls.certificate,
-                                config->tls.key[0] ? config->tls.key : NULL, &own, &tls->context);
-        } else if (make) {
-                r = stage_own(config, tls, &own);
+                                config->tls.key[0] ? config->tls.key : NULL, &found, &tls->context);
+        } else if (own != OWN_NONE) {
+                r = stage_own(config, own, tls, &found);
         }
         if (r >= 0)
-                r = stage_web(config, tls, &own);
+                r = stage_web(config, tls, &found);
         if (r < 0) {
-                place(r, &own, diag);
+                place(r, &found, diag);
                 return r;
         }
         *ret_tls = TAKE_PTR(tls);
         return 0;
 }
 
-int manager_tls_stage(
-                const struct config *config, struct diag *diag, struct manager_tls **ret_tls) {
-        return stage(config, true, diag, ret_tls);
+int manager_tls_stage(const struct config *config, bool make, struct diag *diag,
+                struct manager_tls **ret_tls) {
+        return stage(config, make ? OWN_MADE : OWN_AS_IT_IS, diag, ret_tls);
 }
 
 int manager_tls_check(const struct config *config, struct diag *diag) {
         _cleanup_(manager_tls_freep) struct manager_tls *tls = NULL;
 
-        return stage(config, false, diag, &tls);
+        return stage(config, OWN_NONE, diag, &tls);
 }
 
 void manager_tls_give(const struct manager_tls *tls, struct http_config *http) {
@@ -253,6 +260,8 @@ static int on_look(sd_event_source *source, uint64_t time_us, void *userdata) {
         int r;
 
         (void) timer_arm(source, LOOK_US);
+        if (manager_disk_hangs(manager))
+                return 0; /* to make one would hold the loop up */
         manager->n_tls_looks++;
         if (!is_web_stale(tls) && !is_old(manager) &&
                         !(tls->context && tls_context_is_stale(tls->context)) &&
@@ -261,7 +270,7 @@ static int on_look(sd_event_source *source, uint64_t time_us, void *userdata) {
                 manager->n_tls_failures = 0;
                 return 0;
         }
-        r = manager_tls_stage(&manager->config, &diag, &staged);
+        r = manager_tls_stage(&manager->config, true, &diag, &staged);
         if (r < 0) {
                 /* half of it may be there, but not yet all: it is tried again */
                 if (manager->n_tls_failures++ % COMPLAIN_EVERY == 0) {

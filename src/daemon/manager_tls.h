@@ -10,9 +10,11 @@ struct http_config;
 struct manager;
 struct manager_tls;
 
-/** What @config asks for. Makes certificates if it must. Return: 0; negative errno with
+/** What @config asks for. @make: certificates, where there are none or they are old; else what
+ * there is has to do for now: the disk of the state hangs. Return: 0; negative errno with
  * @diag->text. */
-int manager_tls_stage(const struct config *config, struct diag *diag, struct manager_tls **ret_tls);
+int manager_tls_stage(const struct config *config, bool make, struct diag *diag,
+                struct manager_tls **ret_tls);
 /** Whether the files that @config names can be used; nothing is made. Return: as above. */
 int manager_tls_check(const struct config *config, struct diag *diag);
 struct manager_tls *manager_tls_free(struct manager_tls *tls);

@@ -187,7 +187,8 @@ def test_a_disk_that_hangs_holds_nobody_up_for_long(on_ext4):
 
 def test_a_disk_that_hangs_under_analytics_is_told_and_holds_no_reload_up(on_ext4, tmp_path):
     def configure(days):
-        config.write_text(json.dumps({"analytics": {"files": [str(log)], "retention_days": days}}))
+        # other names, too, for which a certificate would be made
+        config.write_text(json.dumps({"analytics": {"files": [str(log)], "retention_days": days}, "http": {"tls": {"names": [f"n{days}.example"]}}}))
         one.process.send_signal(signal.SIGHUP)
 
     log, config = tmp_path / "access.log", tmp_path / "virtwatch.yaml"
@@ -211,6 +212,8 @@ def test_a_disk_that_hangs_under_analytics_is_told_and_holds_no_reload_up(on_ext
     configure(301)
     wait_for(lambda: said(one, "Configuration reloaded") == 1, 10, "a reload")
     wait_for(lambda: counted(one) == 20, 10, "all lines")
+    names = subprocess.run(["openssl", "x509", "-noout", "-text", "-in", one.state / "tls/server.pem"], check=True, capture_output=True, text=True)
+    assert "n301.example" in names.stdout
 
 
 def test_full_disks_keep_analytics_waiting_and_whole(tmp_path, docker):
