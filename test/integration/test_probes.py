@@ -169,7 +169,7 @@ def test_a_target_goes_down_and_up_and_each_is_told_once_everywhere(daemon, targ
     time.sleep(2.5)
     assert flips(one) == ["probe_up", "probe_down", "probe_up"]
     for action in ("probe_up", "probe_down", "probe_up"):
-        told = reader.next()
+        told = next(event for event in iter(reader.next, None) if event["kind"] == "probe")  # a busy machine has others
         assert (told["kind"], told["action"], told["slug"], told["name"]) == ("probe", action, "shop", "shop")
     rows = send(one, "GET", "/api/app-gateway/events/shop?kind=probe_down")[1]["events"]
     assert len(rows) == 1 and rows[0]["severity"] == "warning" and rows[0]["metadata"]["http_status"] == 503
