@@ -415,10 +415,10 @@ void metrics_compat(struct exposition *exposition, const struct api_context *api
         n_some = of_kind(subjects, n, WORKLOAD_VM, some);
         metrics_rows(exposition, domain_rows, ARRAY_SIZE(domain_rows), some, n_some,
                         "target_device", api->compat);
-        if (api->compat & INO)
+        if (api->compat & INO) {
                 device_info(exposition, some, n_some);
-        if (api->compat & INO)
                 pool_series(exposition, api);
+        }
         n_some = of_kind(subjects, n, WORKLOAD_CONTAINER, some);
         metrics_rows(exposition, container_rows, ARRAY_SIZE(container_rows), some, n_some,
                         "interface", api->compat);

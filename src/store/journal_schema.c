@@ -206,123 +206,95 @@ int journal_schema_open(
 
 /* ---- start-up reads ---- */
 
-static int each_pair(struct journal *journal, const char *sql, int64_t parameter,
+static int each_pair(struct journal *journal, const char *sql, const char *text, int64_t number,
                 int (*each)(const char *a, const char *b, void *userdata), void *userdata) {
         sqlite3_stmt *statement;
-        int r, step = SQLITE_DONE;
+        int r, step = SQLITE_DONE, n = 0;
 
         if (!journal->db)
                 return 0;
         r = journal_error(sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL));
         if (r < 0)
                 return r;
-        if (parameter >= 0)
-                (void) sqlite3_bind_int64(statement, 1, parameter);
+        if (text)
+                (void) sqlite3_bind_text(statement, ++n, text, -1, SQLITE_STATIC);
+        if (number >= 0)
+                (void) sqlite3_bind_int64(statement, ++n, number);
         while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
                 r = each((const char *) sqlite3_column_text(statement, 0),
                                 (const char *) sqlite3_column_text(statement, 1), userdata);
         if (r >= 0)
                 r = journal_error(step);
         (void) sqlite3_finalize(statement);
+        return r;
+}
+
+/* The one text that @sql has for @text. Return: 0 and a copy, caller frees, NULL: there is none;
+ * negative errno. */
+static int ask_text(sqlite3 *db, const char *sql, const char *text, char **ret_text) {
+        sqlite3_stmt *statement;
+        char *found = NULL;
+        int r;
+
+        r = journal_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+        if (r < 0)
+                return r;
+        (void) sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                found = strdup((const char *) sqlite3_column_text(statement, 0));
+                r = found ? 0 : -ENOMEM;
+        } else {
+                r = journal_error(r);
+        }
+        (void) sqlite3_finalize(statement);
+        if (r >= 0)
+                *ret_text = found;
         return r;
 }
 
 int journal_load_workloads(struct journal *journal,
                 int (*each)(const char *id, const char *state, void *userdata), void *userdata) {
-        return each_pair(
-                        journal, "SELECT id, state FROM workloads ORDER BY id", -1, each, userdata);
+        return each_pair(journal, "SELECT id, state FROM workloads ORDER BY id", NULL, -1, each,
+                        userdata);
 }
 
 int journal_load_documents(struct journal *journal, const char *kind,
                 int (*each)(const char *id, const char *document, void *userdata), void *userdata) {
-        sqlite3_stmt *statement;
-        int r, step = SQLITE_DONE;
-
-        if (!journal->db)
-                return 0;
-        r = journal_error(sqlite3_prepare_v2(journal->db,
-                        "SELECT id, document FROM documents WHERE kind = ? ORDER BY id", -1,
-                        &statement, NULL));
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_text(statement, 1, kind, -1, SQLITE_STATIC);
-        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
-                r = each((const char *) sqlite3_column_text(statement, 0),
-                                (const char *) sqlite3_column_text(statement, 1), userdata);
-        if (r >= 0)
-                r = journal_error(step);
-        (void) sqlite3_finalize(statement);
-        return r;
+        return each_pair(journal, "SELECT id, document FROM documents WHERE kind = ? ORDER BY id",
+                        kind, -1, each, userdata);
 }
 
-/* The first source behind @after in the alphabet, that has events. Return: 0 and its name, caller
- * frees; -ENODATA none; what else. */
+/* The first source behind @after in the alphabet, that has events. */
 static int next_source(sqlite3 *db, const char *after, char **ret_source) {
-        sqlite3_stmt *statement = NULL;
-        char *source = NULL;
-        int r;
-
-        r = journal_error(sqlite3_prepare_v2(db,
+        return ask_text(db,
                         "SELECT source FROM events INDEXED BY events_of_sources WHERE origin <> '' AND"
                         " source <> '' AND source > ? ORDER BY source LIMIT 1",
-                        -1, &statement, NULL));
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_text(statement, 1, after, -1, SQLITE_STATIC);
-        r = sqlite3_step(statement);
-        if (r == SQLITE_ROW) {
-                source = strdup((const char *) sqlite3_column_text(statement, 0));
-                r = source ? 0 : -ENOMEM;
-        } else {
-                r = journal_error(r);
-                r = r < 0 ? r : -ENODATA;
-        }
-        (void) sqlite3_finalize(statement);
-        if (r >= 0)
-                *ret_source = source;
-        return r;
-}
-
-static int load_origins_of(struct journal *journal, const char *source, size_t max,
-                int (*each)(const char *source, const char *origin, void *userdata),
-                void *userdata) {
-        sqlite3_stmt *statement = NULL;
-        int r, step = SQLITE_DONE;
-
-        r = journal_error(sqlite3_prepare_v2(journal->db,
-                        "SELECT origin FROM (SELECT seq, origin FROM events INDEXED BY events_of_sources"
-                        " WHERE origin <> '' AND source <> '' AND source = ?1 ORDER BY seq DESC LIMIT ?2)"
-                        " ORDER BY seq",
-                        -1, &statement, NULL));
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
-        (void) sqlite3_bind_int64(statement, 2, (int64_t) max);
-        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW)
-                r = each(source, (const char *) sqlite3_column_text(statement, 0), userdata);
-        if (r >= 0)
-                r = journal_error(step);
-        (void) sqlite3_finalize(statement);
-        return r;
+                        after, ret_source);
 }
 
 int journal_load_origins(struct journal *journal, size_t max,
                 int (*each)(const char *source, const char *origin, void *userdata),
                 void *userdata) {
-        _cleanup_(freep) char *source = strdup("");
-        int r = source ? 0 : -ENOMEM;
+        _cleanup_(freep) char *source = NULL;
+        int r;
 
-        while (r >= 0 && journal->db) {
-                char *next = NULL;
+        if (!journal->db)
+                return 0;
+        r = next_source(journal->db, "", &source);
+        while (r >= 0 && source) {
+                _cleanup_(freep) char *before = NULL;
 
-                r = next_source(journal->db, source, &next);
-                if (r < 0)
-                        break;
-                free(source);
-                source = next;
-                r = load_origins_of(journal, source, max, each, userdata);
+                r = each_pair(journal,
+                                "SELECT source, origin FROM (SELECT seq, source, origin FROM events INDEXED BY"
+                                " events_of_sources WHERE origin <> '' AND source <> '' AND source = ?"
+                                " ORDER BY seq DESC LIMIT ?) ORDER BY seq",
+                                source, (int64_t) max, each, userdata);
+                before = TAKE_PTR(source);
+                if (r >= 0)
+                        r = next_source(journal->db, before, &source);
         }
-        return r == -ENODATA ? 0 : r;
+        return r;
 }
 
 int journal_load_posts(struct journal *journal, size_t max,
@@ -330,31 +302,13 @@ int journal_load_posts(struct journal *journal, size_t max,
         return each_pair(journal,
                         "SELECT seq, origin FROM (SELECT seq, origin FROM events INDEXED BY events_posted"
                         " WHERE origin <> '' AND source = '' ORDER BY seq DESC LIMIT ?) ORDER BY seq",
-                        (int64_t) max, each, userdata);
+                        NULL, (int64_t) max, each, userdata);
 }
 
 int journal_load_cursor(struct journal *journal, const char *source, char **ret_cursor) {
-        sqlite3_stmt *statement;
-        char *cursor = NULL;
-        int r;
-
         *ret_cursor = NULL;
         if (!journal->db)
                 return 0;
-        r = journal_error(sqlite3_prepare_v2(journal->db,
-                        "SELECT cursor FROM cursors WHERE source = ?", -1, &statement, NULL));
-        if (r < 0)
-                return r;
-        (void) sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
-        r = sqlite3_step(statement);
-        if (r == SQLITE_ROW) {
-                cursor = strdup((const char *) sqlite3_column_text(statement, 0));
-                r = cursor ? 0 : -ENOMEM;
-        } else {
-                r = journal_error(r);
-        }
-        (void) sqlite3_finalize(statement);
-        if (r >= 0)
-                *ret_cursor = cursor;
-        return r;
+        return ask_text(journal->db, "SELECT cursor FROM cursors WHERE source = ?", source,
+                        ret_cursor);
 }

@@ -347,7 +347,6 @@ static void no_line_of_a_log_is_lost_or_counted_twice(void **state) {
 
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
-                /* First: TSan lets no child have threads of a parent that had some. */
                 cmocka_unit_test(no_line_of_a_log_is_lost_or_counted_twice),
                 cmocka_unit_test(a_full_disk_at_any_operation_neither_loses_nor_doubles),
                 cmocka_unit_test(a_broken_disk_at_any_operation_neither_loses_nor_doubles),
