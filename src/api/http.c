@@ -269,6 +269,36 @@ static bool make_room(struct http_listener *listener) {
                         evict_slow(listener);
 }
 
+/* Behind the gate each has a request. */
+static bool has_too_many(const struct http_listener *listener, const union address *address) {
+        unsigned int max = listener->http->config.connections_per_address;
+        const union MHD_ConnectionInfo *info;
+        const struct http_request *request;
+        size_t n;
+
+        if (max == 0 || listener->spec.is_local || http_listener_has_tls(listener) ||
+                        listener->n_connections + http_gate_size(listener->gate) < max)
+                return false;
+        n = http_gate_size_of(listener->gate, &address->storage);
+        list_for_each(request, &listener->http->requests, list) {
+                info = request->listener == listener
+                                ? MHD_get_connection_info(request->connection,
+                                                  MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+                                : NULL;
+                n += info && listen_same_host((const void *) info->client_addr, &address->storage);
+        }
+        return n >= max;
+}
+
+static void turn_away(struct http_listener *listener, int fd, const char *message) {
+        if (http_listener_has_tls(listener))
+                listener->http->tls_ends[TLS_END_LIMIT]++;
+        else
+                http_gate_turn_away(
+                                fd, MHD_HTTP_SERVICE_UNAVAILABLE, "too_many_connections", message);
+        (void) close(fd);
+}
+
 static int take_in(struct http_listener *listener, int fd, const union address *address,
                 socklen_t size) {
         int r;
@@ -295,15 +325,12 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t events, vo
                                 accept_failed(listener, -errno);
                         return 0;
                 }
+                if (has_too_many(listener, &address)) {
+                        turn_away(listener, fd, "your address has too many connections");
+                        continue;
+                }
                 if (!make_room(listener)) {
-                        if (http_listener_has_tls(listener))
-                                listener->http->tls_ends[TLS_END_LIMIT]++;
-                        else {
-                                http_gate_turn_away(fd, MHD_HTTP_SERVICE_UNAVAILABLE,
-                                                "too_many_connections",
-                                                "all connections are in use");
-                        }
-                        (void) close(fd);
+                        turn_away(listener, fd, "all connections are in use");
                         continue;
                 }
                 r = take_in(listener, fd, &address, size);

@@ -19,17 +19,18 @@ struct http_config {
                                                        copied */
         size_t n_cors_origins;
         const char *token; /* bearer token; NULL: only the socket's root and group may read */
-        unsigned int connections_max; /* default 4096 */
-        unsigned int sse_readers_max; /* default 2048 */
-        size_t body_max;              /* bytes, default 1 MiB */
-        size_t answers_max;           /* bytes of answers that are not read to their end yet, all
-                                         together, but for small ones; 0: any number */
-        uint64_t header_timeout_us;   /* default 10 s */
-        uint64_t sse_heartbeat_us;    /* default 15 s */
-        struct tls_context *tls;      /* referenced, as the next two; NULL: none can have TLS */
-        struct tls_context *web_tls;  /* of the web configuration; NULL: it has no word on TLS */
+        unsigned int connections_max;         /* default 4096 */
+        unsigned int connections_per_address; /* at a listener that has TLS or that other hosts
+                                                 reach; 0: any number */
+        unsigned int sse_readers_max;         /* default 2048 */
+        size_t body_max;                      /* bytes, default 1 MiB */
+        size_t answers_max;          /* bytes of answers that are not read to their end yet, all
+                                        together, but for small ones; 0: any number */
+        uint64_t header_timeout_us;  /* default 10 s */
+        uint64_t sse_heartbeat_us;   /* default 15 s */
+        struct tls_context *tls;     /* referenced, as the next two; NULL: none can have TLS */
+        struct tls_context *web_tls; /* of the web configuration; NULL: it has no word on TLS */
         struct http_web *web; /* for listeners that serve metrics and not the API; NULL: none */
-        unsigned int tls_per_address_max; /* connections with TLS; 0: any number */
 };
 
 struct http;

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 
 #include "base/list.h"
+#include "base/listen.h"
 #include "base/log.h"
 
 #define LINGER_US    USEC_PER_SEC
@@ -335,6 +336,17 @@ bool http_gate_evict(struct http_gate *gate) {
 
         (void) entry_free(entry);
         return true;
+}
+
+size_t http_gate_size_of(const struct http_gate *gate, const struct sockaddr_storage *address) {
+        const struct list *const lists[] = { &gate->waiting, &gate->lingering };
+        const struct entry *entry;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+                list_for_each(entry, lists[i], list)
+                        n += listen_same_host(&entry->address.storage, address);
+        return n;
 }
 
 size_t http_gate_size(const struct http_gate *gate) {

@@ -39,6 +39,8 @@ int http_gate_add(struct http_gate *gate, int fd, const struct sockaddr *address
 bool http_gate_evict(struct http_gate *gate);
 
 size_t http_gate_size(const struct http_gate *gate);
+/** Those of one host. */
+size_t http_gate_size_of(const struct http_gate *gate, const struct sockaddr_storage *address);
 
 /** Answer on a fresh connection without reading it: for when nothing can be taken in. */
 void http_gate_turn_away(int fd, unsigned int status, const char *code, const char *message);

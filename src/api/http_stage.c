@@ -250,7 +250,7 @@ void http_commit(struct http *http) {
         for (size_t i = 0; i < http->n_listeners; i++) {
                 http->listeners[i] = staged->listeners[i];
                 http->listeners[i]->spec = staged->specs[i];
-                tls_links_limit(http->listeners[i]->links, staged->config.tls_per_address_max);
+                tls_links_limit(http->listeners[i]->links, staged->config.connections_per_address);
                 if (staged->is_new[i])
                         (void) sd_event_source_set_enabled(http->listeners[i]->accept, SD_EVENT_ON);
                 staged->is_new[i] = false;

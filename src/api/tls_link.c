@@ -14,6 +14,7 @@
 #include "api/http_gate.h"
 #include "api/tls_context.h"
 #include "base/list.h"
+#include "base/listen.h"
 #include "base/log.h"
 
 #define RECORD_MAX         16384
@@ -483,23 +484,6 @@ void tls_links_limit(struct tls_links *links, unsigned int per_address_max) {
         links->config.per_address_max = per_address_max;
 }
 
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
-        struct sockaddr_in in_a, in_b;
-        struct sockaddr_in6 in6_a, in6_b;
-
-        if (a->ss_family != b->ss_family)
-                return false;
-        if (a->ss_family == AF_INET) {
-                memcpy(&in_a, a, sizeof(in_a));
-                memcpy(&in_b, b, sizeof(in_b));
-                return in_a.sin_addr.s_addr == in_b.sin_addr.s_addr;
-        }
-        memcpy(&in6_a, a, sizeof(in6_a));
-        memcpy(&in6_b, b, sizeof(in6_b));
-        return memcmp(&in6_a.sin6_addr, &in6_b.sin6_addr,
-                               IN6_IS_ADDR_V4MAPPED(&in6_a.sin6_addr) ? 16 : 8) == 0;
-}
-
 /* A walk over a few thousand is some microseconds, the handshake behind it hundreds. */
 static bool has_too_many(const struct tls_links *links, const struct sockaddr_storage *address) {
         const struct list *const lists[] = { &links->shaking, &links->open, &links->leaving };
@@ -510,7 +494,7 @@ static bool has_too_many(const struct tls_links *links, const struct sockaddr_st
                 return false;
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
                 list_for_each(link, lists[i], list)
-                        n += same_host(&link->address, address);
+                        n += listen_same_host(&link->address, address);
         return n >= links->config.per_address_max;
 }
 

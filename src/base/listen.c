@@ -187,6 +187,23 @@ int listen_open(const char *address, const struct listen_options *options,
                         : listen_tcp(address, options, ret_name);
 }
 
+bool listen_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
+        struct sockaddr_in in_a, in_b;
+        struct sockaddr_in6 in6_a, in6_b;
+
+        if (a->ss_family != b->ss_family)
+                return false;
+        if (a->ss_family == AF_INET) {
+                memcpy(&in_a, a, sizeof(in_a));
+                memcpy(&in_b, b, sizeof(in_b));
+                return in_a.sin_addr.s_addr == in_b.sin_addr.s_addr;
+        }
+        memcpy(&in6_a, a, sizeof(in6_a));
+        memcpy(&in6_b, b, sizeof(in6_b));
+        return memcmp(&in6_a.sin6_addr, &in6_b.sin6_addr,
+                               IN6_IS_ADDR_V4MAPPED(&in6_a.sin6_addr) ? 16 : 8) == 0;
+}
+
 int listen_close(int fd, const char *name) {
         if (fd >= 0 && text_starts_with(name, "unix:"))
                 (void) unlink(name + strlen("unix:"));

@@ -1,6 +1,8 @@
 #pragma once
 /* Sockets that wait for connections. */
 
+#include <sys/socket.h>
+
 #include "base/macro.h"
 
 #define LISTEN_BACKLOG  1024
@@ -26,5 +28,8 @@ int listen_open(const char *address, const struct listen_options *options,
 /** Is it written as listen_open() takes it? A path must begin with '/'. Return: 0; -EINVAL;
  * -ENAMETOOLONG: a path of more than sockaddr_un has room for. */
 int listen_check(const char *address);
+/** Whether two TCP addresses are one host's: of IPv6 one network, a host has as many addresses in
+ * it as it likes. */
+bool listen_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 /** Close it, and remove its file if it has one. Return: -EBADF. */
 int listen_close(int fd, const char *name);

@@ -172,11 +172,11 @@ struct config {
                                              certificate; default none */
                 uint64_t lifetime_us;     /* http.tls.lifetime: of our own certificate, 10s..825d,
                                              default 90d */
-                unsigned int per_address_max; /* http.tls.connections_per_address: 0..65536,
-                                                 default 256; 0: any number */
         } tls;
-        unsigned int connections_max; /* http.connections_max: 16..65536, default 4096 */
-        unsigned int sse_readers_max; /* http.sse_readers_max: 1..65536, default 2048 */
+        unsigned int connections_max;         /* http.connections_max: 16..65536, default 4096 */
+        unsigned int connections_per_address; /* http.connections_per_address: 0..65536, default
+                                                 256; 0: any number */
+        unsigned int sse_readers_max;         /* http.sse_readers_max: 1..65536, default 2048 */
 
         char *bus;         /* dbus.bus: system (default) | user | none */
         char *bus_address; /* dbus.address; wins over bus; NULL, set by "": none */

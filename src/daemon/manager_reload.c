@@ -31,7 +31,7 @@ void manager_http_config(const struct config *config, const struct manager_tls *
                 .answers_max = 256U << 20,
                 .header_timeout_us = 10 * USEC_PER_SEC,
                 .sse_heartbeat_us = 15 * USEC_PER_SEC,
-                .tls_per_address_max = config->tls.per_address_max,
+                .connections_per_address = config->connections_per_address,
         };
         manager_tls_give(tls, ret_http);
         for (size_t i = 0; i < config->listen.n && i < HTTP_LISTENERS_MAX; i++)

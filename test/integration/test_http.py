@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -209,6 +210,48 @@ def test_bodies_that_do_not_come_keep_nobody_out(daemon, where):
             assert answer.startswith(b"HTTP/1.1 200"), answer
     for client in slow:
         client.close()
+
+
+def test_one_address_does_not_take_all_connections_where_other_hosts_connect(daemon, tmp_path):
+    """Of two addresses that loopback has; what waits for a head, holds a stream or sends its body slowly counts alike."""
+    limit = 12
+    one = daemon({"http.listen": f"127.0.0.1:0,0.0.0.0:0 tls=off,unix:{tmp_path}/http.sock", "http.connections_per_address": limit})
+    port = next(int(item["address"].rsplit(":", 1)[1]) for item in one.json("/api/v1/listeners") if item["address"].startswith("0.0.0.0:"))
+    heads = (b"", b"GET /health HTTP/1.1\r\n", f"GET /api/v1/events HTTP/1.1\r\n{GOOD}Accept: text/event-stream\r\n\r\n".encode(),
+             f"POST /api/app-gateway/events/shop HTTP/1.1\r\n{GOOD}Content-Length: 100\r\n\r\n{{".encode())
+
+    def connect(source, to=port):
+        client = socket.create_connection(("127.0.0.1", to), timeout=20, source_address=(source, 0))
+        held.append(client)
+        return client
+
+    def ask(source, to=port):
+        with connect(source, to) as client:
+            held.remove(client)
+            if not select.select([client], [], [], 0.2)[0]:  # not turned away
+                client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            return client.recv(65536)
+
+    held = []
+    try:
+        for i in range(limit - 1):
+            connect("127.0.0.2").sendall(heads[i % len(heads)])
+        for client in held[2::len(heads)]:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")  # the streams are open
+        assert ask("127.0.0.2").startswith(b"HTTP/1.1 200")  # the last one it may have
+        connect("127.0.0.2")
+        answers = [ask("127.0.0.2") for _ in range(3)]
+        assert all(answer.startswith(b"HTTP/1.1 503") and b"your address has too many connections" in answer for answer in answers), answers
+        assert ask("127.0.0.1").startswith(b"HTTP/1.1 200")
+        for _ in range(2 * limit):
+            connect("127.0.0.1", one.port())
+        assert ask("127.0.0.1", one.port()).startswith(b"HTTP/1.1 200")  # loopback: everybody has that address
+        for client in held:
+            client.close()
+        wait_for(lambda: ask("127.0.0.2").startswith(b"HTTP/1.1 200"), 20, "room again")
+    finally:
+        for client in held:
+            client.close()
 
 
 def test_a_reader_that_never_reads_costs_others_nothing(server, stream):

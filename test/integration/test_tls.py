@@ -239,7 +239,7 @@ def test_client_certificates(daemon, tmp_path, mode):
 
 @pytest.fixture
 def server(daemon, tmp_path):
-    one = daemon(settings(tmp_path, "127.0.0.1:0 tls=on", http__tls__connections_per_address="40"))
+    one = daemon(settings(tmp_path, "127.0.0.1:0 tls=on", http__connections_per_address="40"))
     one.tls = ports(one)[1]
     one.context = trusted(one)
     return one

@@ -147,6 +147,7 @@ static void every_key_is_taken_up_to_its_bounds(void **state) {
                 { "http.connections_max", { "16", "65536", "00017" },
                                 { "15", "65537", "", "-16", "0x10", "4294967312",
                                                 "18446744073709551632", "1e3", " 16" } },
+                { "http.connections_per_address", { "0", "1", "65536" }, { "-1", "65537", "" } },
                 { "http.sse_readers_max", { "1", "65536" }, { "0", "65537", "4294967297", "" } },
                 { "dbus.bus", { "system", "user", "none" }, { "", "session", "System" } },
                 { "dbus.address", { "unix:path=/a" }, { "unix:path=/a\n" } },
