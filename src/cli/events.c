@@ -18,11 +18,18 @@ static void print_line(const char *json, size_t size, void *userdata) {
                 print_event(userdata, event);
 }
 
-/* The newest events that the query asks for, oldest first. */
-static int newest_page(const struct cli *cli, const struct events_options *options,
+static bool wants_all(const struct events_options *options) {
+        return options->since && !options->lines;
+}
+
+/* The newest events that the query asks for, or those next before an event, oldest first.
+ *
+ * @before: its sequence number; 0: none */
+static int newest_page(const struct cli *cli, const struct events_options *options, uint64_t before,
                 struct json_object **ret_page) {
         _cleanup_(json_putp) struct json_object *page = NULL;
         _cleanup_(freep) char *path = NULL;
+        char bound[32] = "";
         long status;
         int r;
 
@@ -30,11 +37,13 @@ static int newest_page(const struct cli *cli, const struct events_options *optio
                 (void) fprintf(stderr, "virtwatch: -n is 1 to %d\n", VW_EVENTS_PAGE_MAX);
                 return -EINVAL;
         }
-        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s",
-                            options->lines                   ? (uintmax_t) options->lines
-                                            : options->since ? VW_EVENTS_PAGE_MAX
-                                                             : EVENTS_DEFAULT,
-                            query_of(options)) < 0)
+        if (before > 0)
+                (void) snprintf(bound, sizeof(bound), "before=%ju&", (uintmax_t) before);
+        if (asprintf(&path, "/api/v1/events?newest=1&limit=%ju&%s%s",
+                            options->lines                       ? (uintmax_t) options->lines
+                                            : wants_all(options) ? VW_EVENTS_PAGE_MAX
+                                                                 : EVENTS_DEFAULT,
+                            bound, query_of(options)) < 0)
                 return -ENOMEM;
         r = client_get(cli, path, &page, &status);
         if (r < 0)
@@ -73,6 +82,7 @@ static void tell_none(const struct cli *cli, const struct events_options *option
 
 /* All since a time, however many: who asks for two hours does not mean the last twenty events. */
 static int all_since(const struct cli *cli, const struct events_options *options,
+                void (*print)(void *userdata, struct json_object *event), void *userdata,
                 uint64_t *ret_last_seq) {
         uint64_t after = 0;
         size_t n;
@@ -88,7 +98,7 @@ static int all_since(const struct cli *cli, const struct events_options *options
                 list = json_get(page, "events");
                 n = json_length(json_get(page, "events"));
                 for (size_t i = 0; i < n; i++)
-                        print_event(cli, json_object_array_get_idx(list, i));
+                        print(userdata, json_object_array_get_idx(list, i));
                 if (n == 0 && after == 0)
                         tell_none(cli, options);
                 after = (uint64_t) json_get_int(page, "next_after", 0);
@@ -97,20 +107,24 @@ static int all_since(const struct cli *cli, const struct events_options *options
         return 0;
 }
 
+static void print_one(void *userdata, struct json_object *event) {
+        print_event(userdata, event);
+}
+
 int events_command(const struct cli *cli, const struct events_options *options) {
         _cleanup_(json_putp) struct json_object *page = NULL;
         struct cli printer = *cli;
         uint64_t last_seq = 0;
         int r;
 
-        if (options->since && !options->lines) {
-                r = all_since(cli, options, &last_seq);
+        if (wants_all(options)) {
+                r = all_since(cli, options, print_one, &printer, &last_seq);
                 if (r < 0)
                         return r;
         } else {
                 struct json_object *list;
 
-                r = newest_page(cli, options, &page);
+                r = newest_page(cli, options, 0, &page);
                 if (r < 0)
                         return r;
                 list = json_get(page, "events");
@@ -123,6 +137,10 @@ int events_command(const struct cli *cli, const struct events_options *options) 
         if (!options->follow || ferror(stdout))
                 return 0;
         return client_follow(cli, query_of(options), last_seq, print_line, &printer);
+}
+
+static void print_timeline_one(void *userdata, struct json_object *event) {
+        print_timeline(userdata, event);
 }
 
 static void print_timeline_row(const char *json, size_t size, void *userdata) {
@@ -138,14 +156,45 @@ static bool is_slug(const char *text) {
         return n >= 1 && n <= 63 && !text[n] && text[0] != '-';
 }
 
+/* One page, the newest last where it is followed, or with --since one after the other as far back
+ * as that. */
+static int timeline_pages(const struct cli *cli, const struct events_options *options,
+                struct timeline_printer *printer, uint64_t *ret_last_seq) {
+        uint64_t before = 0;
+        size_t n;
+        int r;
+
+        do {
+                _cleanup_(json_putp) struct json_object *page = NULL;
+                struct json_object *list;
+
+                r = newest_page(cli, options, before, &page);
+                if (r < 0)
+                        return r;
+                list = json_get(page, "events");
+                n = json_length(list);
+                for (size_t i = 0; i < n; i++)
+                        print_timeline(printer,
+                                        json_object_array_get_idx(
+                                                        list, options->follow ? i : n - 1 - i));
+                if (n == 0 && before == 0 && !cli->json)
+                        (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n",
+                                        printer->slug);
+                if (before == 0)
+                        *ret_last_seq = (uint64_t) json_get_int(page, "last_seq", 0);
+                if (n > 0)
+                        before = (uint64_t) json_get_int(
+                                        json_object_array_get_idx(list, 0), "seq", 0);
+        } while (wants_all(options) && n == VW_EVENTS_PAGE_MAX && before > 0 && !ferror(stdout));
+        return 0;
+}
+
 /* An app's timeline is made of the same events as everything else. Newest first, as on REST; who
  * follows it has the newest last. */
 int timeline_command(
                 const struct cli *cli, const char *slug, const struct events_options *options) {
         struct timeline_printer printer = { .cli = cli, .slug = slug };
-        _cleanup_(json_putp) struct json_object *page = NULL;
-        struct json_object *list;
-        size_t n;
+        uint64_t last_seq = 0;
         int r;
 
         if (!slug) {
@@ -157,18 +206,10 @@ int timeline_command(
                                 "virtwatch: the slug of an app is 1 to 63 of a-z, 0-9 and -, not - first\n");
                 return -EINVAL;
         }
-        r = newest_page(cli, options, &page);
-        if (r < 0)
+        r = wants_all(options) && options->follow
+                        ? all_since(cli, options, print_timeline_one, &printer, &last_seq)
+                        : timeline_pages(cli, options, &printer, &last_seq);
+        if (r < 0 || !options->follow || ferror(stdout))
                 return r;
-        list = json_get(page, "events");
-        n = json_length(json_get(page, "events"));
-        for (size_t i = 0; i < n; i++)
-                print_timeline(&printer,
-                                json_object_array_get_idx(list, options->follow ? i : n - 1 - i));
-        if (n == 0 && !cli->json)
-                (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n", slug);
-        if (!options->follow || ferror(stdout))
-                return 0;
-        return client_follow(cli, query_of(options), (uint64_t) json_get_int(page, "last_seq", 0),
-                        print_timeline_row, &printer);
+        return client_follow(cli, query_of(options), last_seq, print_timeline_row, &printer);
 }

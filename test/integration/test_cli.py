@@ -111,7 +111,12 @@ def test_all_events_since_a_time_are_shown(one):
     assert len(run(one, "events", "--since", "1h", "--filter", "slug=many").stdout.splitlines()) == 1030
     assert len(run(one, "events", "--since", "1h", "--filter", "slug=many", "-n", "7").stdout.splitlines()) == 7
     assert len(run(one, "events", "--filter", "slug=many").stdout.splitlines()) == 20
-    assert len(run(one, "timeline", "many", "--since", "1h", "--json").stdout.splitlines()) == 1000
+    back = [json.loads(line)["seq"] for line in run(one, "timeline", "many", "--since", "1h", "--json").stdout.splitlines()]
+    assert len(set(back)) == 1030 and back == sorted(back, reverse=True)
+    with subprocess.Popen([CLI, "timeline", "many", "--since", "1h", "-f", "--json", "--host", f"unix:{one.folder}/http.sock"], stdout=subprocess.PIPE) as follow:
+        forth = [json.loads(follow.stdout.readline())["seq"] for _ in range(1030)]
+        follow.kill()
+    assert forth == back[::-1]
     assert run(one, "events", "--since", "2000-01-01T00:00:00Z", "--json").stdout.count('"seq":1,') == 1
 
 
