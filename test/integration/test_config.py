@@ -418,16 +418,20 @@ class Asking(threading.Thread):
     def __init__(self, one):
         super().__init__()
         self.one, self.ended = one, False
-        self.answered, self.lost = 0, []
+        self.answered, self.lost, self.spells = 0, [], 0
         self.start()
 
     def run(self):
+        before = None
         while not self.ended:
             try:
                 assert self.one.get("/api/v1/workloads")[0] == 200
                 self.answered += 1
+                before = None
             except OSError as error:
                 self.lost.append(error)
+                self.spells += before is None
+                before = error
 
     def end(self):
         self.ended = True
@@ -452,8 +456,9 @@ def test_a_port_changes_hands(configured, stream, tmp_path):
     assert good, told
     for asker in askers:
         asker.end()
-    # Who tries just while the port changes hands may be refused, and is told so at once: each of them at most once a time.
-    assert all(len(asker.lost) <= 11 for asker in askers), [asker.lost for asker in askers]
+    # Who tries just while the port changes hands may be refused, and is told so at once: one spell a time, as long as the kernel takes
+    # to give the daemon its turn between the two.
+    assert all(asker.spells <= 11 for asker in askers), [(asker.spells, asker.lost) for asker in askers]
     assert all("refused" in str(error) or "reset" in str(error) for asker in askers for error in asker.lost)
     reader.thread.join(10)
     assert not reader.thread.is_alive()
