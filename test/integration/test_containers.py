@@ -235,7 +235,7 @@ def test_a_stopped_engine_makes_workloads_unknown_and_delays_nothing(watched, do
         watched.wait_event(name="docker", action="source_down", seconds=30)
         begin = time.monotonic()
         assert watched.get("/health")[0] == 200
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 3
         states = {w["name"]: w["state"] for w in watched.json("/api/v1/workloads")}
         assert states["steady"] == "unknown"
     finally:

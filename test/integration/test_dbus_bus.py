@@ -235,7 +235,7 @@ def test_a_client_that_never_reads_costs_others_nothing(daemon, engine, start_bu
     assert rss(one) - before < plain_growth + 24 * MIB
     begin = time.monotonic()
     assert len(user.manager("ListWorkloads")[0]) == 1
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 @pytest.mark.parametrize("member,body", [("Describe", (None,)), ("GetEvents", ("tua{sv}", 0, 1000, {})), ("Reload", (None,))])

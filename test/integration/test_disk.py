@@ -131,7 +131,7 @@ def test_a_broken_file_system_is_let_go_of_and_gone_on_with(on_ext4, docker, str
     state = wait_for(lambda: store(one) if store(one)["state"] == "failing" and store(one)["waiting"] > 1 else None, 20, "failing")
     assert state["error"] == said_so and state["lost"] == 0 and state["since"]
     begin = time.monotonic()
-    assert post(one, "refused")[0] == 503 and time.monotonic() - begin < 1
+    assert post(one, "refused")[0] == 503 and time.monotonic() - begin < 3
     wait_for(lambda: analytics_error(one), 10, "analytics, too")
     assert ready(one)[0] == 503 and one.get("/health")[0] == 200
     assert metric(one, 'virtwatch_store_writes{store="events"}') == metric(one, 'virtwatch_store_writes{store="analytics"}') == 0
@@ -175,7 +175,7 @@ def test_a_disk_that_hangs_holds_nobody_up_for_long(on_ext4):
         for i in range(20):
             begin = time.monotonic()
             status, _ = post(one, f"refused {i}", 2)
-            assert status == 503 and time.monotonic() - begin < 1
+            assert status == 503 and time.monotonic() - begin < 3
         wait_for(lambda: said(one, "The disk of the event store has not answered for 5 s") == 1, 5, "that line")
     finally:
         one.freeze(False)
@@ -205,7 +205,7 @@ def test_a_disk_that_hangs_under_analytics_is_told_and_holds_no_reload_up(on_ext
         configure(300)
         wait_for(lambda: said(one, "Configuration not reloaded") == 1, 5, "a refusal")
         begin = time.monotonic()
-        assert one.get("/health")[0] == 200 and time.monotonic() - begin < 1
+        assert one.get("/health")[0] == 200 and time.monotonic() - begin < 3
     finally:
         one.freeze(False)
     wait_for(lambda: ready(one)[0] == 200, 15, "ready again")

@@ -131,7 +131,7 @@ def test_a_full_disk_stops_nothing_but_the_storing(away, docker, stream, bus):
             acknowledged.append(row["seq"])
     assert unanswered <= 1  # it is stored when there is room again
     begin = time.monotonic()
-    assert post(one, "refused")[0] == 503 and time.monotonic() - begin < 1
+    assert post(one, "refused")[0] == 503 and time.monotonic() - begin < 3
     docker.run("full1", "true")
     docker.run("full2", "true")
     state = wait_for(lambda: store(one) if store(one)["waiting"] > 3 else None, 20, "events wait")
@@ -185,8 +185,8 @@ def test_a_token_is_revoked_on_a_full_disk_too(away):
         number += 1
     reader, begin = Reader(one, leaked), time.monotonic()
     code, answer = send(one, "DELETE", f"{TOKENS}/leaked")
-    assert code == 202 and "in force no more" in answer["message"] and time.monotonic() - begin < 1, answer
-    assert reader.ended(5) < 1
+    assert code == 202 and "in force no more" in answer["message"] and time.monotonic() - begin < 3, answer
+    assert reader.ended(5) < 3
     assert one.get("/api/v1/workloads", token=leaked)[0] == 401 and one.get("/api/v1/workloads", token=other)[0] == 200
     assert [row["name"] for row in send(one, "GET", TOKENS)[1]] == ["other"]
     assert send(one, "POST", TOKENS, {"name": "more", "scopes": ["read"]})[0] == 503

@@ -133,7 +133,7 @@ def test_a_hung_qemu_costs_only_its_own_samples(vms, libvirt):
         wait_for(lambda: vms.json("/api/v1/workloads/hangs")["sample"]["cpu_source"] == "process", 10, "the kernel still tells")
         begin = time.monotonic()
         assert vms.get("/health")[0] == 200
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 3
     finally:
         os.kill(pid, signal.SIGCONT)
     vms.wait_event(name="hangs", action="monitor_recovered", seconds=60)

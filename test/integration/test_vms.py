@@ -89,7 +89,7 @@ def test_a_stopped_libvirtd_leaves_the_faces_alone(watched, libvirt):
         for _ in range(10):
             begin = time.monotonic()
             assert watched.get("/health")[0] == 200
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 3
             time.sleep(0.1)
     finally:
         os.kill(libvirt.pid(), signal.SIGCONT)
