@@ -173,10 +173,11 @@ static int timeline_pages(const struct cli *cli, const struct events_options *op
                         return r;
                 list = json_get(page, "events");
                 n = json_length(list);
-                for (size_t i = 0; i < n; i++)
-                        print_timeline(printer,
-                                        json_object_array_get_idx(
-                                                        list, options->follow ? i : n - 1 - i));
+                for (size_t i = 0; i < n; i++) {
+                        size_t at = options->follow ? i : n - 1 - i;
+
+                        print_timeline(printer, json_object_array_get_idx(list, at));
+                }
                 if (n == 0 && before == 0 && !cli->json)
                         (void) fprintf(stderr, "virtwatch: nothing has happened to %s yet\n",
                                         printer->slug);
