@@ -271,7 +271,7 @@ def test_a_thousand_apps_are_listed_in_one_walk(daemon, tmp_path):
         begin = time.monotonic()
         apps = send(one, "GET", "/api/app-gateway/apps")[1]
         assert time.monotonic() - begin < 3  # asking each of each took 6 to 13 s, and nobody else was answered meanwhile
-        assert [app["slug"] for app in apps[:3]] == ["a-5", "zoo", "a-0"] and len({app["slug"] for app in apps}) == len(apps) == 999
+        assert [app["slug"] for app in apps[:2]] == ["a-5", "zoo"] and len({app["slug"] for app in apps}) == len(apps) == 999
         by_slug = {app["slug"]: app for app in apps}
         assert "a-7" not in by_slug and len(by_slug["a-0"]["workloads"]) == 2 == len(by_slug["a-5"]["workloads"]) and by_slug["zoo"]["workloads"] == []
         for slug in ("a-0", "a-5", "a-998", "zoo"):

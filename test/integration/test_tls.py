@@ -389,7 +389,7 @@ def hello(port):
 def test_ten_thousand_bad_handshakes_leave_memory_flat(server):
     good = hello(server.tls)
     kinds = [b"\x16\x03\x01" + os.urandom(200), good[:40], good[:-7], good + os.urandom(400), good[:60] + os.urandom(len(good) - 60),
-             os.urandom(64), b"", good + b"\x15\x03\x03\x00\x02\x02\x28", good + b"\x14\x03\x03\x00\x01\x01" * 50]
+             b"\x15" + os.urandom(63), b"", b"GET / HTTP/1.1\r\n\r\n", good + b"\x15\x03\x03\x00\x02\x02\x28", good + b"\x14\x03\x03\x00\x01\x01" * 50]
 
     def bad(n):
         for i in range(n):
