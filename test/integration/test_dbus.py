@@ -47,6 +47,7 @@ def client():
 def watch(daemon, engine, bus, settings=None):
     one = daemon({"sources.docker.enabled": "true", "sources.docker.socket": engine.path, **(settings or {})}, bus)
     one.up("docker")
+    one.wait_event(name="docker", action="source_up")  # the last of those: what comes from here on, a test has done
     probe = Client(bus)
     wait_for(lambda: probe.bus("NameHasOwner", "s", NAME)[0], 10, "the name")
     probe.close()
