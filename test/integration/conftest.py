@@ -24,6 +24,16 @@ BUILD = pathlib.Path(os.environ.get("VIRTWATCH_BUILD", ROOT / "build" / "debug")
 TOKEN = "test-token-0123456789"
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What was run once more (--reruns) is told with how it had failed, and named in a file beside the XML."""
+    reports = terminalreporter.stats.get("rerun", [])
+    for report in reports:
+        terminalreporter.section(f"failed at first: {report.nodeid} ({report.when})")
+        terminalreporter.write_line(report.longreprtext)
+    if xml := terminalreporter.config.getoption("xmlpath"):
+        pathlib.Path(xml).with_suffix(".again").write_text("".join(f"{report.nodeid}\n" for report in reports))
+
+
 def wait_for(condition, seconds=20, what="condition"):
     """What condition gives once it gives something. One that asserts, or reads a field of what is not there, is not true yet: a workload
     asked for may not be known so soon, or have no sample. Where more wants to run than there are processors it takes that much longer."""
